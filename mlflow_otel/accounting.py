@@ -1,0 +1,73 @@
+"""What happened to every span, and the warnings about it: counted always, logged sparingly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+logger: Final = logging.getLogger("mlflow_otel")
+
+WARNING_INTERVAL_SECONDS: Final = 60.0
+
+
+class Accounting:
+    """Counters by outcome, and at most one logged warning a cause a minute.
+
+    Counting and warning never raise and never block on I/O other than the logging handlers'.
+    A forked child starts from zero: what the parent counted is the parent's.
+
+    Args:
+        clock: Monotonic seconds; a test passes its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._warned_at: dict[str, float] = {}
+        self._held_back: Counter[str] = Counter()
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        """Add ``number`` to the counter of ``outcome``."""
+        with self._lock:
+            self._counts[outcome] += number
+
+    def warn(self, cause: str, message: str, *args: object) -> None:
+        """Count ``cause`` and log ``message``, at most once a minute for each cause.
+
+        Args:
+            cause: A short stable name; it is the counter's name too.
+            message: What happened and what to do about it, in ``%``-style.
+            args: The values of ``message``.
+        """
+        with self._lock:
+            self._counts[cause] += 1
+            now = self._clock()
+            last = self._warned_at.get(cause)
+            if last is not None and now - last < WARNING_INTERVAL_SECONDS:
+                self._held_back[cause] += 1
+                return
+            self._warned_at[cause] = now
+            held_back = self._held_back.pop(cause, 0)
+        if held_back:
+            message += f" ({held_back} more like this since the last warning)"
+        logger.warning(message, *args)
+
+    def snapshot(self) -> dict[str, int]:
+        """Return all counters as they are now."""
+        with self._lock:
+            return dict(self._counts)
+
+
+ACCOUNTING: Final = Accounting()
+"""The process's own: what ``handle.stats()`` reads."""
