@@ -1,0 +1,76 @@
+"""MLflow's span types: what operation each is, what its span is called, of what kind it is.
+
+A row a type; MAPPING, section 3. A type that is not here has no operation and keeps its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.mapping.model import SpanKind
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    """What one span type becomes.
+
+    Args:
+        operation: ``gen_ai.operation.name``, or None when the convention has none for it.
+        named_after: The attribute whose value follows the operation in the span's name.
+        kind: The span's kind, or None to leave it.
+        openinference: ``openinference.span.kind``.
+        needs_target: Keep MLflow's name unless the attribute of ``named_after`` is known.
+    """
+
+    operation: str | None
+    named_after: str | None
+    kind: SpanKind | None
+    openinference: str
+    needs_target: bool = False
+
+
+TYPES: Final[dict[str, TypeRow]] = {
+    "CHAT_MODEL": TypeRow("chat", genai.REQUEST_MODEL, "CLIENT", "LLM"),
+    "LLM": TypeRow("chat", genai.REQUEST_MODEL, "CLIENT", "LLM"),
+    "EMBEDDING": TypeRow("embeddings", genai.REQUEST_MODEL, "CLIENT", "EMBEDDING"),
+    "RETRIEVER": TypeRow("retrieval", genai.DATA_SOURCE_ID, "CLIENT", "RETRIEVER", needs_target=True),
+    "TOOL": TypeRow("execute_tool", genai.TOOL_NAME, "INTERNAL", "TOOL"),
+    "AGENT": TypeRow("invoke_agent", genai.AGENT_NAME, "INTERNAL", "AGENT"),
+    "WORKFLOW": TypeRow("invoke_workflow", genai.WORKFLOW_NAME, "INTERNAL", "CHAIN"),
+    "MEMORY": TypeRow(None, None, None, "CHAIN"),
+    "RERANKER": TypeRow(None, None, None, "RERANKER"),
+    "GUARDRAIL": TypeRow(None, None, None, "GUARDRAIL"),
+    "EVALUATOR": TypeRow(None, None, None, "EVALUATOR"),
+    "UNKNOWN": TypeRow(None, None, None, "UNKNOWN"),
+}  # fmt: skip
+
+OTHER: Final = TypeRow(None, None, None, "CHAIN")
+"""CHAIN, TASK, PARSER and types users make up."""
+
+MODEL_TYPES: Final = frozenset({"CHAT_MODEL", "LLM"})
+
+Operation = Literal["chat", "text_completion", "generate_content"]
+
+
+def row(span_type: str | None) -> TypeRow:
+    """Return the row of a type; spans without a type are of MLflow's UNKNOWN."""
+    return TYPES.get(span_type or "UNKNOWN", OTHER)
+
+
+def llm_operation(inputs: object) -> Operation:
+    """Tell an LLM span's operation by the shape of its inputs.
+
+    Messages make a chat, a prompt a text completion, multimodal contents content generation.
+    """
+    if isinstance(inputs, dict):
+        if any(key in inputs for key in ("messages", "input", "history")):
+            return "chat"
+        if "contents" in inputs:
+            return "generate_content"
+        if any(key in inputs for key in ("prompt", "prompts")):
+            return "text_completion"
+    if isinstance(inputs, str):
+        return "text_completion"
+    return "chat"

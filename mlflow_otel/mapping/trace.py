@@ -1,0 +1,73 @@
+"""What a trace says of itself: stamped on every span, and in full on its entry spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping.model import MappingOptions, TraceContext
+from mlflow_otel.mapping.values import as_text, dumps
+
+METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
+    keys.METADATA_SOURCE_RUN: keys.RUN_ID,
+    keys.METADATA_MODEL_ID: keys.MODEL_ID,
+    keys.METADATA_GIT_COMMIT: genai.VCS_REVISION,
+    keys.METADATA_GIT_BRANCH: genai.VCS_BRANCH,
+    keys.METADATA_GIT_REPOSITORY: genai.VCS_REPOSITORY,
+}
+
+
+def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
+    """Return what every span of the trace carries (MAPPING, section 1)."""
+    # MLflow's newer style keeps session and user in metadata, the older one (and MLflow's own
+    # production guide) in tags.
+    session = _either(trace, keys.METADATA_SESSION)
+    stamped: dict[str, Any] = {
+        genai.SESSION_ID: session,
+        genai.CONVERSATION_ID: session,
+        genai.USER_ID: _either(trace, keys.METADATA_USER),
+        keys.TRACE_CLIENT_REQUEST_ID: trace.client_request_id,
+        keys.TRACE_ID: trace.trace_id,
+        keys.EXPERIMENT_ID: trace.experiment_id,
+        keys.EXPERIMENT_NAME: trace.experiment_name,
+    }
+    for tag, attribute in options.promote_tags:
+        if tag in trace.tags:
+            stamped[attribute] = as_text(trace.tags[tag])
+    return {key: value for key, value in stamped.items() if value is not None}
+
+
+def entry(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
+    """Return what the trace's entry spans carry besides (MAPPING, section 2)."""
+    attributes: dict[str, Any] = {}
+    for key, value in trace.tags.items():
+        if not str(key).startswith(keys.RESERVED_PREFIX):
+            attributes[f"{keys.TRACE_TAG_PREFIX}{key}"] = as_text(value)
+    for key, value in trace.metadata.items():
+        if key in METADATA_ATTRIBUTES:
+            if value:
+                attributes[METADATA_ATTRIBUTES[key]] = as_text(value)
+        elif not str(key).startswith(keys.RESERVED_PREFIX):
+            attributes[f"{keys.TRACE_METADATA_PREFIX}{key}"] = as_text(value)
+    for key, tokens in trace.token_usage.items():
+        attributes[keys.TRACE_TOKEN_USAGE_PREFIX + key] = tokens
+    for key, dollars in trace.cost.items():
+        attributes[keys.TRACE_COST_PREFIX + key] = float(dollars)
+    linked = trace.tags.get(keys.LINKED_PROMPTS)
+    if linked:
+        attributes[keys.LINKED_PROMPTS] = linked if isinstance(linked, str) else dumps(linked)
+    attributes[keys.TRACE_NAME] = trace.tags.get(keys.TAG_TRACE_NAME)
+    attributes[keys.TRACE_STATE] = trace.state
+    if options.capture_content:
+        attributes[keys.TRACE_REQUEST_PREVIEW] = trace.request_preview
+        attributes[keys.TRACE_RESPONSE_PREVIEW] = trace.response_preview
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def _either(trace: TraceContext, key: str) -> str | None:
+    value = trace.metadata.get(key)
+    if value is None:
+        value = trace.tags.get(key)
+    return None if value is None else as_text(value)

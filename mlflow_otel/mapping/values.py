@@ -1,0 +1,113 @@
+"""JSON in, OTLP values out: MLflow writes every attribute as a JSON string."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+Scalar: TypeAlias = str | bool | int | float
+OtlpValue: TypeAlias = Scalar | bytes | list[str] | list[bool] | list[int] | list[float]
+
+INT64_MAX: Final = 2**63 - 1
+INT64_MIN: Final = -(2**63)
+UNREADABLE: Final = "<unserializable>"
+
+_loads = json.JSONDecoder().decode
+
+
+def decode(value: Any) -> Any:
+    """Decode what MLflow wrote as a JSON string; anything that is not JSON comes back as it is."""
+    if not isinstance(value, str) or not value:
+        return value
+    first = value[0]
+    if first == '"' and value[-1] == '"' and len(value) > 1 and "\\" not in value:
+        inner = value[1:-1]
+        return inner if '"' not in inner else value
+    if first not in '"{[-0123456789tfnNI':
+        return value
+    try:
+        return _loads(value)
+    except (ValueError, RecursionError):  # half-JSON, or nested deeper than Python goes
+        return value
+
+
+def decode_nested(value: Any) -> Any:
+    """Decode a JSON object or list that stands in a string, such as a tool call's arguments."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        return decode(value)
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Write compact JSON; whatever JSON has no word for leaves as its ``str()``."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return str(value)
+    except Exception:
+        return UNREADABLE
+
+
+def to_otlp(value: Any) -> OtlpValue | None:
+    """Return ``value`` as an OTLP attribute value, or None when there is nothing to send.
+
+    Scalars and lists of one scalar type leave as they are; structures leave as a JSON string, since
+    older SDKs and many backends take no nested maps. Integers beyond 64 bits leave as text.
+    """
+    if value is None or isinstance(value, (str, bool, float, bytes)):
+        return value
+    if isinstance(value, int):
+        return value if INT64_MIN <= value <= INT64_MAX else str(value)
+    if isinstance(value, (list, tuple)) and value:
+        kinds = {type(item) for item in value}
+        if len(kinds) == 1 and kinds <= {str, bool, int, float}:
+            if kinds == {int} and not all(INT64_MIN <= item <= INT64_MAX for item in value):
+                return [str(item) for item in value]
+            return list(value)
+    return dumps(value)
+
+
+def as_text(value: Any) -> str:
+    """Return text as it is and anything else as JSON."""
+    return value if isinstance(value, str) else dumps(value)
+
+
+def as_int(value: Any) -> int | None:
+    """Return a whole number, or None for anything that is none (booleans, NaN, text)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return int(value)
+
+
+def as_float(value: Any) -> float | None:
+    """Return a finite number as a float, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return a mapping as it is and an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is and an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return ``mapping`` less ``keys`` and less what says nothing: None, and empty containers."""
+    return {
+        key: value
+        for key, value in mapping.items()
+        if key not in keys and value is not None and value != [] and value != {}
+    }
