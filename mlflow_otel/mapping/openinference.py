@@ -1,0 +1,159 @@
+"""The OpenInference vocabulary of a span (MAPPING, section 7), from what the mapping found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import openinference as oi
+from mlflow_otel.mapping import span_types
+from mlflow_otel.mapping.model import Conversation, TraceContext
+from mlflow_otel.mapping.values import as_dict, as_float, as_int, as_list, as_text, dumps
+
+_SAME_VALUE = {
+    genai.USAGE_INPUT_TOKENS: oi.LLM_TOKENS_PROMPT,
+    genai.USAGE_OUTPUT_TOKENS: oi.LLM_TOKENS_COMPLETION,
+    genai.USAGE_CACHE_READ: oi.LLM_TOKENS_CACHE_READ,
+    genai.USAGE_CACHE_WRITE: oi.LLM_TOKENS_CACHE_WRITE,
+    genai.TOOL_NAME: oi.TOOL_NAME,
+}
+_COSTS = {
+    "input_cost": oi.LLM_COST_PROMPT,
+    "output_cost": oi.LLM_COST_COMPLETION,
+    "total_cost": oi.LLM_COST_TOTAL,
+}
+
+
+def attributes(
+    span_type: str | None,
+    inputs: Any,
+    outputs: Any,
+    found: Mapping[str, Any],
+    conversation: Conversation | None,
+    usage: Any,
+    cost: Any,
+    documents: list[dict[str, Any]] | None,
+) -> dict[str, Any]:
+    """Return the OpenInference attributes of an MLflow span.
+
+    Args:
+        span_type: MLflow's.
+        inputs: Decoded.
+        outputs: Decoded.
+        found: The span's GenAI attributes.
+        conversation: Its messages, when it is a chat.
+        usage: MLflow's token usage.
+        cost: MLflow's cost, USD.
+        documents: What a retriever found.
+    """
+    kind = span_types.row(span_type).openinference
+    result: dict[str, Any] = {oi.SPAN_KIND: kind}
+    for value, key, mime in (
+        (inputs, oi.INPUT_VALUE, oi.INPUT_MIME_TYPE),
+        (outputs, oi.OUTPUT_VALUE, oi.OUTPUT_MIME_TYPE),
+    ):
+        if value is not None:
+            result[key] = as_text(value)
+            result[mime] = oi.MIME_TEXT if isinstance(value, str) else oi.MIME_JSON
+    for source, target in _SAME_VALUE.items():
+        if source in found:
+            result[target] = found[source]
+    total = as_int(as_dict(usage).get("total_tokens"))
+    if total is not None:
+        result[oi.LLM_TOKENS_TOTAL] = total
+    for name, key in _COSTS.items():
+        dollars = as_float(as_dict(cost).get(name))
+        if dollars is not None:
+            result[key] = dollars
+    model = found.get(genai.RESPONSE_MODEL) or found.get(genai.REQUEST_MODEL)
+    if model is not None:
+        result[oi.EMBEDDING_MODEL_NAME if kind == "EMBEDDING" else oi.LLM_MODEL_NAME] = model
+    if genai.PROVIDER_NAME in found:
+        result[oi.LLM_PROVIDER] = found[genai.PROVIDER_NAME]
+        result[oi.LLM_SYSTEM] = found[genai.PROVIDER_NAME]
+    if genai.TOOL_CALL_ARGUMENTS in found:
+        result[oi.TOOL_PARAMETERS] = found[genai.TOOL_CALL_ARGUMENTS]
+    if kind == "EMBEDDING":
+        result |= _embeddings(inputs, outputs)
+    for index, document in enumerate(documents or ()):
+        for name in ("id", "content", "score"):
+            if name in document:
+                result[f"{oi.RETRIEVAL_DOCUMENTS}.{index}.document.{name}"] = document[name]
+        if "metadata" in document:
+            result[f"{oi.RETRIEVAL_DOCUMENTS}.{index}.document.metadata"] = dumps(document["metadata"])
+    if conversation is not None:
+        result |= _conversation(conversation)
+    return result
+
+
+def trace_attributes(trace: TraceContext) -> dict[str, Any]:
+    """Return the trace's metadata and tags in OpenInference's words, for entry spans."""
+    metadata = {k: v for k, v in trace.metadata.items() if not str(k).startswith("mlflow.")}
+    tags = [f"{k}:{as_text(v)}" for k, v in trace.tags.items() if not str(k).startswith("mlflow.")]
+    result: dict[str, Any] = {}
+    if metadata:
+        result[oi.METADATA] = dumps(metadata)
+    if tags:
+        result[oi.TAGS] = tags
+    return result
+
+
+def _conversation(conversation: Conversation) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if conversation.request:
+        result[oi.LLM_INVOCATION_PARAMETERS] = dumps(conversation.request)
+    given = list(conversation.inputs)
+    if conversation.system:
+        given.insert(0, {"role": "system", "parts": conversation.system})
+    for prefix, messages in ((oi.LLM_INPUT_MESSAGES, given), (oi.LLM_OUTPUT_MESSAGES, conversation.outputs)):
+        for index, message in enumerate(messages):
+            result |= _message(f"{prefix}.{index}.message", message)
+    for index, tool in enumerate(conversation.tools):
+        schema = {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
+        result[f"{oi.LLM_TOOLS}.{index}.tool.json_schema"] = dumps(schema)
+    return result
+
+
+def _message(prefix: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {f"{prefix}.role": message["role"]}
+    parts = as_list(message.get("parts"))
+    content = [part for part in parts if part["type"] not in {"tool_call", "tool_call_response"}]
+    if len(content) == 1 and content[0]["type"] == "text":
+        result[f"{prefix}.content"] = content[0]["content"]
+    else:
+        for index, part in enumerate(content):
+            result |= _content(f"{prefix}.contents.{index}.message_content", part)
+    for index, part in enumerate(part for part in parts if part["type"] == "tool_call"):
+        call = f"{prefix}.tool_calls.{index}.tool_call"
+        if "id" in part:
+            result[f"{call}.id"] = part["id"]
+        result[f"{call}.function.name"] = part["name"]
+        if "arguments" in part:
+            result[f"{call}.function.arguments"] = as_text(part["arguments"])
+    for part in parts:
+        if part["type"] == "tool_call_response":
+            result[f"{prefix}.content"] = as_text(part["response"])
+            if "id" in part:
+                result[f"{prefix}.tool_call_id"] = part["id"]
+    return result
+
+
+def _content(prefix: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    if part["type"] in {"blob", "uri"} and part.get("modality") == "image":
+        url = part.get("uri") or f"data:{part.get('mime_type', 'image/*')};base64,{part.get('content', '')}"
+        return {f"{prefix}.type": "image", f"{prefix}.image.image.url": url}
+    text = part.get("content")
+    return {f"{prefix}.type": "text", f"{prefix}.text": text if isinstance(text, str) else dumps(dict(part))}
+
+
+def _embeddings(inputs: Any, outputs: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    texts = as_dict(inputs).get("input", as_dict(inputs).get("texts"))
+    for index, text in enumerate([texts] if isinstance(texts, str) else as_list(texts)):
+        result[f"{oi.EMBEDDING_EMBEDDINGS}.{index}.embedding.text"] = as_text(text)
+    for index, item in enumerate(as_list(as_dict(outputs).get("data"))):
+        vector = as_dict(item).get("embedding")
+        if isinstance(vector, list):
+            result[f"{oi.EMBEDDING_EMBEDDINGS}.{index}.embedding.vector"] = vector
+    return result

@@ -1,0 +1,324 @@
+"""One span, mapped: the steps in order, each free to fail without taking the span with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.conventions import openinference as oi
+from mlflow_otel.mapping import messages, openinference, retrieval, span_types, trace, usage
+from mlflow_otel.mapping.messages import parts
+from mlflow_otel.mapping.model import (
+    Conversation,
+    EventView,
+    Mapped,
+    MappingOptions,
+    SpanKind,
+    SpanView,
+    TraceContext,
+)
+from mlflow_otel.mapping.providers import provider_name
+from mlflow_otel.mapping.values import as_dict, as_list, as_text, decode, dumps, to_otlp
+
+INTERNAL_KEYS: Final = frozenset(
+    {keys.TRACE_REQUEST_ID, keys.EXPERIMENT_ID_ATTRIBUTE, keys.SPAN_START_TIME_NS}
+)
+"""What MLflow keeps on spans for itself; the trace's identity leaves under its own keys."""
+
+HANDLED_KEYS: Final = frozenset(
+    {
+        keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.SPAN_TYPE, keys.CHAT_TOOLS, keys.CHAT_TOKEN_USAGE,
+        keys.LLM_COST, keys.LLM_MODEL, keys.LLM_PROVIDER, keys.MESSAGE_FORMAT, keys.LINKED_PROMPTS,
+        keys.SPAN_FUNCTION_NAME, *INTERNAL_KEYS,
+    }
+)  # fmt: skip
+
+CONTENT_ATTRIBUTES: Final = frozenset(
+    {
+        "prompt", "prompts", "messages", "input", "output", "instructions", "tools", "contents", "system",
+        "system_instruction", "system_prompt", "raw_llm_response", "response", "completion", "prompt_templates",
+        "memory", "invocation_params", "parameters", keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.CHAT_TOOLS,
+        keys.INTERMEDIATE_OUTPUTS, keys.TRACE_REQUEST_PREVIEW, keys.TRACE_RESPONSE_PREVIEW,
+        genai.TOOL_DEFINITIONS, oi.INPUT_VALUE, oi.INPUT_MIME_TYPE, oi.OUTPUT_VALUE, oi.OUTPUT_MIME_TYPE,
+        oi.TOOL_PARAMETERS, *genai.CONTENT,
+    }
+)  # fmt: skip
+"""What never leaves with content capture off, MLflow's autologging's own copies among it."""
+
+CONTENT_PREFIXES: Final = (oi.LLM_INPUT_MESSAGES, oi.LLM_OUTPUT_MESSAGES, oi.LLM_TOOLS, "embedding.embeddings.")
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What the steps have found so far."""
+
+    view: SpanView
+    trace: TraceContext
+    options: MappingOptions
+    raw: dict[str, Any] = field(default_factory=dict)
+    span_type: str | None = None
+    inputs: Any = None
+    outputs: Any = None
+    rest_inputs: Any = None
+    rest_outputs: Any = None
+    conversation: Conversation | None = None
+    documents: list[dict[str, Any]] | None = None
+    genai: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+
+
+def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
+    """Return what leaves in place of a span.
+
+    Args:
+        view: The span's plain values.
+        context: What is known of its trace.
+        options: How to map.
+
+    Returns:
+        Name, kind, attributes and events; ``failures`` names the steps that could not be done, for
+        the caller to count. Never raises on account of a value.
+    """
+    draft = _Draft(view, context, options)
+    failures = []
+    for step in MLFLOW_STEPS if view.made_by_mlflow else OTHER_STEPS:
+        try:
+            step(draft)
+        except Exception as error:
+            failures.append(f"{step.__name__.strip('_')}: {type(error).__name__}")
+    name, kind = view.name, None
+    if view.made_by_mlflow and "genai" in options.conventions:
+        name, kind = _name_and_kind(draft)
+    attributes = _attributes(draft, renamed=name != view.name)
+    return Mapped(name, kind, attributes, _events(view, options), tuple(failures))
+
+
+def _decode(draft: _Draft) -> None:
+    for key, value in draft.view.attributes.items():
+        draft.raw[key] = decode(value)
+    raw = draft.raw
+    span_type = raw.get(keys.SPAN_TYPE)
+    draft.span_type = span_type if isinstance(span_type, str) else "UNKNOWN"
+    draft.inputs = draft.rest_inputs = raw.get(keys.SPAN_INPUTS)
+    draft.outputs = draft.rest_outputs = raw.get(keys.SPAN_OUTPUTS)
+
+
+def _keep(draft: _Draft) -> None:
+    # Another library's span: only what MLflow's registry put on it is MLflow's to decode.
+    for key, value in draft.view.attributes.items():
+        if key not in INTERNAL_KEYS:
+            draft.raw[key] = decode(value) if key.startswith(keys.RESERVED_PREFIX) else value
+
+
+def _model(draft: _Draft) -> None:
+    given = as_dict(draft.inputs)
+    asked = next((m for m in (given.get("model"), given.get("modelId")) if isinstance(m, str)), None)
+    model = asked or draft.raw.get(keys.LLM_MODEL)
+    if isinstance(model, str) and model:
+        draft.genai[genai.REQUEST_MODEL] = model
+    provider = draft.raw.get(keys.LLM_PROVIDER)
+    if isinstance(provider, str) and provider:
+        bedrock = draft.raw.get(keys.MESSAGE_FORMAT) == "bedrock"
+        # MLflow names the model's maker there; the convention wants who was called.
+        draft.genai[genai.PROVIDER_NAME] = "aws.bedrock" if bedrock else provider_name(provider)
+
+
+def _operation(draft: _Draft) -> None:
+    row = span_types.row(draft.span_type)
+    if draft.span_type == "LLM":
+        draft.genai[genai.OPERATION_NAME] = span_types.llm_operation(draft.inputs)
+    elif row.operation is not None:
+        draft.genai[genai.OPERATION_NAME] = row.operation
+    operation = draft.raw.get(genai.OPERATION_NAME)
+    if draft.span_type == "MEMORY" and isinstance(operation, str) and operation.endswith("_memory"):
+        draft.genai[genai.OPERATION_NAME] = operation
+
+
+def _usage(draft: _Draft) -> None:
+    draft.genai |= usage.span_tokens(draft.raw.get(keys.CHAT_TOKEN_USAGE))
+    draft.own |= usage.span_cost(draft.raw.get(keys.LLM_COST))
+
+
+def _messages(draft: _Draft) -> None:
+    if draft.span_type not in (*span_types.MODEL_TYPES, "AGENT"):
+        return
+    found = messages.convert(draft.raw.get(keys.MESSAGE_FORMAT), draft.inputs, draft.outputs)
+    if found is None:
+        return
+    draft.conversation = found
+    draft.rest_inputs, draft.rest_outputs = found.rest_inputs, found.rest_outputs
+    for key, value in (
+        (genai.SYSTEM_INSTRUCTIONS, found.system),
+        (genai.INPUT_MESSAGES, found.inputs),
+        (genai.OUTPUT_MESSAGES, found.outputs),
+        (genai.TOOL_DEFINITIONS, found.tools),
+    ):
+        if value:
+            draft.genai[key] = dumps(value)
+    for name, value in found.request.items():
+        draft.genai[genai.REQUEST_PREFIX + name] = value
+    if found.response_id:
+        draft.genai[genai.RESPONSE_ID] = found.response_id
+    if found.response_model:
+        draft.genai[genai.RESPONSE_MODEL] = found.response_model
+    if found.finish_reasons:
+        draft.genai[genai.RESPONSE_FINISH_REASONS] = found.finish_reasons
+
+
+def _tools(draft: _Draft) -> None:
+    if genai.TOOL_DEFINITIONS not in draft.genai:
+        defined = parts.definitions(draft.raw.get(keys.CHAT_TOOLS))
+        if defined:
+            draft.genai[genai.TOOL_DEFINITIONS] = dumps(defined)
+
+
+def _tool(draft: _Draft) -> None:
+    if draft.span_type != "TOOL":
+        return
+    answer = as_dict(draft.outputs)
+    named = answer.get("tool_name") or (answer.get("name") if answer.get("type") == "tool" else None)
+    draft.genai[genai.TOOL_NAME] = as_text(draft.raw.get(genai.TOOL_NAME) or named or draft.view.name)
+    draft.genai[genai.TOOL_TYPE] = "function"
+    call_id = draft.raw.get("tool_call_id") or answer.get("tool_call_id")
+    if isinstance(call_id, str):
+        draft.genai[genai.TOOL_CALL_ID] = call_id
+    if draft.inputs is not None:
+        draft.genai[genai.TOOL_CALL_ARGUMENTS] = as_text(draft.inputs)
+    if draft.outputs is not None:
+        draft.genai[genai.TOOL_CALL_RESULT] = as_text(draft.outputs)
+    draft.rest_inputs = draft.rest_outputs = None
+
+
+def _retriever(draft: _Draft) -> None:
+    if draft.span_type != "RETRIEVER":
+        return
+    query = retrieval.query(draft.inputs)
+    if query is not None:
+        draft.genai[genai.RETRIEVAL_QUERY] = query
+        if isinstance(draft.inputs, str) or len(as_dict(draft.inputs)) == 1:
+            draft.rest_inputs = None
+    draft.documents = retrieval.documents(draft.outputs)
+    if draft.documents is not None:
+        kept = draft.documents
+        if not draft.options.capture_content:
+            kept = [{k: d[k] for k in ("id", "score") if k in d} for d in kept]
+            draft.documents = kept
+        draft.genai[genai.RETRIEVAL_DOCUMENTS] = dumps(kept)
+        draft.rest_outputs = None
+
+
+def _agent(draft: _Draft) -> None:
+    target = {"AGENT": genai.AGENT_NAME, "WORKFLOW": genai.WORKFLOW_NAME}.get(draft.span_type or "")
+    if target is not None:
+        draft.genai[target] = as_text(draft.raw.get(target) or draft.raw.get("agent_name") or draft.view.name)
+
+
+def _prompts(draft: _Draft) -> None:
+    linked = [as_dict(item) for item in as_list(draft.raw.get(keys.LINKED_PROMPTS))]
+    if linked and linked[0].get("name"):
+        draft.genai[genai.PROMPT_NAME] = as_text(linked[0]["name"])
+        if linked[0].get("version") is not None:
+            draft.genai[genai.PROMPT_VERSION] = as_text(linked[0]["version"])
+        if len(linked) > 1:
+            draft.own[keys.LINKED_PROMPTS] = dumps(linked)
+
+
+def _error(draft: _Draft) -> None:
+    if not draft.view.failed:
+        return
+    raised = [e.attributes.get(genai.EXCEPTION_TYPE) for e in draft.view.events if e.name == genai.EXCEPTION_EVENT]
+    named = next((decode(kind) for kind in reversed(raised) if kind), None)
+    draft.genai[genai.ERROR_TYPE] = as_text(named) if named else genai.ERROR_TYPE_OTHER
+
+
+def _stream(draft: _Draft) -> None:
+    first = next((e for e in draft.view.events if e.name.startswith(keys.CHUNK_EVENT_PREFIX)), None)
+    if first is not None:
+        draft.genai[genai.REQUEST_STREAM] = True
+        waited = (first.timestamp - draft.view.start_time) / 1e9
+        if waited >= 0:
+            draft.genai[genai.RESPONSE_TIME_TO_FIRST_CHUNK] = waited
+
+
+def _own(draft: _Draft) -> None:
+    function = draft.raw.get(keys.SPAN_FUNCTION_NAME)
+    if isinstance(function, str):
+        draft.own[genai.CODE_FUNCTION_NAME] = function
+    draft.own[keys.SPAN_TYPE] = draft.span_type
+    for key, value in draft.raw.items():
+        if key not in HANDLED_KEYS:
+            draft.own[key] = value
+    # An unmapped span still says which trace it is of.
+    identity = draft.raw.get(keys.TRACE_REQUEST_ID)
+    if identity is not None and draft.trace.trace_id is None:
+        draft.own[keys.TRACE_ID] = identity
+
+
+def _foreign(draft: _Draft) -> None:
+    draft.own |= draft.raw
+    if draft.own.get(keys.SPAN_TYPE) in (None, "UNKNOWN"):
+        draft.own.pop(keys.SPAN_TYPE, None)  # MLflow's registry writes one on every span it sees
+
+
+Step = Callable[[_Draft], None]
+
+MLFLOW_STEPS: Final[tuple[Step, ...]] = (
+    _decode, _model, _operation, _usage, _messages, _tools, _tool, _retriever, _agent, _prompts,
+    _error, _stream, _own,
+)  # fmt: skip
+OTHER_STEPS: Final[tuple[Step, ...]] = (_keep, _foreign)
+
+
+def _name_and_kind(draft: _Draft) -> tuple[str, SpanKind | None]:
+    row = span_types.row(draft.span_type)
+    operation = draft.genai.get(genai.OPERATION_NAME)
+    if operation is None or row.operation is None:
+        return draft.view.name, row.kind
+    target = draft.raw.get(row.named_after) if row.named_after else None
+    target = target or draft.genai.get(row.named_after or "")
+    if not target:
+        return (draft.view.name if row.needs_target else operation), row.kind
+    return f"{operation} {as_text(target)}", row.kind
+
+
+def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
+    view, options = draft.view, draft.options
+    found = trace.stamp(draft.trace, options)
+    if view.is_entry:
+        found |= trace.entry(draft.trace, options)
+    if renamed:
+        found[keys.SPAN_NAME] = view.name
+    if view.made_by_mlflow:
+        if "genai" in options.conventions:
+            found |= draft.genai
+            found[keys.SPAN_INPUTS] = draft.rest_inputs
+            found[keys.SPAN_OUTPUTS] = draft.rest_outputs
+        if "openinference" in options.conventions:
+            found |= openinference.attributes(
+                draft.span_type, draft.inputs, draft.outputs, draft.genai, draft.conversation,
+                draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
+            )  # fmt: skip
+        if "mlflow" in options.conventions:
+            found |= {key: _mlflow_value(draft.raw[key]) for key in draft.raw if key in HANDLED_KEYS - INTERNAL_KEYS}
+    if view.is_entry and "openinference" in options.conventions:
+        found |= openinference.trace_attributes(draft.trace)
+    found |= draft.own  # what the app or its instrumentation wrote stays as it was written
+    if not options.capture_content:
+        found = {k: v for k, v in found.items() if k not in CONTENT_ATTRIBUTES and not k.startswith(CONTENT_PREFIXES)}
+    values = ((str(key), to_otlp(value)) for key, value in found.items())
+    return {key: value for key, value in values if value is not None}
+
+
+def _mlflow_value(value: Any) -> Any:
+    """Return a value so that MLflow's server, which undoes one layer of JSON, reads it right."""
+    if isinstance(value, str) and isinstance(decode(value), (str, dict, list)) and decode(value) != value:
+        return dumps(value)
+    return value
+
+
+def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:
+    kept = options.keep_chunk_events and options.capture_content
+    return tuple(e for e in view.events if kept or not e.name.startswith(keys.CHUNK_EVENT_PREFIX))
