@@ -1,0 +1,63 @@
+"""OTLP over HTTP, protobuf in the body, one kept-alive connection."""
+
+from __future__ import annotations
+
+import requests
+
+from mlflow_otel.delivery.transport import USER_AGENT, Outcome, compress
+from mlflow_otel.settings import OtlpSettings
+from mlflow_otel.version import __version__
+
+RETRYABLE = frozenset({429, 502, 503, 504})
+"""The OTLP specification's list."""
+
+
+class HttpTransport:
+    """A session with one endpoint.
+
+    Args:
+        settings: Endpoint, TLS files, headers, compression.
+
+    Raises:
+        OSError: A certificate or key file does not exist.
+    """
+
+    def __init__(self, settings: OtlpSettings) -> None:
+        for file in (settings.certificate, settings.client_key, settings.client_certificate):
+            if file is not None:
+                with open(file, "rb"):  # noqa: PTH123 (only to say early that it cannot be read)
+                    pass
+        self._url = settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
+        self._compression = settings.compression
+        self._session = requests.Session()
+        self._session.verify = settings.certificate or True
+        if settings.client_certificate:
+            key = settings.client_key
+            self._session.cert = (settings.client_certificate, key) if key else settings.client_certificate
+        self._session.headers.update(
+            {"User-Agent": f"{USER_AGENT}/{__version__}", "Content-Type": "application/x-protobuf"}
+        )
+        if settings.compression != "none":
+            self._session.headers["Content-Encoding"] = settings.compression
+        self._session.headers.update(dict(settings.headers))
+
+    def send(self, request: bytes, timeout: float) -> Outcome:
+        """Send one request and wait, at most ``timeout`` seconds for each of its stages."""
+        body = compress(request, self._compression)
+        try:
+            answer = self._session.post(self._url, body, timeout=timeout, allow_redirects=False)
+        except requests.exceptions.SSLError as error:
+            return Outcome("rejected", "SSLError", str(error))
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            return Outcome("retryable", type(error).__name__, str(error))
+        except Exception as error:
+            return Outcome("rejected", type(error).__name__, str(error))
+        status = str(answer.status_code)
+        if 200 <= answer.status_code < 300:
+            return Outcome("accepted", status, response=answer.content)
+        result = "retryable" if answer.status_code in RETRYABLE else "rejected"
+        return Outcome(result, status, answer.text[:500])  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()

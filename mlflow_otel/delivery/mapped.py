@@ -1,0 +1,163 @@
+"""The ``ReadableSpan`` that travels: a span and its trace's context, mapped when first read.
+
+Touches the SDK's private fields: ``ReadableSpan.to_json`` (the console exporter's) and the stock
+encoders of SDK 1.34 to 1.45 read ``_attributes``, ``_name``, ``_kind`` and ``_events``, so these
+are properties here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanKind, StatusCode
+
+from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.conventions import genai
+from mlflow_otel.mapping.model import EventView, Mapped, MappingOptions, SpanView, TraceContext
+from mlflow_otel.mapping.span import map_span
+from mlflow_otel.mapping.values import to_otlp
+from mlflow_otel.version import __version__
+
+SCOPE: Final = InstrumentationScope("mlflow_otel", __version__, genai.SCHEMA_URL)
+
+NO_CONTEXT: Final = TraceContext()
+
+
+def made_by_mlflow(span: ReadableSpan) -> bool:
+    """Tell whether MLflow made a span, by the instrumentation scope its tracer has."""
+    scope = span.instrumentation_scope
+    return scope is not None and (scope.name == "mlflow" or scope.name.startswith("mlflow."))
+
+
+class MappedSpan(ReadableSpan):
+    """An ended span as it leaves: name, kind, attributes and events are mapped on first read.
+
+    The span it stands for is never changed. Reading never raises: a step that cannot be done is
+    counted and warned about once a minute, and what could be mapped leaves.
+
+    Args:
+        span: The ended span.
+        context: Gives what is known of its trace; called on first read.
+        options: How to map.
+        entry: Whether trace-level attributes belong on it.
+        local_root: Whether it is the first of its trace in this process.
+        resource: What describes the process.
+        accounting: Gets the failures.
+    """
+
+    def __init__(
+        self,
+        span: ReadableSpan,
+        context: Callable[[], TraceContext] = lambda: NO_CONTEXT,
+        options: MappingOptions | None = None,
+        *,
+        entry: bool = False,
+        local_root: bool = False,
+        resource: Resource | None = None,
+        accounting: Accounting = ACCOUNTING,
+    ) -> None:
+        self._span = span
+        self._trace_context = context
+        self._options = options or MappingOptions()
+        self._entry = entry
+        self._local_root = local_root
+        self._accounting = accounting
+        self._mapped: Mapped | None = None
+        self._by_mlflow = made_by_mlflow(span)
+        self._context = span.context
+        self._parent = span.parent
+        self._start_time = span.start_time
+        self._end_time = span.end_time
+        self._status = span.status
+        self._resource = span.resource if resource is None else resource
+        self._instrumentation_scope = SCOPE if self._by_mlflow else span.instrumentation_scope
+        self._instrumentation_info = None
+
+    @property
+    def mapped(self) -> Mapped:
+        """What leaves in the span's place."""
+        if self._mapped is None:
+            self._mapped = self._map()
+        return self._mapped
+
+    def _map(self) -> Mapped:
+        span = self._span
+        try:
+            view = SpanView(
+                name=span.name,
+                kind=span.kind.name,  # type: ignore[arg-type]
+                attributes=span.attributes or {},
+                events=[EventView(e.name, e.timestamp, e.attributes or {}) for e in span.events],
+                start_time=span.start_time or 0,
+                failed=span.status.status_code is StatusCode.ERROR,
+                made_by_mlflow=self._by_mlflow,
+                is_local_root=self._local_root,
+                is_entry=self._entry,
+            )
+            mapped = map_span(view, self._trace_context(), self._options)
+        except Exception as error:
+            self._failed(f"span: {type(error).__name__}")
+            kept = {str(k): to_otlp(v) for k, v in (span.attributes or {}).items()}
+            return Mapped(span.name, None, kept if self._options.capture_content else {}, ())
+        if mapped.failures:
+            self._failed(", ".join(mapped.failures))
+        return mapped
+
+    def _failed(self, steps: str) -> None:
+        self._accounting.warn(
+            "mapping_failed",
+            "A span of %r could not be mapped in full (%s). It is exported with what could be; "
+            "please report its inputs' shape to mlflow-otel.",
+            self._span.name, steps,
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The mapped name."""
+        return self.mapped.name
+
+    @property
+    def kind(self) -> SpanKind:
+        """The mapped kind."""
+        kind = self.mapped.kind
+        return self._span.kind if kind is None else SpanKind[kind]
+
+    @property
+    def attributes(self) -> Any:
+        """The mapped attributes."""
+        return self.mapped.attributes
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The events that leave."""
+        return [Event(e.name, dict(e.attributes), e.timestamp) for e in self.mapped.events]
+
+    @property
+    def links(self) -> Any:
+        """The span's links, unchanged."""
+        return self._span.links
+
+    @property
+    def dropped_attributes(self) -> int:
+        """What the SDK's limits dropped."""
+        return self._span.dropped_attributes
+
+    @property
+    def dropped_events(self) -> int:
+        """What the SDK's limits dropped."""
+        return self._span.dropped_events
+
+    @property
+    def dropped_links(self) -> int:
+        """What the SDK's limits dropped."""
+        return self._span.dropped_links
+
+    _name = name  # type: ignore[assignment]
+    _kind = kind  # type: ignore[assignment]
+    _attributes = attributes
+    _events = events  # type: ignore[assignment]
+    _links = links

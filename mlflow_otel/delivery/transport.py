@@ -1,0 +1,71 @@
+"""The seam between a request's bytes and the network."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from mlflow_otel.settings import Compression, OtlpSettings, Signal
+
+Result = Literal["accepted", "retryable", "rejected"]
+
+SERVICE_METHODS: Final[dict[Signal, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+}
+USER_AGENT: Final = "mlflow-otel"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request.
+
+    Args:
+        result: ``accepted``; ``retryable``, by the OTLP specification's table; or ``rejected``.
+        status: gRPC's code name or HTTP's status, or the error's name.
+        message: What the server or the network said.
+        response: The response's protobuf bytes when accepted.
+    """
+
+    result: Result
+    status: str
+    message: str = ""
+    response: bytes = b""
+
+
+class Transport(Protocol):
+    """Sends encoded requests of one signal to one endpoint."""
+
+    def send(self, request: bytes, timeout: float) -> Outcome:
+        """Send one request and wait, at most ``timeout`` seconds. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; a ``send`` under way ends soon after."""
+        ...
+
+
+def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
+    """Return the transport that ``settings`` ask for.
+
+    Raises:
+        OSError: A certificate or key file cannot be read.
+    """
+    # Here, not above: an app that speaks HTTP need not load gRPC, nor the other way round.
+    if settings.protocol == "grpc":
+        from mlflow_otel.delivery.grpc import GrpcTransport  # noqa: PLC0415
+
+        return GrpcTransport(signal, settings)
+    from mlflow_otel.delivery.http import HttpTransport  # noqa: PLC0415
+
+    return HttpTransport(settings)
+
+
+def compress(body: bytes, compression: Compression) -> bytes:
+    """Return ``body`` as it goes on the wire."""
+    if compression == "gzip":
+        return gzip.compress(body, 1, mtime=0)
+    return zlib.compress(body, 1) if compression == "deflate" else body
