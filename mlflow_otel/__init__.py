@@ -1,0 +1,23 @@
+"""MLflow Tracing over OpenTelemetry: every trace whole, in any OTLP backend.
+
+``instrument()`` is the one line; ``MlflowSpanProcessor`` and ``MlflowSpanExporter`` are the pair for
+a ``TracerProvider`` of your own; ``MlflowSampler`` keeps whole traces by MLflow's ratio.
+"""
+
+from mlflow_otel.delivery.exporter import MlflowSpanExporter
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing.instrumentation import Handle, instrument, uninstrument
+from mlflow_otel.tracing.processor import MlflowSpanProcessor
+from mlflow_otel.tracing.sampler import MlflowSampler
+from mlflow_otel.version import __version__
+
+__all__ = [
+    "Handle",
+    "MlflowSampler",
+    "MlflowSpanExporter",
+    "MlflowSpanProcessor",
+    "Settings",
+    "__version__",
+    "instrument",
+    "uninstrument",
+]

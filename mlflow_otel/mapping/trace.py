@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping import messages
+from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
-from mlflow_otel.mapping.values import as_text, dumps
+from mlflow_otel.mapping.values import as_text, decode, dumps
 
 METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
     keys.METADATA_SOURCE_RUN: keys.RUN_ID,
@@ -17,6 +19,8 @@ METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
     keys.METADATA_GIT_BRANCH: genai.VCS_BRANCH,
     keys.METADATA_GIT_REPOSITORY: genai.VCS_REPOSITORY,
 }
+
+PREVIEW_LENGTH: Final = 1000
 
 
 def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
@@ -71,3 +75,22 @@ def _either(trace: TraceContext, key: str) -> str | None:
     if value is None:
         value = trace.tags.get(key)
     return None if value is None else as_text(value)
+
+
+def previews(inputs: Any, outputs: Any) -> tuple[str | None, str | None]:
+    """Return short forms of a root span's inputs and outputs, at most 1000 characters each.
+
+    The text of the last message where they are a chat, else their JSON; MLflow's server does alike.
+    """
+    decoded = decode(inputs), decode(outputs)
+    talk = messages.convert(None, *decoded)
+    sides = (talk.inputs, talk.outputs) if talk is not None else ([], [])
+    shown = (
+        parts.preview(side) or (None if value is None else as_text(value))
+        for side, value in zip(sides, decoded, strict=True)
+    )
+    request, response = (
+        text if text is None or len(text) <= PREVIEW_LENGTH else text[: PREVIEW_LENGTH - 1] + "…"
+        for text in shown
+    )
+    return request, response

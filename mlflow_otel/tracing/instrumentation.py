@@ -1,0 +1,195 @@
+"""``instrument()`` and ``uninstrument()``: MLflow's traces leave through us."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.delivery.exporter import MlflowSpanExporter
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing import mlflow_adapter, otel_adapter
+from mlflow_otel.tracing.processor import MlflowSpanProcessor
+from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
+from mlflow_otel.version import __version__
+
+_lock = threading.RLock()
+_handle: Handle | None = None
+
+
+class Handle:
+    """What ``instrument()`` returns: the running instrumentation.
+
+    Args:
+        settings: The configuration in force.
+        exporter: Where spans go; an OTLP exporter by the settings when None.
+        accounting: Holds the counters.
+    """
+
+    def __init__(
+        self, settings: Settings, exporter: SpanExporter | None = None, accounting: Accounting = ACCOUNTING
+    ) -> None:
+        self.settings = settings
+        self.accounting = accounting
+        self._exporter = exporter
+        self._processor: MlflowSpanProcessor | None = None
+        self._shared: tuple[TracerProvider, tuple[SpanProcessor, ...]] | None = None
+        self._take_over: mlflow_adapter.TakeOver | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether MLflow's spans leave through us."""
+        return self._take_over is not None
+
+    @property
+    def processor(self) -> MlflowSpanProcessor | None:
+        """The processor in use; None before MLflow's first span."""
+        return self._processor
+
+    def start(self) -> None:
+        """Take MLflow's exporter's place."""
+        self._take_over = mlflow_adapter.TakeOver(self._build, self._join)
+        atexit.register(self.shutdown)
+
+    def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
+        self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
+        return self._processor
+
+    def _export(self) -> SpanExporter:
+        return self._exporter or MlflowSpanExporter(self.settings, accounting=self.accounting)
+
+    def _build(self) -> TracerProvider:
+        """Build MLflow's own provider around the one processor we keep."""
+        provider = TracerProvider(
+            sampler=_sampler(self.settings), resource=_resource(self.settings), shutdown_on_exit=False
+        )
+        if self.settings.dual_export:
+            for processor in mlflow_adapter.own_processors():
+                provider.add_span_processor(processor)
+        provider.add_span_processor(self._processor or self._make(self._export()))
+        return provider
+
+    def _join(self) -> TracerProvider:
+        """Join the global provider, the app's where it has one."""
+        if self._shared is not None:
+            return self._shared[0]
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, TracerProvider):
+            provider = self._build()
+            self._shared = provider, ()
+            return provider
+        before = otel_adapter.processors(provider)
+        self._shared = provider, before
+
+        def own_export() -> SpanProcessor:
+            # A processor of its own, for its batching; ours stands in front of it.
+            return MlflowSpanProcessor(self._export(), self.settings)._next  # noqa: SLF001
+
+        otel_adapter.stand_in_front(provider, own_export, self._make, keep_mlflow=self.settings.dual_export)
+        if self.settings.dual_export and not any(map(otel_adapter.by_mlflow, before)):
+            front = otel_adapter.processors(provider)
+            otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
+        return provider
+
+    def stats(self) -> dict[str, int]:
+        """Return every counter, and what is held now."""
+        held = self._processor.stats() if self._processor is not None else {}
+        return {**self.accounting.snapshot(), **held}
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export what ended traces have passed on; True if all was handed to the exporter."""
+        return self._processor is None or self._processor.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``."""
+        if self._processor is not None:
+            self._processor.shutdown()
+
+    def stop(self) -> None:
+        """Give MLflow its exporter back."""
+        atexit.unregister(self.shutdown)
+        if self._take_over is not None:
+            self._take_over.undo()
+            self._take_over = None
+        if self._shared is not None:
+            provider, before = self._shared
+            self.force_flush()
+            if before:
+                otel_adapter.set_processors(provider, before)  # theirs go on
+                return
+        self.shutdown()
+
+
+def instrument(
+    settings: Settings | None = None, *, exporter: SpanExporter | None = None
+) -> Handle:
+    """Send MLflow's traces over OTLP, whole; everything from ``OTEL_*`` and ``MLFLOW_*`` variables.
+
+    Takes the place of MLflow's own export (beside it with
+    ``MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true``), whatever is called before or after. Idempotent:
+    a second call returns the first one's handle. Never raises: without MLflow, or if it cannot be
+    joined, one warning says what to do and the app goes on as it was.
+
+    Args:
+        settings: The configuration; from the environment when None.
+        exporter: Any ``SpanExporter``; an OTLP exporter by the settings when None.
+
+    Returns:
+        The handle: ``stats()``, ``force_flush()``, ``shutdown()``.
+    """
+    global _handle  # noqa: PLW0603
+    with _lock:
+        if _handle is not None:
+            return _handle
+        handle = Handle(Settings.from_environment() if settings is None else settings, exporter)
+        if handle.settings.disabled:
+            return handle
+        if not mlflow_adapter.available():
+            ACCOUNTING.warn("mlflow.missing", "MLflow is not installed: %s.", mlflow_adapter.INSTALL_HINT)
+            return handle
+        try:
+            handle.start()
+        except Exception as error:
+            ACCOUNTING.warn(
+                "mlflow.unsupported",
+                "MLflow %s could not be joined (%s: %s): mlflow-otel supports 3.6 to 3.17. Nothing was changed.",
+                mlflow_adapter.installed(), type(error).__name__, error,
+            )  # fmt: skip
+            return handle
+        _handle = handle
+        return handle
+
+
+def uninstrument() -> None:
+    """Undo ``instrument()``: what is held leaves, MLflow's own export is back."""
+    global _handle  # noqa: PLW0603
+    with _lock:
+        handle, _handle = _handle, None
+    if handle is not None:
+        handle.stop()
+
+
+def _sampler(settings: Settings) -> Sampler | None:
+    """Return MLflow's ratio if set, else what ``OTEL_TRACES_SAMPLER`` names (None: the SDK reads it)."""
+    named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    if settings.sampling_ratio != 1.0 or os.environ.get("MLFLOW_TRACE_SAMPLING_RATIO", "").strip():
+        return MlflowSampler(settings.sampling_ratio)
+    if named == "mlflow":
+        return from_environment(os.environ.get("OTEL_TRACES_SAMPLER_ARG"))
+    return None if named else MlflowSampler(1.0)
+
+
+def _resource(settings: Settings) -> Resource:
+    distro: dict[str, Any] = {"telemetry.distro.name": "mlflow-otel", "telemetry.distro.version": __version__}
+    named = OTELResourceDetector().detect().attributes.get(SERVICE_NAME)
+    if not named and settings.experiment_name:
+        distro[SERVICE_NAME] = settings.experiment_name
+    return Resource.create(distro)

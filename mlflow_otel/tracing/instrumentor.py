@@ -1,0 +1,24 @@
+"""The entry point by which ``opentelemetry-instrument`` finds us."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from mlflow_otel.tracing.instrumentation import instrument, uninstrument
+
+
+class MlflowInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """``opentelemetry-instrument``'s name for ``instrument()``."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return nothing: which of MLflow's packages is there is for ``instrument()`` to see."""
+        return ()
+
+    def _instrument(self, **_kwargs: Any) -> None:
+        instrument()
+
+    def _uninstrument(self, **_kwargs: Any) -> None:
+        uninstrument()

@@ -1,0 +1,301 @@
+"""All of MLflow that we touch, private parts among it: MLflow 3.6 to 3.17, either package.
+
+Why private: MLflow has no public way to take its exporter's place. ``_initialize_tracer_provider``
+is called by name wherever MLflow builds its provider (first span, ``set_tracking_uri``,
+``set_experiment``, ``set_destination``, ``enable``, ``disable``, ``reset``), so replacing it is
+enough to be there after any order of these. ``InMemoryTraceManager`` holds the ``TraceInfo`` that
+``update_current_trace`` changes in place.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import NoOpTracerProvider
+
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping.values import decode
+from mlflow_otel.tracing import store
+
+PACKAGES: Final = ("mlflow", "mlflow-tracing", "mlflow-skinny")
+INSTALL_HINT: Final = "pip install 'mlflow-otel[tracing]' (or 'mlflow-otel[mlflow]')"
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of MLflow's packages in this environment."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def available() -> bool:
+    """Tell whether MLflow can be imported."""
+    return importlib.util.find_spec("mlflow") is not None
+
+
+def in_use() -> bool:
+    """Tell whether MLflow Tracing is loaded: an app that never imports it is not made to."""
+    return "mlflow.tracing.trace_manager" in sys.modules
+
+
+def sampling_override() -> float | None:
+    """Return the ratio of ``@mlflow.trace(sampling_ratio_override=…)`` around the call, if any."""
+    module = sys.modules.get("mlflow.tracing.sampling")  # MLflow 3.8 and later
+    variable = getattr(module, "_SAMPLING_RATIO_OVERRIDE", None)
+    ratio: float | None = variable.get() if variable is not None else None
+    return ratio
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFacts:
+    """A copy of what ``TraceInfo`` held at one moment."""
+
+    trace_id: str | None = None
+    client_request_id: str | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    experiment_id: str | None = None
+    state: str | None = None
+    request_preview: str | None = None
+    response_preview: str | None = None
+
+
+def facts(info: Any) -> TraceFacts:
+    """Copy a ``TraceInfo``, which the app may go on changing."""
+    state = info.state
+    return TraceFacts(
+        trace_id=info.trace_id,
+        client_request_id=info.client_request_id,
+        tags=dict(info.tags or {}),
+        metadata=dict(info.trace_metadata or {}),
+        experiment_id=_experiment_of(info),
+        state=getattr(state, "value", state),
+        request_preview=info.request_preview,
+        response_preview=info.response_preview,
+    )
+
+
+def _experiment_of(info: Any) -> str | None:
+    location = getattr(info.trace_location, "mlflow_experiment", None)
+    identity: str | None = getattr(location, "experiment_id", None)
+    return identity
+
+
+def follow(span: Any, known: Any) -> tuple[Any, bool]:
+    """See to it that MLflow knows a started span and its trace.
+
+    MLflow's own processors do that when they stand in the pipeline; where ours replaces them it is
+    ours to do.
+
+    Args:
+        span: The started span.
+        known: The ``TraceInfo`` this trace had here before, or None.
+
+    Returns:
+        The ``TraceInfo`` that MLflow's functions change, and whether it was registered here.
+    """
+    from mlflow.entities.span import create_mlflow_span  # noqa: PLC0415
+    from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
+
+    manager = InMemoryTraceManager.get_instance()
+    otel_id = span.context.trace_id
+    trace_id = manager.get_mlflow_trace_id_from_otel_id(otel_id)
+    ours = False
+    if trace_id is None:
+        info = _new_trace(span) if known is None else known
+        manager.register_trace(otel_id, info)
+        trace_id, ours = info.trace_id, True
+    if keys.TRACE_REQUEST_ID not in span.attributes:  # MLflow's processor has not seen it
+        manager.register_span(create_mlflow_span(span, trace_id))
+    return info_of(otel_id), ours
+
+
+def info_of(otel_trace_id: int) -> Any:
+    """Return the ``TraceInfo`` MLflow has for a trace, or None."""
+    from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
+
+    manager = InMemoryTraceManager.get_instance()
+    trace_id = manager.get_mlflow_trace_id_from_otel_id(otel_trace_id)
+    if trace_id is None:
+        return None
+    with manager.get_trace(trace_id) as trace:
+        return None if trace is None else trace.info
+
+
+def forget(otel_trace_id: int, info: Any) -> None:
+    """Take a trace that ``follow`` registered out of MLflow's registry.
+
+    ``pop_trace`` would convert every span and parse the root's messages in the app's thread; nobody
+    reads the result, so the entries are taken out as they are.
+    """
+    from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
+
+    manager = InMemoryTraceManager.get_instance()
+    if info_of(otel_trace_id) is not info:
+        return  # MLflow's own by now
+    with manager._lock:  # noqa: SLF001
+        trace_id = manager._otel_id_to_mlflow_trace_id.pop(otel_trace_id, None)  # noqa: SLF001
+        manager._traces.pop(trace_id, None)  # noqa: SLF001
+    from mlflow.tracing.fluent import _set_last_active_trace_id  # noqa: PLC0415
+
+    _set_last_active_trace_id(info.trace_id)
+
+
+def _new_trace(span: ReadableSpan) -> Any:
+    from mlflow.entities.trace_info import TraceInfo, TraceLocation, TraceState  # noqa: PLC0415
+    from mlflow.tracing.utils import generate_mlflow_trace_id_from_otel_trace_id  # noqa: PLC0415
+
+    metadata, tags = _starting_metadata(span)
+    assert span.context is not None  # noqa: S101 (a started span has one)
+    return TraceInfo(
+        trace_id=generate_mlflow_trace_id_from_otel_trace_id(span.context.trace_id),
+        trace_location=TraceLocation.from_experiment_id(_experiment_id(span)),
+        request_time=(span.start_time or 0) // 1_000_000,
+        execution_duration=None,
+        state=TraceState.IN_PROGRESS,
+        trace_metadata=metadata,
+        tags=tags,
+    )
+
+
+class _Environment:
+    """What ``BaseMlflowSpanProcessor``'s two methods read of their ``self``."""
+
+    _env_metadata: Mapping[str, str] = {}
+
+
+def _starting_metadata(span: ReadableSpan) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the metadata and tags a trace starts with, by MLflow's own definition of them.
+
+    Source run, logged model, git commit, ``mlflow.tracing.context()``'s values, the trace's name.
+    """
+    from mlflow.tracing.processor.base_mlflow import BaseMlflowSpanProcessor  # noqa: PLC0415
+    from mlflow.tracing.utils.environment import resolve_env_metadata  # noqa: PLC0415
+
+    try:
+        environment: Any = _Environment()
+        environment._env_metadata = resolve_env_metadata()  # noqa: SLF001 (cached by MLflow)
+        metadata = BaseMlflowSpanProcessor._get_basic_trace_metadata(environment)  # noqa: SLF001
+        tags = BaseMlflowSpanProcessor._get_basic_trace_tags(environment, span)  # noqa: SLF001
+    except Exception as error:
+        ACCOUNTING.warn("mlflow.metadata", "MLflow's trace metadata is missing on spans: %r", error)
+        return {}, {keys.TAG_TRACE_NAME: span.name}
+    return metadata, tags
+
+
+def _experiment_id(span: ReadableSpan) -> str | None:
+    """Return the experiment's ID as far as it is known without asking a server.
+
+    MLflow's own look-up costs a request for each trace when only ``MLFLOW_EXPERIMENT_ID`` is set.
+    """
+    from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID  # noqa: PLC0415
+    from mlflow.tracing import provider  # noqa: PLC0415
+    from mlflow.tracking import fluent  # noqa: PLC0415
+
+    named = (span.attributes or {}).get(keys.EXPERIMENT_ID_ATTRIBUTE)
+    if named is not None:
+        return str(decode(named))
+    destination = provider._MLFLOW_TRACE_USER_DESTINATION.get()  # noqa: SLF001
+    identity = getattr(destination, "experiment_id", None)
+    if identity is None:
+        run = fluent._get_latest_active_run()  # noqa: SLF001
+        identity = run.info.experiment_id if run is not None else None
+    if identity is None:
+        identity = fluent._active_experiment_id or MLFLOW_EXPERIMENT_ID.get()  # noqa: SLF001
+    return None if identity is None else str(identity)
+
+
+def isolated() -> bool:
+    """Tell whether MLflow keeps a provider of its own (its default)."""
+    from mlflow.environment_variables import MLFLOW_USE_DEFAULT_TRACER_PROVIDER  # noqa: PLC0415
+
+    return bool(MLFLOW_USE_DEFAULT_TRACER_PROVIDER.get())
+
+
+def own_processors() -> list[SpanProcessor]:
+    """Return the processors of MLflow's export to its tracking server, for dual export."""
+    from mlflow.tracing import provider  # noqa: PLC0415
+
+    asked = provider.should_use_otlp_exporter
+    provider.should_use_otlp_exporter = lambda: False  # OTLP is ours
+    try:
+        found: list[SpanProcessor] = provider._get_span_processors()  # noqa: SLF001
+    finally:
+        provider.should_use_otlp_exporter = asked
+    return found
+
+
+class TakeOver:
+    """MLflow's provider, built by us from now on until ``undo``.
+
+    Args:
+        build: Returns the provider to install when MLflow keeps one of its own.
+        join: Puts us into the global provider when MLflow shares it, and returns it.
+    """
+
+    def __init__(self, build: Callable[[], Any], join: Callable[[], Any]) -> None:
+        from mlflow.tracing import provider  # noqa: PLC0415
+        from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+        self._provider = provider
+        self._utils = utils
+        self._build = build
+        self._join = join
+        self._initialize = provider._initialize_tracer_provider  # noqa: SLF001
+        self._reset = provider.provider.reset
+        self._default_uri = utils._get_default_tracking_uri  # noqa: SLF001
+        utils._tracking_store_registry.register(store.SCHEME, store.builder)  # noqa: SLF001
+        utils._get_default_tracking_uri = lambda: store.URI  # noqa: SLF001
+        _quiet()
+        if isolated():
+            self._reset()  # whatever MLflow had built goes, flushed
+        provider._initialize_tracer_provider = self._install  # noqa: SLF001
+        provider.provider.reset = self._reset_but_keep_shared
+        if not isolated():
+            self._install()
+            provider.provider.once._done = True  # noqa: SLF001
+
+    def _install(self, disabled: bool = False) -> None:
+        wrapper = self._provider.provider
+        if disabled:
+            wrapper.set(NoOpTracerProvider())
+        elif isolated():
+            wrapper.set(self._build())
+        else:
+            joined = self._join()
+            if wrapper.get() is not joined:
+                wrapper.set(joined)
+
+    def _reset_but_keep_shared(self) -> None:
+        # MLflow's reset leaves the process without a global provider; the app's own stays.
+        self._reset()
+        if not isolated():
+            self._install()
+
+    def undo(self) -> None:
+        """Give MLflow its own provider back; it builds it at the next span."""
+        self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
+        self._provider.provider.__dict__.pop("reset", None)
+        self._utils._get_default_tracking_uri = self._default_uri  # noqa: SLF001
+        if isolated():
+            self._reset()
+
+
+def _quiet() -> None:
+    """Demote the SDK warnings that MLflow demotes when it builds its provider, and for its reasons."""
+    from mlflow.tracing.utils.warning import suppress_warning  # noqa: PLC0415
+
+    suppress_warning("opentelemetry.context", "Failed to detach context")
+    suppress_warning("opentelemetry.sdk.trace", "Setting attribute on ended span")
+    suppress_warning("opentelemetry.sdk.trace", "Calling end() on an ended span")

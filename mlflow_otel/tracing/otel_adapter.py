@@ -1,0 +1,81 @@
+"""The SDK's private parts: SDK 1.34 to 1.45.
+
+Why private: a ``TracerProvider`` lets processors be added, not replaced. Where exporters already
+stand in a shared provider ours must stand in front of them, so that each span leaves once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+
+def processors(provider: TracerProvider) -> tuple[SpanProcessor, ...]:
+    """Return a provider's processors in order."""
+    return tuple(provider._active_span_processor._span_processors)  # noqa: SLF001
+
+
+def set_processors(provider: TracerProvider, chain: tuple[SpanProcessor, ...]) -> None:
+    """Replace a provider's processors."""
+    active = provider._active_span_processor  # noqa: SLF001
+    with active._lock:  # noqa: SLF001
+        active._span_processors = chain  # noqa: SLF001
+
+
+def exports(processor: SpanProcessor) -> bool:
+    """Tell whether a processor is one of the SDK's that hand spans to an exporter."""
+    return isinstance(processor, (BatchSpanProcessor, SimpleSpanProcessor)) and not by_mlflow(processor)
+
+
+def by_mlflow(processor: SpanProcessor) -> bool:
+    """Tell whether MLflow put a processor there."""
+    return type(processor).__module__.partition(".")[0] == "mlflow"
+
+
+def speaks_otlp(processor: SpanProcessor) -> bool:
+    """Tell whether a processor's exporter sends OTLP."""
+    exporter = getattr(processor, "span_exporter", None)
+    return exporter is not None and "otlp" in f"{type(exporter).__module__}.{type(exporter).__name__}".lower() or (
+        type(exporter).__module__.startswith("mlflow_otel.")
+    )
+
+
+def fan_out(chain: list[SpanProcessor]) -> SpanProcessor:
+    """Return one processor that hands on to all of ``chain``."""
+    if len(chain) == 1:
+        return chain[0]
+    several = SynchronousMultiSpanProcessor()
+    for processor in chain:
+        several.add_span_processor(processor)
+    return several
+
+
+def stand_in_front(
+    provider: TracerProvider,
+    own_export: Callable[[], SpanProcessor],
+    make: Callable[[SpanProcessor], SpanProcessor],
+    *,
+    keep_mlflow: bool,
+) -> tuple[SpanProcessor, tuple[SpanProcessor, ...]]:
+    """Put a processor in front of all that export in ``provider``.
+
+    Args:
+        provider: The shared provider.
+        own_export: Makes an exporting processor, for a provider that sends no OTLP yet.
+        make: Makes the processor that is to stand in front, given what it hands on to.
+        keep_mlflow: Whether MLflow's processors stay (dual export).
+
+    Returns:
+        The processor, and the processors that stood there before.
+    """
+    before = processors(provider)
+    exporting = [processor for processor in before if exports(processor)]
+    others = [p for p in before if p not in exporting and (keep_mlflow or not by_mlflow(p))]
+    targets = list(exporting)
+    if not any(speaks_otlp(processor) for processor in exporting):
+        targets.append(own_export())
+    front = make(fan_out(targets))
+    set_processors(provider, (*others, front))
+    return front, before

@@ -1,0 +1,368 @@
+"""``MlflowSpanProcessor``: remembers each trace and gives its spans the trace's context."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.trace import StatusCode
+
+from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.delivery.exporter import mapping_options
+from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
+from mlflow_otel.mapping import usage
+from mlflow_otel.mapping.model import TraceContext
+from mlflow_otel.mapping.trace import previews
+from mlflow_otel.mapping.values import as_dict, decode
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing import mlflow_adapter, store
+from mlflow_otel.tracing.mlflow_adapter import TraceFacts
+
+SWEEPS_PER_TIMEOUT: Final = 4
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What is remembered of one trace in this process."""
+
+    started: float
+    info: Any = None
+    registered: bool = False
+    root: ReadableSpan | None = None
+    open_roots: set[int] = field(default_factory=set)
+    open_spans: int = 0
+    mlflow_spans: set[int] = field(default_factory=set)
+    entries: set[int] = field(default_factory=set)
+    roots: set[int] = field(default_factory=set)
+    held: list[ReadableSpan] = field(default_factory=list)
+    held_bytes: int = 0
+    released: bool = False
+    context: Callable[[], TraceContext] | None = None
+
+
+class _Snapshot:
+    """A trace's context, frozen when its spans are passed on, worked out when first read."""
+
+    __slots__ = ("_context", "_experiment_name", "_facts", "_root", "_spans")
+
+    def __init__(
+        self, facts: TraceFacts, root: ReadableSpan | None, spans: Sequence[ReadableSpan], experiment_name: str | None
+    ) -> None:
+        self._facts = facts
+        self._root = root
+        self._spans: Sequence[ReadableSpan] = spans
+        self._experiment_name = experiment_name
+        self._context: TraceContext | None = None
+
+    def __call__(self) -> TraceContext:
+        if self._context is None:
+            self._context = self._work_out()
+            self._spans, self._root = (), None
+        return self._context
+
+    def _work_out(self) -> TraceContext:
+        facts, root = self._facts, self._root
+        state = facts.state
+        if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
+            state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
+        attributes = (root.attributes or {}) if root is not None else {}
+        request, response = previews(attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS))
+        return TraceContext(
+            trace_id=facts.trace_id,
+            client_request_id=facts.client_request_id,
+            tags=facts.tags,
+            metadata=facts.metadata,
+            experiment_id=facts.experiment_id,
+            experiment_name=store.experiment_name(facts.experiment_id) or self._experiment_name,
+            state=state,
+            request_preview=facts.request_preview or request,
+            response_preview=facts.response_preview or response,
+            token_usage=as_dict(decode(facts.metadata.get(keys.METADATA_TOKEN_USAGE)))
+            or usage.sum_tokens(self._nodes(keys.CHAT_TOKEN_USAGE)),
+            cost=as_dict(decode(facts.metadata.get(keys.METADATA_COST)))
+            or usage.sum_cost(self._nodes(keys.LLM_COST)),
+        )
+
+    def _nodes(self, key: str) -> list[usage.UsageNode]:
+        nodes = []
+        for span in self._spans:
+            numbers = as_dict(decode((span.attributes or {}).get(key))) or None
+            parent = span.parent.span_id if span.parent is not None else None
+            nodes.append(usage.UsageNode(span.context.span_id, parent, numbers))  # type: ignore[union-attr]
+        return nodes
+
+
+class MlflowSpanProcessor(SpanProcessor):
+    """Gives every span of a trace what MLflow knows of the trace, whenever it came to know it.
+
+    Ended spans are held until their local root (a span without a parent, or with a remote one)
+    ends; then each is passed on as a ``MappedSpan`` with the trace's context. Spans are never
+    changed and nothing is mapped in the app's thread. What ends after its root follows at once.
+
+    Held memory is bounded: by traces, spans a trace, bytes and age (``Settings.max_traces``,
+    ``max_spans_per_trace``, ``max_held_bytes``, ``trace_timeout``). Past a bound spans are passed on
+    early with what is known then, counted as ``passed_on_early.*``; none is dropped here.
+
+    ``force_flush`` flushes what was passed on; spans of traces still under way stay held, since
+    their context is not known yet. ``shutdown`` passes them on.
+
+    Args:
+        next: A ``SpanProcessor`` to hand on to, or a ``SpanExporter``, which then gets the SDK's
+            ``BatchSpanProcessor`` (``OTEL_BSP_*``), or ``SimpleSpanProcessor`` when
+            ``MLFLOW_ENABLE_ASYNC_TRACE_LOGGING`` is false.
+        settings: The configuration; from the environment when None.
+        accounting: Gets the counters.
+        clock: Monotonic seconds; a test passes its own.
+    """
+
+    def __init__(
+        self,
+        next: SpanProcessor | SpanExporter,  # noqa: A002 (the pipeline's word)
+        settings: Settings | None = None,
+        *,
+        accounting: Accounting = ACCOUNTING,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = Settings.from_environment(accounting=accounting) if settings is None else settings
+        self._options = mapping_options(self._settings)
+        if isinstance(next, SpanExporter):
+            next = BatchSpanProcessor(next) if self._settings.asynchronous else SimpleSpanProcessor(next)  # noqa: A001
+        self._next = next
+        self._accounting = accounting
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            weak = weakref.WeakMethod(self._begin)
+            os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
+
+    def _begin(self) -> None:
+        # Also after a fork, in the child: what the parent holds is the parent's to send.
+        self._lock = threading.Lock()
+        self._traces: OrderedDict[int, _Trace] = OrderedDict()
+        self._held_bytes = 0
+        self._sweeper: threading.Thread | None = None
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Remember the span's trace. Called in the app's thread."""
+        try:
+            self._remember(span)
+        except Exception as error:
+            self._failed("on_start", error)
+        self._next.on_start(span, parent_context)
+
+    def _remember(self, span: Span) -> None:
+        context, parent = span.context, span.parent
+        local_root = parent is None or parent.is_remote
+        with self._lock:
+            if self._sweeper is None and not self._stopped.is_set():
+                self._start_sweeper()
+            trace = self._traces.get(context.trace_id)
+            if trace is None or (trace.released and local_root):
+                # A trace met in the middle (its root is another process's, or the parent's of a
+                # fork) has no end to wait for.
+                info = trace.info if trace is not None else None
+                trace = _Trace(self._clock(), info=info, released=not local_root)
+                self._traces[context.trace_id] = trace
+                self._traces.move_to_end(context.trace_id)
+            trace.open_spans += 1
+            mlflows = made_by_mlflow(span)
+            if local_root:
+                trace.open_roots.add(context.span_id)
+                trace.roots.add(context.span_id)
+                trace.entries.add(context.span_id)
+            elif mlflows and parent is not None and parent.span_id not in trace.mlflow_spans:
+                # The topmost of MLflow's below another library's; not below MLflow's own.
+                if not trace.roots & trace.mlflow_spans:
+                    trace.entries.add(context.span_id)
+            if mlflows:
+                trace.mlflow_spans.add(context.span_id)
+            batches = self._over_bounds()
+        if mlflow_adapter.in_use():
+            info, registered = mlflow_adapter.follow(span, trace.info)
+            trace.info = info or trace.info
+            trace.registered = trace.registered or registered
+        self._pass_on(batches)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hold the span, or pass its trace on when it was the last local root."""
+        try:
+            batches = self._hold(span)
+        except Exception as error:
+            self._failed("on_end", error)
+            batches = [([span], None, None)]
+        self._pass_on(batches)
+
+    def _hold(self, span: ReadableSpan) -> list[_Batch]:
+        context = span.context
+        assert context is not None  # noqa: S101 (an ended span has one)
+        with self._lock:
+            trace = self._traces.get(context.trace_id)
+            if trace is None:
+                return [([span], None, None)]
+            trace.open_spans -= 1
+            trace.held.append(span)
+            size = _size(span)
+            trace.held_bytes += size
+            self._held_bytes += size
+            if context.span_id in trace.open_roots:
+                trace.open_roots.discard(context.span_id)
+                trace.root = span
+                if not trace.open_roots:
+                    trace.released = True
+            if trace.released:
+                return [self._take(context.trace_id, trace)]
+            if len(trace.held) > self._settings.max_spans_per_trace:
+                self._accounting.count("passed_on_early.spans")
+                return [self._take(context.trace_id, trace)]
+            return self._over_bounds()
+
+    def _over_bounds(self) -> list[_Batch]:
+        """Take what must be passed on for the other bounds to hold; the lock is held."""
+        batches: list[_Batch] = []
+        while self._held_bytes > self._settings.max_held_bytes:
+            holding = ((i, t) for i, t in self._traces.items() if t.held)
+            trace_id, trace = next(holding)
+            self._accounting.count("passed_on_early.bytes")
+            batches.append(self._take(trace_id, trace))
+        while len(self._traces) > self._settings.max_traces:
+            trace_id, trace = self._traces.popitem(last=False)
+            if trace.held or trace.open_roots:
+                self._accounting.count("passed_on_early.traces")
+            trace.released = True
+            trace.open_spans = 0  # nothing more is awaited
+            batches.append(self._take(trace_id, trace))
+        return batches
+
+    def _take(self, trace_id: int, trace: _Trace) -> _Batch:
+        spans, trace.held = trace.held, []
+        self._held_bytes -= trace.held_bytes
+        trace.held_bytes = 0
+        done = (trace_id, trace) if trace.released and trace.open_spans <= 0 else None
+        return spans, trace, done
+
+    def _pass_on(self, batches: list[_Batch]) -> None:
+        for spans, trace, done in batches:
+            try:
+                self._pass_on_one(spans, trace)
+                if done is not None and done[1].registered:
+                    done[1].registered = False
+                    mlflow_adapter.forget(done[0], done[1].info)
+            except Exception as error:
+                self._failed("hand-over", error)
+
+    def _pass_on_one(self, spans: list[ReadableSpan], trace: _Trace | None) -> None:
+        if not spans:
+            return
+        context: Callable[[], TraceContext] = TraceContext
+        if trace is not None:
+            context = self._context(spans, trace)
+        for span in spans:
+            identity = span.context.span_id  # type: ignore[union-attr]
+            entry = identity in trace.entries if trace is not None else span.parent is None
+            root = identity in trace.roots if trace is not None else span.parent is None
+            mapped = MappedSpan(
+                span, context, self._options, entry=entry, local_root=root, accounting=self._accounting
+            )
+            self._next.on_end(mapped)
+
+    def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
+        if trace.context is not None and trace.released and not any(s is trace.root for s in spans):
+            return trace.context  # late spans carry what their trace was passed on with
+        info = trace.info
+        if info is not None and mlflow_adapter.in_use():
+            # MLflow's own processor may have registered the trace anew behind ours.
+            info = mlflow_adapter.info_of(spans[0].context.trace_id) or info  # type: ignore[union-attr]
+        facts = TraceFacts() if info is None else mlflow_adapter.facts(info)
+        trace.context = _Snapshot(facts, trace.root, spans, self._settings.experiment_name)
+        return trace.context
+
+    def _start_sweeper(self) -> None:
+        self._sweeper = threading.Thread(
+            target=_sweep,
+            args=(weakref.ref(self), self._stopped, self._settings.trace_timeout / SWEEPS_PER_TIMEOUT),
+            name="MlflowSpanProcessor",
+            daemon=True,
+        )
+        self._sweeper.start()
+
+    def pass_on_aged(self) -> None:
+        """Pass on what has been held longer than ``trace_timeout``; a thread calls this."""
+        before = self._clock() - self._settings.trace_timeout
+        batches = []
+        with self._lock:
+            aged = [(i, t) for i, t in self._traces.items() if t.started <= before]
+            for trace_id, trace in aged:
+                if trace.held:
+                    self._accounting.count("passed_on_early.age")
+                if not trace.open_spans:
+                    del self._traces[trace_id]
+                trace.released = True
+                batches.append(self._take(trace_id, trace))
+        self._pass_on(batches)
+
+    def stats(self) -> dict[str, int]:
+        """Return how much is held now: ``held.traces``, ``held.spans``, ``held.bytes``."""
+        with self._lock:
+            holding = [trace for trace in self._traces.values() if trace.held]
+            return {
+                "held.traces": len(holding),
+                "held.spans": sum(len(trace.held) for trace in holding),
+                "held.bytes": self._held_bytes,
+            }
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Flush what was passed on; spans of traces under way stay held."""
+        return self._next.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Pass on all that is held, then shut down what comes next. Once."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        with self._lock:
+            batches = []
+            for trace_id, trace in self._traces.items():
+                if trace.held:
+                    self._accounting.count("passed_on_early.shutdown")
+                trace.released = True
+                trace.open_spans = 0
+                batches.append(self._take(trace_id, trace))
+            self._traces.clear()
+        self._pass_on(batches)
+        self._next.shutdown()
+
+    def _failed(self, where: str, error: Exception) -> None:
+        self._accounting.warn(
+            "processor_failed",
+            "A span could not be followed (%s, %s: %s); it is exported without its trace's context. "
+            "Please report it to mlflow-otel.",
+            where, type(error).__name__, error,
+        )  # fmt: skip
+
+
+_Batch = tuple[list[ReadableSpan], "_Trace | None", "tuple[int, _Trace] | None"]
+
+
+def _size(span: ReadableSpan) -> int:
+    attributes = span.attributes or {}
+    return sum(len(value) for value in attributes.values() if isinstance(value, str))
+
+
+def _sweep(processor: weakref.ref[MlflowSpanProcessor], stopped: threading.Event, pause: float) -> None:
+    while not stopped.wait(pause):
+        live = processor()
+        if live is None:
+            return
+        live.pass_on_aged()
+        del live

@@ -1,0 +1,82 @@
+"""Head sampling of whole traces, as ``MLFLOW_TRACE_SAMPLING_RATIO`` says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import (
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import Link, SpanKind, TraceState
+
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing import mlflow_adapter
+
+RATIO: Final = "MLFLOW_TRACE_SAMPLING_RATIO"
+
+
+class _RootSampler(Sampler):
+    """Decides for roots: by ``@mlflow.trace(sampling_ratio_override=…)``, else by the ratio."""
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = ratio
+        self._by_ratio = TraceIdRatioBased(ratio)
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Any = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide by the trace ID, as OpenTelemetry's own ``TraceIdRatioBased`` does."""
+        override = mlflow_adapter.sampling_override()
+        sampler = self._by_ratio if override is None else TraceIdRatioBased(override)
+        return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links)
+
+    def get_description(self) -> str:
+        """Name the sampler and its ratio."""
+        return f"MlflowRatio{{{self._ratio}}}"
+
+
+class MlflowSampler(ParentBased):
+    """Keeps whole traces: a child follows its parent, a root is kept by the ratio.
+
+    The decision is ``TraceIdRatioBased``'s (SDK specification), a function of the trace ID alone,
+    so two services at one ratio keep the same traces.
+
+    Args:
+        ratio: Share of traces to keep, 0 to 1; ``MLFLOW_TRACE_SAMPLING_RATIO`` when None. A ratio
+            out of range warns once and keeps everything.
+    """
+
+    def __init__(self, ratio: float | None = None) -> None:
+        if ratio is None:
+            ratio = Settings.from_environment().sampling_ratio
+        if not 0 <= ratio <= 1:  # NaN is in no range
+            ACCOUNTING.warn(
+                "settings.invalid.ratio", "A sampling ratio must be from 0 to 1, not %r: keeping every trace.", ratio
+            )
+            ratio = 1.0
+        super().__init__(root=_RootSampler(ratio))
+
+
+def from_environment(argument: str | None = None) -> MlflowSampler:
+    """Build the sampler for ``OTEL_TRACES_SAMPLER=mlflow``.
+
+    Args:
+        argument: ``OTEL_TRACES_SAMPLER_ARG``: the ratio when ``MLFLOW_TRACE_SAMPLING_RATIO`` is
+            unset.
+    """
+    ratio = os.environ.get(RATIO, "").strip() or (argument or "")
+    return MlflowSampler(Settings.from_environment({RATIO: ratio}).sampling_ratio)

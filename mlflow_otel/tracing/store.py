@@ -1,0 +1,72 @@
+"""The tracking store for apps without a tracking server: it keeps nothing and contacts nobody.
+
+MLflow asks its tracking store for experiments by name; without a tracking URI that store would be
+a SQLite file in the working directory (or, with ``mlflow-tracing`` alone, an import error and no
+spans at all). This one answers from memory.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from typing import Any, Final
+
+SCHEME: Final = "mlflow-otel"
+URI: Final = f"{SCHEME}://none"
+
+_lock = threading.Lock()
+_names: dict[str, str] = {"0": "Default"}
+
+
+def experiment_id(name: str) -> str:
+    """Return the experiment's ID: the same for the same name in every process."""
+    identity = "0" if name == "Default" else str(zlib.crc32(name.encode("utf-8", "replace")) + 1)
+    with _lock:
+        _names[identity] = name
+    return identity
+
+
+def experiment_name(identity: str | None) -> str | None:
+    """Return the name an ID was given in this process."""
+    return None if identity is None else _names.get(str(identity))
+
+
+def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> Any:  # noqa: ARG001
+    """Build the store, as MLflow's tracking store registry asks for it."""
+    from mlflow.entities import Experiment, LifecycleStage  # noqa: PLC0415
+    from mlflow.store.tracking.abstract_store import AbstractStore  # noqa: PLC0415
+
+    def experiment(identity: str) -> Any:
+        name = experiment_name(identity) or identity
+        return Experiment(identity, name, URI, LifecycleStage.ACTIVE)
+
+    class NoStore(AbstractStore):  # type: ignore[misc]
+        """Experiments by name, from memory; whatever needs a server says so."""
+
+        def __init__(self) -> None:
+            super().__init__()
+
+        def get_experiment_by_name(self, experiment_name: str) -> Any:
+            return experiment(experiment_id(experiment_name))
+
+        def create_experiment(self, name: str, *_args: Any, **_kwargs: Any) -> str:
+            return experiment_id(name)
+
+        def get_experiment(self, experiment_id: str) -> Any:
+            return experiment(str(experiment_id))
+
+    # Abstract methods are those of a server; each raises and says what to do.
+    def needs_server(self: Any, *_args: Any, **_kwargs: Any) -> Any:  # noqa: ARG001
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        raise MlflowException(
+            "This needs an MLflow tracking server, and none is configured: set MLFLOW_TRACKING_URI. "
+            "Traces are exported over OTLP by mlflow-otel and are not stored here."
+        )
+
+    for name in dir(AbstractStore):
+        if getattr(getattr(NoStore, name), "__isabstractmethod__", False):
+            setattr(NoStore, name, needs_server)
+    if hasattr(NoStore, "__abstractmethods__"):
+        NoStore.__abstractmethods__ = frozenset()
+    return NoStore()
