@@ -1,0 +1,62 @@
+# One task runner. Every target installs what it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help:            ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+setup: $(VENV)/ready  ## install the package and what development needs into .venv
+
+demo: $(VENV)/ready  ## run a small agent and show the traces that arrive over OTLP
+	@$(BIN)/mlflow-otel demo
+
+test: $(VENV)/ready  ## the tests, on pip-installable parts alone
+	$(BIN)/python -m pytest -m "not backend"
+
+lint: $(VENV)/ready  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready  ## strict mypy
+	$(BIN)/mypy
+
+format: $(VENV)/ready  ## rewrite in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The oldest supported versions, as pyproject.toml states them.
+.venv-oldest/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --editable . --group dev \
+	  'opentelemetry-api==1.34.1' 'opentelemetry-sdk==1.34.1' 'opentelemetry-exporter-otlp==1.34.1' \
+	  'opentelemetry-proto==1.34.1' 'mlflow-tracing==3.6.0'
+	touch $@
+
+test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTelemetry and MLflow
+	.venv-oldest/bin/python -m pytest -m "not backend"
+
+.venv-backends/ready: pyproject.toml tests/backends/requirements.txt
+	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
+	.venv-backends/bin/uv pip install --quiet --python .venv-backends/bin/python -r tests/backends/requirements.txt
+	touch $@
+
+servers:         ## build the Collector and Jaeger once, into a cache folder outside the checkout
+	bash tests/backends/build-servers.sh
+
+test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the real Collector, Jaeger and MLflow server
+	$(BIN)/python -m pytest -m backend
+
+clean:           ## remove what the targets made here
+	rm -rf .venv .venv-oldest .venv-backends .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help setup demo test lint types format test-oldest servers test-backends clean

@@ -1,0 +1,171 @@
+"""``mlflow-otel doctor``: what is wrong with this environment, and the one thing to do about each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery.encode import fill_attributes
+from mlflow_otel.delivery.transport import Outcome, open_transport
+from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
+from mlflow_otel.tracing import mlflow_adapter
+from mlflow_otel.version import __version__
+
+Level = Literal["ok", "note", "problem"]
+OLDEST_MLFLOW: Final = (3, 6)
+EARLIEST_CLOCK: Final = 1_750_000_000  # mid-2025: a clock before this package is wrong
+PROBE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at.
+
+    Args:
+        level: ``problem`` makes the exit status 1.
+        about: What was looked at.
+        text: What was found.
+        todo: The one thing to do, for a problem or a note.
+    """
+
+    level: Level
+    about: str
+    text: str
+    todo: str = ""
+
+
+def doctor() -> int:
+    """Print every finding; return 1 if any is a problem."""
+    found = list(findings())
+    marks = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
+    for finding in found:
+        print(f"{marks[finding.level]}  {finding.about}: {finding.text}")
+        if finding.todo:
+            print(f"         → {finding.todo}")
+    problems = sum(finding.level == "problem" for finding in found)
+    print(f"\n{problems} problem(s).")
+    return 1 if problems else 0
+
+
+def findings() -> Iterator[Finding]:
+    """Look at everything."""
+    accounting = Accounting()
+    settings = Settings.from_environment(accounting=accounting)
+    yield from _versions()
+    yield from _mlflow()
+    for cause in accounting.snapshot():
+        name = cause.removeprefix("settings.invalid.")
+        yield Finding("problem", name, "its value is not valid and the default is used", f"see `mlflow-otel env` for what {name} takes, and correct it")  # fmt: skip
+    yield from _configuration(settings)
+    yield from _clock()
+    for signal in SIGNALS:
+        yield probe(signal, settings.otlp(signal))
+
+
+def _versions() -> Iterator[Finding]:
+    versions = [f"mlflow-otel {__version__}"]
+    versions += [f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "grpcio", "protobuf")]
+    yield Finding("ok", "versions", ", ".join(versions))
+
+
+def _mlflow() -> Iterator[Finding]:
+    packages = mlflow_adapter.installed()
+    if not packages:
+        yield Finding("problem", "MLflow", "not installed", mlflow_adapter.INSTALL_HINT)
+        return
+    text = ", ".join(f"{name} {version}" for name, version in packages.items())
+    version = tuple(int(part) for part in next(iter(packages.values())).split(".")[:2])
+    if version < OLDEST_MLFLOW:
+        yield Finding("problem", "MLflow", f"{text} is older than 3.6", "pip install --upgrade 'mlflow-tracing>=3.6'")
+    elif set(packages) == {"mlflow-tracing", "mlflow"} or (
+        # mlflow itself brings mlflow-tracing and mlflow-skinny of its own version along.
+        "mlflow" in packages and len(set(packages.values())) > 1
+    ):
+        yield Finding("problem", "MLflow", f"{text}: different packages share one environment", "uninstall mlflow and mlflow-tracing, then install one of them")  # fmt: skip
+    else:
+        yield Finding("ok", "MLflow", text)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    if settings.disabled:
+        yield Finding("note", "OTEL_SDK_DISABLED", "true: nothing is exported", "unset it to export")
+    if not settings.traces.configured:
+        yield Finding("note", "endpoint", f"not set: {settings.traces.endpoint} is used", "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's")  # fmt: skip
+    if settings.traces.timeout >= 1000:
+        yield Finding("note", "OTEL_EXPORTER_OTLP_TIMEOUT", f"{settings.traces.timeout:g} seconds, not milliseconds", "give it in seconds, as the Python SDK reads it")  # fmt: skip
+    if settings.dual_export and not settings.tracking_uri:
+        yield Finding("problem", "dual export", "on, but no tracking server is set", "set MLFLOW_TRACKING_URI, or unset MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT")  # fmt: skip
+    shared = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
+    if not settings.isolated and "," in shared and "otlp" in shared and "mlflow_otlp" in shared:
+        yield Finding("problem", "double export", f"OTEL_TRACES_EXPORTER={shared} sends every span twice", "leave only mlflow_otlp in it")  # fmt: skip
+
+
+def _clock() -> Iterator[Finding]:
+    if time.time() < EARLIEST_CLOCK:
+        yield Finding("problem", "clock", f"says {time.strftime('%Y-%m-%d')}: backends drop such spans", "set the system's clock")  # fmt: skip
+    else:
+        yield Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+
+
+def probe(signal: Signal, settings: OtlpSettings) -> Finding:
+    """Send one real request of a signal to its endpoint and say what came back."""
+    about = f"{signal} → {settings.endpoint} ({settings.protocol})"
+    try:
+        transport = open_transport(signal, settings)
+    except OSError as error:
+        return Finding("problem", about, f"{error.strerror or error}: {error.filename}", "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE")  # fmt: skip
+    try:
+        outcome = transport.send(REQUESTS[signal](), min(settings.timeout, PROBE_SECONDS))
+    finally:
+        transport.close()
+    if outcome.result == "accepted":
+        return Finding("ok", about, "a test request was accepted")
+    # A backend for traces alone is a fine one.
+    level: Level = "problem" if signal == "traces" else "note"
+    return Finding(level, about, f"{outcome.status} {outcome.message}".strip(), _advice(outcome, settings, signal))
+
+
+def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
+    said = f"{outcome.status} {outcome.message}".lower()
+    if outcome.status in {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}:
+        return "set OTEL_EXPORTER_OTLP_HEADERS to what the backend wants for authentication"
+    if outcome.status in {"404", "405", "UNIMPLEMENTED", "415"}:
+        if signal == "traces":
+            return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
+        return f"the backend takes no {signal}; nothing to do unless you expect them there"
+    if any(word in said for word in ("ssl", "tls", "certificate", "handshake", "wrong version")):
+        return "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE"
+    if not settings.secure and "socket closed" in said:
+        return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
+    host = urlsplit(settings.endpoint).netloc or settings.endpoint
+    return f"see that the backend listens on {host} and can be reached from here"
+
+
+def _traces() -> bytes:
+    request = ExportTraceServiceRequest()
+    holder = request.resource_spans.add()
+    fill_attributes(holder.resource.attributes, {"service.name": "mlflow-otel-doctor"})
+    group = holder.scope_spans.add()
+    group.scope.name = "mlflow_otel.doctor"
+    span = group.spans.add(name="mlflow-otel doctor", trace_id=os.urandom(16), span_id=os.urandom(8), kind=1)
+    span.start_time_unix_nano = time.time_ns()
+    span.end_time_unix_nano = span.start_time_unix_nano + 1
+    return request.SerializeToString()
+
+
+REQUESTS: Final[dict[Signal, Callable[[], bytes]]] = {
+    "traces": _traces,
+    # Empty requests are valid: a backend that takes the signal says so, and nothing is stored.
+    "logs": lambda: ExportLogsServiceRequest().SerializeToString(),
+    "metrics": lambda: ExportMetricsServiceRequest().SerializeToString(),
+}

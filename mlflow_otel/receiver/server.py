@@ -1,0 +1,185 @@
+"""The OTLP receiver: a gRPC and an HTTP server on free loopback ports.
+
+Follows the OTLP specification: ``/v1/traces`` with protobuf bodies, gzip or deflate; logs and
+metrics are accepted and counted. ``GET /spans`` answers what was received as JSON.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import ssl
+import threading
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from mlflow_otel.receiver.spans import SpanStore
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+LOOPBACK: Final = "127.0.0.1"
+DECOMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "": bytes,
+    "identity": bytes,
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+}
+
+
+class Receiver:
+    """Receives OTLP until closed.
+
+    Args:
+        grpc_port: The gRPC port; 0 for a free one.
+        http_port: The HTTP port; 0 for a free one.
+        store: Keeps the spans.
+        tls: Certificate chain and private key, PEM, for both servers; plain when None.
+        client_ca: PEM of the CA that clients' certificates must come from (mutual TLS).
+
+    Raises:
+        OSError: A port is taken.
+    """
+
+    def __init__(
+        self,
+        grpc_port: int = 0,
+        http_port: int = 0,
+        store: SpanStore | None = None,
+        *,
+        tls: tuple[str, str] | None = None,
+        client_ca: str | None = None,
+    ) -> None:
+        self.store = SpanStore() if store is None else store
+        self.headers: list[dict[str, str]] = []
+        self._grpc = grpc.server(
+            ThreadPoolExecutor(4), options=(("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0))
+        )
+        self._grpc.add_generic_rpc_handlers((_Services(self),))
+        address = f"{LOOPBACK}:{grpc_port}"
+        if tls is None:
+            self.grpc_port = self._grpc.add_insecure_port(address)
+        else:
+            chain, key, root = (_bytes(file) for file in (*tls, client_ca))
+            credentials = grpc.ssl_server_credentials([(key, chain)], root, root is not None)
+            self.grpc_port = self._grpc.add_secure_port(address, credentials)
+        if self.grpc_port == 0:
+            raise OSError(f"port {grpc_port} is taken: choose another with --grpc-port")
+        self._http = ThreadingHTTPServer((LOOPBACK, http_port), _handler(self))
+        self._http.daemon_threads = True
+        if tls is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
+            context.load_cert_chain(*tls)
+            if client_ca is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.http_port = self._http.server_port
+        self._scheme = "http" if tls is None else "https"
+        self._grpc.start()
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    @property
+    def grpc_endpoint(self) -> str:
+        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` must be for gRPC."""
+        return f"{self._scheme}://{LOOPBACK}:{self.grpc_port}"
+
+    @property
+    def http_endpoint(self) -> str:
+        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` must be for HTTP/protobuf."""
+        return f"{self._scheme}://{LOOPBACK}:{self.http_port}"
+
+    def take(self, signal: str, body: bytes, headers: dict[str, str]) -> None:
+        """Keep one request; raises ``DecodeError`` when it is no OTLP."""
+        self.headers.append(headers)
+        del self.headers[:-100]
+        if signal == "traces":
+            self.store.add(ExportTraceServiceRequest.FromString(body))
+
+    def close(self) -> None:
+        """Stop both servers."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._grpc.stop(grace=0).wait()
+
+    def __enter__(self) -> Receiver:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def service(self, handler_call_details: Any) -> Any:
+        path = handler_call_details.method
+        if not (path.startswith("/opentelemetry.proto.collector.") and path.endswith("Service/Export")):
+            return None
+        signal = {"trace": "traces"}.get(path.split(".")[3], path.split(".")[3])
+
+        def export(body: bytes, context: Any) -> bytes:
+            try:
+                self._receiver.take(signal, body, dict(context.invocation_metadata()))
+            except DecodeError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not an OTLP {signal} request: {error}")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(export)
+
+
+def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_args: Any) -> None:
+            """Say nothing: the terminal is the traces'."""
+
+        def do_GET(self) -> None:  # noqa: N802 (http.server's name)
+            if self.path == "/spans":
+                self._answer(200, json.dumps(receiver.store.spans()).encode(), "application/json")
+            else:
+                self._answer(404, b"POST /v1/traces, or GET /spans\n")
+
+        def do_POST(self) -> None:  # noqa: N802 (http.server's name)
+            length = int(self.headers.get("content-length") or 0)
+            if length > MAX_BODY_BYTES:
+                self.close_connection = True
+                self._answer(413, b"larger than 64 MiB\n")
+                return
+            body = self.rfile.read(length)
+            signal = self.path.removeprefix("/v1/")
+            if signal not in {"traces", "logs", "metrics"}:
+                self._answer(404, b"POST /v1/traces, /v1/logs or /v1/metrics\n")
+                return
+            if self.headers.get_content_type() != "application/x-protobuf":
+                self._answer(415, b"send application/x-protobuf\n")
+                return
+            try:
+                body = DECOMPRESS[self.headers.get("content-encoding", "").lower()](body)
+                receiver.take(signal, body, {k.lower(): v for k, v in self.headers.items()})
+            except Exception as error:
+                self._answer(400, f"not an OTLP {signal} request: {error!r}\n".encode())
+                return
+            self._answer(200, b"", "application/x-protobuf")
+
+        def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
+
+
+def _bytes(file: str | None) -> bytes | None:
+    if file is None:
+        return None
+    with open(file, "rb") as opened:  # noqa: PTH123
+        return opened.read()
