@@ -315,7 +315,9 @@ def read_otlp(
     configured = endpoint is not None
     if endpoint is None:
         endpoint = DEFAULT_ENDPOINTS[protocol]
-    own = otlp_source(signal, "ENDPOINT", environ) == f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+    own = (
+        otlp_source(signal, "ENDPOINT", environ) == f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+    )
     if protocol == "http/protobuf" and not own:
         endpoint = f"{endpoint.rstrip('/')}/v1/{signal}"
     return OtlpSettings(**{**values, "endpoint": endpoint, "configured": configured})

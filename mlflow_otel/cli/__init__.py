@@ -10,7 +10,9 @@ from mlflow_otel.version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    parser = argparse.ArgumentParser("mlflow-otel", description="MLflow Tracing over OpenTelemetry.")
+    parser = argparse.ArgumentParser(
+        "mlflow-otel", description="MLflow Tracing over OpenTelemetry."
+    )
     parser.add_argument("--version", action="version", version=f"mlflow-otel {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="run a small agent and show the traces that arrive")

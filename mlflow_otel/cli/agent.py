@@ -13,7 +13,10 @@ TURNS: Final = (
     ("bob", "s-bob-1", "req-3", "Where is order 17?"),
     ("bob", "s-bob-1", "req-4", "Thanks!"),
 )
-PLAN: Final = {"weather": ("get_weather", {"city": "Paris"}), "order": ("track_order", {"order": 17})}
+PLAN: Final = {
+    "weather": ("get_weather", {"city": "Paris"}),
+    "order": ("track_order", {"order": 17}),
+}
 MODEL: Final = "gpt-4o-mini"
 PRICE: Final = {"input": 0.15e-6, "output": 0.60e-6}  # USD a token
 
@@ -22,7 +25,11 @@ PRICE: Final = {"input": 0.15e-6, "output": 0.60e-6}  # USD a token
 def search_help(query: str) -> list[dict[str, Any]]:
     """Find help pages."""
     time.sleep(0.004)
-    page = {"page_content": "Shoes go back within 30 days.", "metadata": {"doc_uri": "help/returns"}, "id": "d-1"}
+    page = {
+        "page_content": "Shoes go back within 30 days.",
+        "metadata": {"doc_uri": "help/returns"},
+        "id": "d-1",
+    }
     return [page] if "return" in query else []
 
 
@@ -45,15 +52,27 @@ def chat(messages: list[dict[str, Any]]) -> dict[str, Any]:
         span.set_inputs({"model": MODEL, "messages": messages, "temperature": 0.2})
         time.sleep(0.006)
         asked = messages[-1]["content"]
-        planned = next((PLAN[word] for word in PLAN if word in asked and messages[-1]["role"] == "user"), None)
-        message: dict[str, Any] = {"role": "assistant", "content": f"About “{asked[:40]}”: here you are."}
+        planned = next(
+            (PLAN[word] for word in PLAN if word in asked and messages[-1]["role"] == "user"), None
+        )
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": f"About “{asked[:40]}”: here you are.",
+        }
         if planned is not None:
             call = {"name": planned[0], "arguments": planned[1]}
-            message = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "function": call}]}
+            message = {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "function": call}],
+            }
         tokens = sum(len(str(m["content"])) for m in messages) // 4, 17
         choice = {"message": message, "finish_reason": "tool_calls" if planned else "stop"}
         span.set_outputs({"id": "chatcmpl-1", "model": f"{MODEL}-2024-07-18", "choices": [choice]})
-        cost = {"input_cost": tokens[0] * PRICE["input"], "output_cost": tokens[1] * PRICE["output"]}
+        cost = {
+            "input_cost": tokens[0] * PRICE["input"],
+            "output_cost": tokens[1] * PRICE["output"],
+        }
         span.set_attributes(
             {
                 "mlflow.message.format": "openai",
@@ -72,7 +91,9 @@ def chat(messages: list[dict[str, Any]]) -> dict[str, Any]:
 def turn(user: str, session: str, request: str, question: str) -> str:
     """Answer one question."""
     messages = [{"role": "system", "content": "You are a shop's support."}]
-    messages += [{"role": "system", "content": page["page_content"]} for page in search_help(question)]
+    messages += [
+        {"role": "system", "content": page["page_content"]} for page in search_help(question)
+    ]
     messages.append({"role": "user", "content": question})
     reply = chat(messages)
     for call in reply.get("tool_calls") or ():

@@ -22,12 +22,25 @@ PATIENCE_SECONDS = 10.0
 def demo() -> int:
     """Run the demo; into the backend at ``OTEL_EXPORTER_OTLP_ENDPOINT`` when that is set."""
     if not mlflow_adapter.available():
-        print(f"The demo traces with MLflow, which is not installed: {mlflow_adapter.INSTALL_HINT}.", file=sys.stderr)
+        print(
+            f"The demo traces with MLflow, which is not installed: {mlflow_adapter.INSTALL_HINT}.",
+            file=sys.stderr,
+        )
         return 1
     os.environ.setdefault("OTEL_SERVICE_NAME", "mlflow-otel-demo")
     if Settings.from_environment().traces.configured:
         return _into_backend()
-    command = [sys.executable, "-m", "mlflow_otel.cli", "receive", "--grpc-port", "0", "--http-port", "0", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow_otel.cli",
+        "receive",
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+        "--quiet",
+    ]
     receiver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 (ourselves)
     try:
         assert receiver.stdout is not None  # noqa: S101 (asked for above)
@@ -68,7 +81,9 @@ def _into_backend() -> int:
     turns = _run()
     handle = instrument()
     counted = handle.stats()
-    print(f"{turns} traces, {counted.get('exported', 0)} spans sent to {handle.settings.traces.endpoint}.")
+    print(
+        f"{turns} traces, {counted.get('exported', 0)} spans sent to {handle.settings.traces.endpoint}."
+    )
     if counted.get("dropped"):
         print(f"{counted['dropped']} spans were dropped: see the warnings above.", file=sys.stderr)
         return 1

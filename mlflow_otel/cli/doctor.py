@@ -74,7 +74,9 @@ def findings() -> Iterator[Finding]:
 
 def _versions() -> Iterator[Finding]:
     versions = [f"mlflow-otel {__version__}"]
-    versions += [f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "grpcio", "protobuf")]
+    versions += [
+        f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "grpcio", "protobuf")
+    ]
     yield Finding("ok", "versions", ", ".join(versions))
 
 
@@ -86,7 +88,12 @@ def _mlflow() -> Iterator[Finding]:
     text = ", ".join(f"{name} {version}" for name, version in packages.items())
     version = tuple(int(part) for part in next(iter(packages.values())).split(".")[:2])
     if version < OLDEST_MLFLOW:
-        yield Finding("problem", "MLflow", f"{text} is older than 3.6", "pip install --upgrade 'mlflow-tracing>=3.6'")
+        yield Finding(
+            "problem",
+            "MLflow",
+            f"{text} is older than 3.6",
+            "pip install --upgrade 'mlflow-tracing>=3.6'",
+        )
     elif set(packages) == {"mlflow-tracing", "mlflow"} or (
         # mlflow itself brings mlflow-tracing and mlflow-skinny of its own version along.
         "mlflow" in packages and len(set(packages.values())) > 1
@@ -98,7 +105,9 @@ def _mlflow() -> Iterator[Finding]:
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
     if settings.disabled:
-        yield Finding("note", "OTEL_SDK_DISABLED", "true: nothing is exported", "unset it to export")
+        yield Finding(
+            "note", "OTEL_SDK_DISABLED", "true: nothing is exported", "unset it to export"
+        )
     if not settings.traces.configured:
         yield Finding("note", "endpoint", f"not set: {settings.traces.endpoint} is used", "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's")  # fmt: skip
     if settings.traces.timeout >= 1000:
@@ -132,7 +141,12 @@ def probe(signal: Signal, settings: OtlpSettings) -> Finding:
         return Finding("ok", about, "a test request was accepted")
     # A backend for traces alone is a fine one.
     level: Level = "problem" if signal == "traces" else "note"
-    return Finding(level, about, f"{outcome.status} {outcome.message}".strip(), _advice(outcome, settings, signal))
+    return Finding(
+        level,
+        about,
+        f"{outcome.status} {outcome.message}".strip(),
+        _advice(outcome, settings, signal),
+    )
 
 
 def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
@@ -157,7 +171,9 @@ def _traces() -> bytes:
     fill_attributes(holder.resource.attributes, {"service.name": "mlflow-otel-doctor"})
     group = holder.scope_spans.add()
     group.scope.name = "mlflow_otel.doctor"
-    span = group.spans.add(name="mlflow-otel doctor", trace_id=os.urandom(16), span_id=os.urandom(8), kind=1)
+    span = group.spans.add(
+        name="mlflow-otel doctor", trace_id=os.urandom(16), span_id=os.urandom(8), kind=1
+    )
     span.start_time_unix_nano = time.time_ns()
     span.end_time_unix_nano = span.start_time_unix_nano + 1
     return request.SerializeToString()

@@ -20,7 +20,10 @@ def receive(grpc_port: int, http_port: int, *, quiet: bool) -> int:
     try:
         receiver = Receiver(grpc_port, http_port)
     except (OSError, RuntimeError) as error:
-        print(f"Cannot listen: {error}. Choose free ports with --grpc-port 0 --http-port 0.", file=sys.stderr)
+        print(
+            f"Cannot listen: {error}. Choose free ports with --grpc-port 0 --http-port 0.",
+            file=sys.stderr,
+        )
         return 1
     with receiver:
         print(f"grpc {receiver.grpc_endpoint}\nhttp {receiver.http_endpoint}", flush=True)

@@ -47,7 +47,9 @@ class MlflowSpanExporter(SpanExporter):
         transport: Transport | None = None,
         accounting: Accounting = ACCOUNTING,
     ) -> None:
-        self._settings = Settings.from_environment(accounting=accounting) if settings is None else settings
+        self._settings = (
+            Settings.from_environment(accounting=accounting) if settings is None else settings
+        )
         self._options = mapping_options(self._settings)
         self._accounting = accounting
         self._given = transport
@@ -89,7 +91,9 @@ class MlflowSpanExporter(SpanExporter):
     def _mapped(self, span: ReadableSpan) -> ReadableSpan:
         if isinstance(span, MappedSpan) or not made_by_mlflow(span):
             return span
-        return MappedSpan(span, options=self._options, entry=span.parent is None, accounting=self._accounting)
+        return MappedSpan(
+            span, options=self._options, entry=span.parent is None, accounting=self._accounting
+        )
 
     def _deliver(self, request: bytes) -> Outcome:
         transport = self._open()

@@ -42,7 +42,9 @@ class GrpcTransport:
     """
 
     def __init__(self, signal: Signal, settings: OtlpSettings) -> None:
-        target = urlsplit(settings.endpoint).netloc if "://" in settings.endpoint else settings.endpoint
+        target = (
+            urlsplit(settings.endpoint).netloc if "://" in settings.endpoint else settings.endpoint
+        )
         options = (("grpc.primary_user_agent", f"{USER_AGENT}/{__version__}"),)
         compression = COMPRESSION[settings.compression]
         if settings.secure:

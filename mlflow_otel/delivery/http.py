@@ -27,13 +27,17 @@ class HttpTransport:
             if file is not None:
                 with open(file, "rb"):  # noqa: PTH123 (only to say early that it cannot be read)
                     pass
-        self._url = settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
+        self._url = (
+            settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
+        )
         self._compression = settings.compression
         self._session = requests.Session()
         self._session.verify = settings.certificate or True
         if settings.client_certificate:
             key = settings.client_key
-            self._session.cert = (settings.client_certificate, key) if key else settings.client_certificate
+            self._session.cert = (
+                (settings.client_certificate, key) if key else settings.client_certificate
+            )
         self._session.headers.update(
             {"User-Agent": f"{USER_AGENT}/{__version__}", "Content-Type": "application/x-protobuf"}
         )

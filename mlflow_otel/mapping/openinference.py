@@ -81,7 +81,9 @@ def attributes(
             if name in document:
                 result[f"{oi.RETRIEVAL_DOCUMENTS}.{index}.document.{name}"] = document[name]
         if "metadata" in document:
-            result[f"{oi.RETRIEVAL_DOCUMENTS}.{index}.document.metadata"] = dumps(document["metadata"])
+            result[f"{oi.RETRIEVAL_DOCUMENTS}.{index}.document.metadata"] = dumps(
+                document["metadata"]
+            )
     if conversation is not None:
         result |= _conversation(conversation)
     return result
@@ -106,7 +108,10 @@ def _conversation(conversation: Conversation) -> dict[str, Any]:
     given = list(conversation.inputs)
     if conversation.system:
         given.insert(0, {"role": "system", "parts": conversation.system})
-    for prefix, messages in ((oi.LLM_INPUT_MESSAGES, given), (oi.LLM_OUTPUT_MESSAGES, conversation.outputs)):
+    for prefix, messages in (
+        (oi.LLM_INPUT_MESSAGES, given),
+        (oi.LLM_OUTPUT_MESSAGES, conversation.outputs),
+    ):
         for index, message in enumerate(messages):
             result |= _message(f"{prefix}.{index}.message", message)
     for index, tool in enumerate(conversation.tools):
@@ -141,10 +146,16 @@ def _message(prefix: str, message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _content(prefix: str, part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] in {"blob", "uri"} and part.get("modality") == "image":
-        url = part.get("uri") or f"data:{part.get('mime_type', 'image/*')};base64,{part.get('content', '')}"
+        url = (
+            part.get("uri")
+            or f"data:{part.get('mime_type', 'image/*')};base64,{part.get('content', '')}"
+        )
         return {f"{prefix}.type": "image", f"{prefix}.image.image.url": url}
     text = part.get("content")
-    return {f"{prefix}.type": "text", f"{prefix}.text": text if isinstance(text, str) else dumps(dict(part))}
+    return {
+        f"{prefix}.type": "text",
+        f"{prefix}.text": text if isinstance(text, str) else dumps(dict(part)),
+    }
 
 
 def _embeddings(inputs: Any, outputs: Any) -> dict[str, Any]:

@@ -6,7 +6,16 @@ from typing import Any, Final
 
 from mlflow_otel.mapping.values import as_dict, as_float, as_text
 
-QUERY_KEYS: Final = ("query", "query_str", "question", "query_bundle", "input", "text", "q", "search_query")
+QUERY_KEYS: Final = (
+    "query",
+    "query_str",
+    "question",
+    "query_bundle",
+    "input",
+    "text",
+    "q",
+    "search_query",
+)
 CONTENT_KEYS: Final = ("page_content", "content", "text")
 ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id")
 SCORE_KEYS: Final = ("score", "similarity", "relevance_score")
@@ -33,7 +42,9 @@ def documents(outputs: Any) -> list[dict[str, Any]] | None:
     None when the outputs are no list of documents: MLflow's, LangChain's, LlamaIndex's or plain.
     """
     if isinstance(outputs, dict):
-        outputs = next((outputs[key] for key in ("documents", "nodes", "results") if key in outputs), None)
+        outputs = next(
+            (outputs[key] for key in ("documents", "nodes", "results") if key in outputs), None
+        )
     if not isinstance(outputs, list):
         return None
     found = [_document(item) for item in outputs]

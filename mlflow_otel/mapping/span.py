@@ -48,7 +48,12 @@ CONTENT_ATTRIBUTES: Final = frozenset(
 )  # fmt: skip
 """What never leaves with content capture off, MLflow's autologging's own copies among it."""
 
-CONTENT_PREFIXES: Final = (oi.LLM_INPUT_MESSAGES, oi.LLM_OUTPUT_MESSAGES, oi.LLM_TOOLS, "embedding.embeddings.")
+CONTENT_PREFIXES: Final = (
+    oi.LLM_INPUT_MESSAGES,
+    oi.LLM_OUTPUT_MESSAGES,
+    oi.LLM_TOOLS,
+    "embedding.embeddings.",
+)
 
 
 @dataclass(slots=True)
@@ -115,7 +120,9 @@ def _keep(draft: _Draft) -> None:
 
 def _model(draft: _Draft) -> None:
     given = as_dict(draft.inputs)
-    asked = next((m for m in (given.get("model"), given.get("modelId")) if isinstance(m, str)), None)
+    asked = next(
+        (m for m in (given.get("model"), given.get("modelId")) if isinstance(m, str)), None
+    )
     model = asked or draft.raw.get(keys.LLM_MODEL)
     if isinstance(model, str) and model:
         draft.genai[genai.REQUEST_MODEL] = model
@@ -179,8 +186,12 @@ def _tool(draft: _Draft) -> None:
     if draft.span_type != "TOOL":
         return
     answer = as_dict(draft.outputs)
-    named = answer.get("tool_name") or (answer.get("name") if answer.get("type") == "tool" else None)
-    draft.genai[genai.TOOL_NAME] = as_text(draft.raw.get(genai.TOOL_NAME) or named or draft.view.name)
+    named = answer.get("tool_name") or (
+        answer.get("name") if answer.get("type") == "tool" else None
+    )
+    draft.genai[genai.TOOL_NAME] = as_text(
+        draft.raw.get(genai.TOOL_NAME) or named or draft.view.name
+    )
     draft.genai[genai.TOOL_TYPE] = "function"
     call_id = draft.raw.get("tool_call_id") or answer.get("tool_call_id")
     if isinstance(call_id, str):
@@ -213,7 +224,9 @@ def _retriever(draft: _Draft) -> None:
 def _agent(draft: _Draft) -> None:
     target = {"AGENT": genai.AGENT_NAME, "WORKFLOW": genai.WORKFLOW_NAME}.get(draft.span_type or "")
     if target is not None:
-        draft.genai[target] = as_text(draft.raw.get(target) or draft.raw.get("agent_name") or draft.view.name)
+        draft.genai[target] = as_text(
+            draft.raw.get(target) or draft.raw.get("agent_name") or draft.view.name
+        )
 
 
 def _prompts(draft: _Draft) -> None:
@@ -229,7 +242,11 @@ def _prompts(draft: _Draft) -> None:
 def _error(draft: _Draft) -> None:
     if not draft.view.failed:
         return
-    raised = [e.attributes.get(genai.EXCEPTION_TYPE) for e in draft.view.events if e.name == genai.EXCEPTION_EVENT]
+    raised = [
+        e.attributes.get(genai.EXCEPTION_TYPE)
+        for e in draft.view.events
+        if e.name == genai.EXCEPTION_EVENT
+    ]
     named = next((decode(kind) for kind in reversed(raised) if kind), None)
     draft.genai[genai.ERROR_TYPE] = as_text(named) if named else genai.ERROR_TYPE_OTHER
 
@@ -302,19 +319,31 @@ def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
                 draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
             )  # fmt: skip
         if "mlflow" in options.conventions:
-            found |= {key: _mlflow_value(draft.raw[key]) for key in draft.raw if key in HANDLED_KEYS - INTERNAL_KEYS}
+            found |= {
+                key: _mlflow_value(draft.raw[key])
+                for key in draft.raw
+                if key in HANDLED_KEYS - INTERNAL_KEYS
+            }
     if view.is_entry and "openinference" in options.conventions:
         found |= openinference.trace_attributes(draft.trace)
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written
     if not options.capture_content:
-        found = {k: v for k, v in found.items() if k not in CONTENT_ATTRIBUTES and not k.startswith(CONTENT_PREFIXES)}
+        found = {
+            k: v
+            for k, v in found.items()
+            if k not in CONTENT_ATTRIBUTES and not k.startswith(CONTENT_PREFIXES)
+        }
     values = ((str(key), to_otlp(value)) for key, value in found.items())
     return {key: value for key, value in values if value is not None}
 
 
 def _mlflow_value(value: Any) -> Any:
     """Return a value so that MLflow's server, which undoes one layer of JSON, reads it right."""
-    if isinstance(value, str) and isinstance(decode(value), (str, dict, list)) and decode(value) != value:
+    if (
+        isinstance(value, str)
+        and isinstance(decode(value), (str, dict, list))
+        and decode(value) != value
+    ):
         return dumps(value)
     return value
 

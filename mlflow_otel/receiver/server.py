@@ -58,7 +58,8 @@ class Receiver:
         self.store = SpanStore() if store is None else store
         self.headers: list[dict[str, str]] = []
         self._grpc = grpc.server(
-            ThreadPoolExecutor(4), options=(("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0))
+            ThreadPoolExecutor(4),
+            options=(("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0)),
         )
         self._grpc.add_generic_rpc_handlers((_Services(self),))
         address = f"{LOOPBACK}:{grpc_port}"
@@ -119,7 +120,9 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: Any) -> Any:
         path = handler_call_details.method
-        if not (path.startswith("/opentelemetry.proto.collector.") and path.endswith("Service/Export")):
+        if not (
+            path.startswith("/opentelemetry.proto.collector.") and path.endswith("Service/Export")
+        ):
             return None
         signal = {"trace": "traces"}.get(path.split(".")[3], path.split(".")[3])
 
@@ -127,7 +130,9 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]
             try:
                 self._receiver.take(signal, body, dict(context.invocation_metadata()))
             except DecodeError as error:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not an OTLP {signal} request: {error}")
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT, f"not an OTLP {signal} request: {error}"
+                )
             return b""
 
         return grpc.unary_unary_rpc_method_handler(export)
@@ -140,13 +145,13 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_args: Any) -> None:
             """Say nothing: the terminal is the traces'."""
 
-        def do_GET(self) -> None:  # noqa: N802 (http.server's name)
+        def do_GET(self) -> None:
             if self.path == "/spans":
                 self._answer(200, json.dumps(receiver.store.spans()).encode(), "application/json")
             else:
                 self._answer(404, b"POST /v1/traces, or GET /spans\n")
 
-        def do_POST(self) -> None:  # noqa: N802 (http.server's name)
+        def do_POST(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             if length > MAX_BODY_BYTES:
                 self.close_connection = True

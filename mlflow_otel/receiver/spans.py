@@ -44,7 +44,11 @@ def plain_spans(request: ExportTraceServiceRequest) -> Iterator[dict[str, Any]]:
     for holder in request.resource_spans:
         resource = attributes(holder.resource.attributes)
         for group in holder.scope_spans:
-            scope = {"name": group.scope.name, "version": group.scope.version, "schema_url": group.schema_url}
+            scope = {
+                "name": group.scope.name,
+                "version": group.scope.version,
+                "schema_url": group.schema_url,
+            }
             for span in group.spans:
                 yield {
                     "trace_id": span.trace_id.hex(),
@@ -58,11 +62,16 @@ def plain_spans(request: ExportTraceServiceRequest) -> Iterator[dict[str, Any]]:
                     "status_message": span.status.message,
                     "attributes": attributes(span.attributes),
                     "events": [
-                        {"name": e.name, "time": e.time_unix_nano, "attributes": attributes(e.attributes)}
+                        {
+                            "name": e.name,
+                            "time": e.time_unix_nano,
+                            "attributes": attributes(e.attributes),
+                        }
                         for e in span.events
                     ],
                     "links": [
-                        {"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()} for link in span.links
+                        {"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()}
+                        for link in span.links
                     ],
                     "resource": resource,
                     "scope": scope,

@@ -30,12 +30,17 @@ def _trace(spans: list[dict[str, Any]]) -> Iterator[str]:
     for span in sorted(spans, key=lambda s: s["start_time"]):
         parent = span["parent_span_id"]
         children[parent if parent in known else ""].append(span)
-    head = [f"trace {spans[0]['trace_id']}", f"service {spans[0]['resource'].get('service.name', '?')}"]
+    head = [
+        f"trace {spans[0]['trace_id']}",
+        f"service {spans[0]['resource'].get('service.name', '?')}",
+    ]
     merged: dict[str, Any] = {}
     for span in spans:
         merged |= span["attributes"]
     head += [f"{label} {merged[key]}" for key, label in TRACE_KEYS.items() if key in merged]
-    tags = sorted(f"{k.removeprefix(TAG_PREFIX)}={v}" for k, v in merged.items() if k.startswith(TAG_PREFIX))
+    tags = sorted(
+        f"{k.removeprefix(TAG_PREFIX)}={v}" for k, v in merged.items() if k.startswith(TAG_PREFIX)
+    )
     if tags:
         head.append("tags " + " ".join(tags))
     yield "  ".join(head)

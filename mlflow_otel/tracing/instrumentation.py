@@ -35,7 +35,10 @@ class Handle:
     """
 
     def __init__(
-        self, settings: Settings, exporter: SpanExporter | None = None, accounting: Accounting = ACCOUNTING
+        self,
+        settings: Settings,
+        exporter: SpanExporter | None = None,
+        accounting: Accounting = ACCOUNTING,
     ) -> None:
         self.settings = settings
         self.accounting = accounting
@@ -69,7 +72,9 @@ class Handle:
     def _build(self) -> TracerProvider:
         """Build MLflow's own provider around the one processor we keep."""
         provider = TracerProvider(
-            sampler=_sampler(self.settings), resource=_resource(self.settings), shutdown_on_exit=False
+            sampler=_sampler(self.settings),
+            resource=_resource(self.settings),
+            shutdown_on_exit=False,
         )
         if self.settings.dual_export:
             for processor in mlflow_adapter.own_processors():
@@ -93,7 +98,9 @@ class Handle:
             # A processor of its own, for its batching; ours stands in front of it.
             return MlflowSpanProcessor(self._export(), self.settings)._next  # noqa: SLF001
 
-        otel_adapter.stand_in_front(provider, own_export, self._make, keep_mlflow=self.settings.dual_export)
+        otel_adapter.stand_in_front(
+            provider, own_export, self._make, keep_mlflow=self.settings.dual_export
+        )
         if self.settings.dual_export and not any(map(otel_adapter.by_mlflow, before)):
             front = otel_adapter.processors(provider)
             otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
@@ -128,9 +135,7 @@ class Handle:
         self.shutdown()
 
 
-def instrument(
-    settings: Settings | None = None, *, exporter: SpanExporter | None = None
-) -> Handle:
+def instrument(settings: Settings | None = None, *, exporter: SpanExporter | None = None) -> Handle:
     """Send MLflow's traces over OTLP, whole; everything from ``OTEL_*`` and ``MLFLOW_*`` variables.
 
     Takes the place of MLflow's own export (beside it with
@@ -153,7 +158,9 @@ def instrument(
         if handle.settings.disabled:
             return handle
         if not mlflow_adapter.available():
-            ACCOUNTING.warn("mlflow.missing", "MLflow is not installed: %s.", mlflow_adapter.INSTALL_HINT)
+            ACCOUNTING.warn(
+                "mlflow.missing", "MLflow is not installed: %s.", mlflow_adapter.INSTALL_HINT
+            )
             return handle
         try:
             handle.start()
@@ -170,7 +177,7 @@ def instrument(
 
 def uninstrument() -> None:
     """Undo ``instrument()``: what is held leaves, MLflow's own export is back."""
-    global _handle  # noqa: PLW0603
+    global _handle
     with _lock:
         handle, _handle = _handle, None
     if handle is not None:
@@ -188,7 +195,10 @@ def _sampler(settings: Settings) -> Sampler | None:
 
 
 def _resource(settings: Settings) -> Resource:
-    distro: dict[str, Any] = {"telemetry.distro.name": "mlflow-otel", "telemetry.distro.version": __version__}
+    distro: dict[str, Any] = {
+        "telemetry.distro.name": "mlflow-otel",
+        "telemetry.distro.version": __version__,
+    }
     named = OTELResourceDetector().detect().attributes.get(SERVICE_NAME)
     if not named and settings.experiment_name:
         distro[SERVICE_NAME] = settings.experiment_name

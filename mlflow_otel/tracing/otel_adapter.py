@@ -26,7 +26,9 @@ def set_processors(provider: TracerProvider, chain: tuple[SpanProcessor, ...]) -
 
 def exports(processor: SpanProcessor) -> bool:
     """Tell whether a processor is one of the SDK's that hand spans to an exporter."""
-    return isinstance(processor, (BatchSpanProcessor, SimpleSpanProcessor)) and not by_mlflow(processor)
+    return isinstance(processor, (BatchSpanProcessor, SimpleSpanProcessor)) and not by_mlflow(
+        processor
+    )
 
 
 def by_mlflow(processor: SpanProcessor) -> bool:
@@ -37,9 +39,10 @@ def by_mlflow(processor: SpanProcessor) -> bool:
 def speaks_otlp(processor: SpanProcessor) -> bool:
     """Tell whether a processor's exporter sends OTLP."""
     exporter = getattr(processor, "span_exporter", None)
-    return exporter is not None and "otlp" in f"{type(exporter).__module__}.{type(exporter).__name__}".lower() or (
-        type(exporter).__module__.startswith("mlflow_otel.")
-    )
+    return (
+        exporter is not None
+        and "otlp" in f"{type(exporter).__module__}.{type(exporter).__name__}".lower()
+    ) or (type(exporter).__module__.startswith("mlflow_otel."))
 
 
 def fan_out(chain: list[SpanProcessor]) -> SpanProcessor:

@@ -56,7 +56,11 @@ class _Snapshot:
     __slots__ = ("_context", "_experiment_name", "_facts", "_root", "_spans")
 
     def __init__(
-        self, facts: TraceFacts, root: ReadableSpan | None, spans: Sequence[ReadableSpan], experiment_name: str | None
+        self,
+        facts: TraceFacts,
+        root: ReadableSpan | None,
+        spans: Sequence[ReadableSpan],
+        experiment_name: str | None,
     ) -> None:
         self._facts = facts
         self._root = root
@@ -76,7 +80,9 @@ class _Snapshot:
         if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
             state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
         attributes = (root.attributes or {}) if root is not None else {}
-        request, response = previews(attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS))
+        request, response = previews(
+            attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
+        )
         return TraceContext(
             trace_id=facts.trace_id,
             client_request_id=facts.client_request_id,
@@ -133,10 +139,16 @@ class MlflowSpanProcessor(SpanProcessor):
         accounting: Accounting = ACCOUNTING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = Settings.from_environment(accounting=accounting) if settings is None else settings
+        self._settings = (
+            Settings.from_environment(accounting=accounting) if settings is None else settings
+        )
         self._options = mapping_options(self._settings)
         if isinstance(next, SpanExporter):
-            next = BatchSpanProcessor(next) if self._settings.asynchronous else SimpleSpanProcessor(next)  # noqa: A001
+            next = (
+                BatchSpanProcessor(next)
+                if self._settings.asynchronous
+                else SimpleSpanProcessor(next)
+            )  # noqa: A001
         self._next = next
         self._accounting = accounting
         self._clock = clock
@@ -272,7 +284,12 @@ class MlflowSpanProcessor(SpanProcessor):
             entry = identity in trace.entries if trace is not None else span.parent is None
             root = identity in trace.roots if trace is not None else span.parent is None
             mapped = MappedSpan(
-                span, context, self._options, entry=entry, local_root=root, accounting=self._accounting
+                span,
+                context,
+                self._options,
+                entry=entry,
+                local_root=root,
+                accounting=self._accounting,
             )
             self._next.on_end(mapped)
 
@@ -290,7 +307,11 @@ class MlflowSpanProcessor(SpanProcessor):
     def _start_sweeper(self) -> None:
         self._sweeper = threading.Thread(
             target=_sweep,
-            args=(weakref.ref(self), self._stopped, self._settings.trace_timeout / SWEEPS_PER_TIMEOUT),
+            args=(
+                weakref.ref(self),
+                self._stopped,
+                self._settings.trace_timeout / SWEEPS_PER_TIMEOUT,
+            ),
             name="MlflowSpanProcessor",
             daemon=True,
         )
@@ -359,7 +380,9 @@ def _size(span: ReadableSpan) -> int:
     return sum(len(value) for value in attributes.values() if isinstance(value, str))
 
 
-def _sweep(processor: weakref.ref[MlflowSpanProcessor], stopped: threading.Event, pause: float) -> None:
+def _sweep(
+    processor: weakref.ref[MlflowSpanProcessor], stopped: threading.Event, pause: float
+) -> None:
     while not stopped.wait(pause):
         live = processor()
         if live is None:

@@ -65,7 +65,9 @@ class MlflowSampler(ParentBased):
             ratio = Settings.from_environment().sampling_ratio
         if not 0 <= ratio <= 1:  # NaN is in no range
             ACCOUNTING.warn(
-                "settings.invalid.ratio", "A sampling ratio must be from 0 to 1, not %r: keeping every trace.", ratio
+                "settings.invalid.ratio",
+                "A sampling ratio must be from 0 to 1, not %r: keeping every trace.",
+                ratio,
             )
             ratio = 1.0
         super().__init__(root=_RootSampler(ratio))

@@ -84,15 +84,27 @@ def main(libraries):
             if not text:
                 print(f"{library}: nothing recorded\n{done.stderr.decode()[-2000:]}")
                 continue
-            content = {"library": library, "version": version, "mlflow": mlflow_version, "scenarios": json.loads(text)}
+            content = {
+                "library": library,
+                "version": version,
+                "mlflow": mlflow_version,
+                "scenarios": json.loads(text),
+            }
         for old in FIXTURES.glob(f"{library}-[0-9]*.json"):
             old.unlink()
-        (FIXTURES / f"{library}-{version}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        (FIXTURES / f"{library}-{version}.json").write_text(
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        )
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", OPENAI_API_KEY="stub", OPENAI_AGENTS_DISABLE_TRACING="0", LITELLM_LOCAL_MODEL_COST_MAP="True")
+    os.environ.update(
+        MLFLOW_DISABLE_TELEMETRY="true",
+        OPENAI_API_KEY="stub",
+        OPENAI_AGENTS_DISABLE_TRACING="0",
+        LITELLM_LOCAL_MODEL_COST_MAP="True",
+    )
     if sys.argv[1:2] == ["--one"]:
         record(*sys.argv[2:4])
     else:

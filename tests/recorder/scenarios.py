@@ -68,18 +68,38 @@ def openai():
     client = OpenAI(base_url=base() + "/v1", api_key="stub", max_retries=0)
     chat = client.chat.completions
     model = "gpt-4o-mini"
-    yield "chat", lambda: chat.create(
-        model=model, messages=ANSWERED[:2], temperature=0.2, max_tokens=50, seed=7, n=1, stop=["END"], user="u-1"
+    yield (
+        "chat",
+        lambda: chat.create(
+            model=model,
+            messages=ANSWERED[:2],
+            temperature=0.2,
+            max_tokens=50,
+            seed=7,
+            n=1,
+            stop=["END"],
+            user="u-1",
+        ),
     )
     yield "chat_tools", lambda: chat.create(model=model, messages=user(), tools=[OPENAI_TOOL])
-    yield "chat_tool_result", lambda: chat.create(model=model, messages=ANSWERED, tools=[OPENAI_TOOL])
+    yield (
+        "chat_tool_result",
+        lambda: chat.create(model=model, messages=ANSWERED, tools=[OPENAI_TOOL]),
+    )
     yield "chat_image", lambda: chat.create(model=model, messages=IMAGE)
     yield (
         "chat_stream",
-        lambda: list(chat.create(model=model, messages=user(), stream=True, stream_options={"include_usage": True})),
+        lambda: list(
+            chat.create(
+                model=model, messages=user(), stream=True, stream_options={"include_usage": True}
+            )
+        ),
     )
     yield "chat_error", lambda: chat.create(model=model, messages=user(FAIL))
-    yield "embeddings", lambda: client.embeddings.create(model="text-embedding-3-small", input=QUESTION)
+    yield (
+        "embeddings",
+        lambda: client.embeddings.create(model="text-embedding-3-small", input=QUESTION),
+    )
 
 
 def openai_responses():
@@ -102,10 +122,20 @@ def openai_responses():
     ]
     answered = [
         *user(),
-        {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": '{"city": "Paris"}'},
+        {
+            "type": "function_call",
+            "call_id": "call_1",
+            "name": "get_weather",
+            "arguments": '{"city": "Paris"}',
+        },
         {"type": "function_call_output", "call_id": "call_1", "output": '{"degrees": 21}'},
     ]
-    yield "text", lambda: responses.create(model=model, instructions="You are terse.", input=QUESTION, temperature=0.2)
+    yield (
+        "text",
+        lambda: responses.create(
+            model=model, instructions="You are terse.", input=QUESTION, temperature=0.2
+        ),
+    )
     yield "reasoning", lambda: responses.create(model=model, input=user("Please reason."))
     yield "tools", lambda: responses.create(model=model, input=user(), tools=[tool])
     yield "tool_result", lambda: responses.create(model=model, input=answered, tools=[tool])
@@ -122,7 +152,9 @@ def openai_agents():
     mlflow.openai.autolog()
     client = AsyncOpenAI(base_url=base() + "/v1", api_key="stub", max_retries=0)
     model = OpenAIResponsesModel("gpt-4o-mini", client)
-    agent = Agent("Weather", instructions="You are terse.", tools=[function_tool(get_weather)], model=model)
+    agent = Agent(
+        "Weather", instructions="You are terse.", tools=[function_tool(get_weather)], model=model
+    )
     yield "agent", lambda: Runner.run_sync(agent, QUESTION)
 
 
@@ -139,7 +171,10 @@ def anthropic():
             "role": "user",
             "content": [
                 {"type": "text", "text": "What is this?"},
-                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+                {
+                    "type": "image",
+                    "source": {"type": "base64", "media_type": "image/png", "data": PIXEL},
+                },
                 {"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}},
             ],
         }
@@ -148,15 +183,27 @@ def anthropic():
         *user(),
         {
             "role": "assistant",
-            "content": [{"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}],
+            "content": [
+                {
+                    "type": "tool_use",
+                    "id": "toolu_1",
+                    "name": "get_weather",
+                    "input": {"city": "Paris"},
+                }
+            ],
         },
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "21 degrees"}]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "21 degrees"}],
+        },
     ]
     kept = {"model": model, "max_tokens": 2048}
     yield "text", lambda: messages.create(system="You are terse.", messages=user(), **kept)
     yield (
         "thinking",
-        lambda: messages.create(messages=user(), thinking={"type": "enabled", "budget_tokens": 1024}, **kept),
+        lambda: messages.create(
+            messages=user(), thinking={"type": "enabled", "budget_tokens": 1024}, **kept
+        ),
     )
     yield "tools", lambda: messages.create(messages=user(), tools=[tool], **kept)
     yield "tool_result", lambda: messages.create(messages=answered, tools=[tool], **kept)
@@ -173,21 +220,35 @@ def google_genai():
     mlflow.gemini.autolog()
     client = genai.Client(api_key="stub", http_options={"base_url": base()})
     model = "gemini-2.0-flash"
-    declaration = {"name": "get_weather", "description": "The weather of a city.", "parameters": CITY}
+    declaration = {
+        "name": "get_weather",
+        "description": "The weather of a city.",
+        "parameters": CITY,
+    }
     tools = types.GenerateContentConfig(
         tools=[types.Tool(function_declarations=[declaration])],
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
     terse = types.GenerateContentConfig(
-        system_instruction="You are terse.", temperature=0.2, max_output_tokens=50, top_k=40, stop_sequences=["END"]
+        system_instruction="You are terse.",
+        temperature=0.2,
+        max_output_tokens=50,
+        top_k=40,
+        stop_sequences=["END"],
     )
-    thinking = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(include_thoughts=True))
+    thinking = types.GenerateContentConfig(
+        thinking_config=types.ThinkingConfig(include_thoughts=True)
+    )
     image = [types.Part.from_bytes(data=b"\x89PNG", mime_type="image/png"), "What is this?"]
     answered = [
         types.Content(role="user", parts=[types.Part.from_text(text=QUESTION)]),
-        types.Content(role="model", parts=[types.Part.from_function_call(name="get_weather", args={"city": "Paris"})]),
         types.Content(
-            role="user", parts=[types.Part.from_function_response(name="get_weather", response={"degrees": 21})]
+            role="model",
+            parts=[types.Part.from_function_call(name="get_weather", args={"city": "Paris"})],
+        ),
+        types.Content(
+            role="user",
+            parts=[types.Part.from_function_response(name="get_weather", response={"degrees": 21})],
         ),
     ]
     generate = client.models.generate_content
@@ -196,7 +257,10 @@ def google_genai():
     yield "tools", lambda: generate(model=model, contents=QUESTION, config=tools)
     yield "tool_result", lambda: generate(model=model, contents=answered, config=tools)
     yield "image", lambda: generate(model=model, contents=image)
-    yield "stream", lambda: list(client.models.generate_content_stream(model=model, contents=QUESTION))
+    yield (
+        "stream",
+        lambda: list(client.models.generate_content_stream(model=model, contents=QUESTION)),
+    )
     yield "error", lambda: generate(model=model, contents=FAIL)
 
 
@@ -213,7 +277,11 @@ def boto3():
         aws_secret_access_key="stub",
     )
     model = "anthropic.claude-3-5-sonnet-20241022-v2:0"
-    spec = {"name": "get_weather", "description": "The weather of a city.", "inputSchema": {"json": CITY}}
+    spec = {
+        "name": "get_weather",
+        "description": "The weather of a city.",
+        "inputSchema": {"json": CITY},
+    }
     tools = {"tools": [{"toolSpec": spec}]}
 
     def said(text=QUESTION):
@@ -223,7 +291,15 @@ def boto3():
         *said(),
         {
             "role": "assistant",
-            "content": [{"toolUse": {"toolUseId": "tooluse_1", "name": "get_weather", "input": {"city": "Paris"}}}],
+            "content": [
+                {
+                    "toolUse": {
+                        "toolUseId": "tooluse_1",
+                        "name": "get_weather",
+                        "input": {"city": "Paris"},
+                    }
+                }
+            ],
         },
         {
             "role": "user",
@@ -241,14 +317,20 @@ def boto3():
     image = [
         {
             "role": "user",
-            "content": [{"text": "What is this?"}, {"image": {"format": "png", "source": {"bytes": b"\x89PNG"}}}],
+            "content": [
+                {"text": "What is this?"},
+                {"image": {"format": "png", "source": {"bytes": b"\x89PNG"}}},
+            ],
         }
     ]
     config = {"temperature": 0.2, "maxTokens": 50, "topP": 0.9, "stopSequences": ["END"]}
     yield (
         "text",
         lambda: client.converse(
-            modelId=model, system=[{"text": "You are terse."}], messages=said(), inferenceConfig=config
+            modelId=model,
+            system=[{"text": "You are terse."}],
+            messages=said(),
+            inferenceConfig=config,
         ),
     )
     yield "reasoning", lambda: client.converse(modelId=model, messages=said("Please reason."))
@@ -268,8 +350,12 @@ def langchain():
     from langchain_openai import ChatOpenAI
 
     mlflow.langchain.autolog()
-    llm = ChatOpenAI(model="gpt-4o-mini", base_url=base() + "/v1", api_key="stub", temperature=0.2, max_retries=0)
-    prompt = ChatPromptTemplate.from_messages([("system", "You are terse."), ("user", "{question}")])
+    llm = ChatOpenAI(
+        model="gpt-4o-mini", base_url=base() + "/v1", api_key="stub", temperature=0.2, max_retries=0
+    )
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "You are terse."), ("user", "{question}")]
+    )
     agent = create_agent(llm, [tool(get_weather)], system_prompt="You are terse.")
     yield "chain", lambda: (prompt | llm).invoke({"question": QUESTION})
     yield "image", lambda: llm.invoke([HumanMessage(content=IMAGE[0]["content"])])
@@ -285,7 +371,9 @@ def llama_index():
     from llama_index.llms.openai import OpenAI
 
     mlflow.llama_index.autolog()
-    llm = OpenAI(model="gpt-4o-mini", api_base=base() + "/v1", api_key="stub", temperature=0.2, max_retries=0)
+    llm = OpenAI(
+        model="gpt-4o-mini", api_base=base() + "/v1", api_key="stub", temperature=0.2, max_retries=0
+    )
     messages = [
         ChatMessage(role=MessageRole.SYSTEM, content="You are terse."),
         ChatMessage(role=MessageRole.USER, content=QUESTION),
@@ -309,12 +397,19 @@ def mistralai():
         from mistralai.client import Mistral
     client = Mistral(api_key="stub", server_url=base())
     model = "mistral-small-latest"
-    yield "chat", lambda: client.chat.complete(model=model, messages=ANSWERED[:2], temperature=0.2, max_tokens=50)
+    yield (
+        "chat",
+        lambda: client.chat.complete(
+            model=model, messages=ANSWERED[:2], temperature=0.2, max_tokens=50
+        ),
+    )
     yield "tools", lambda: client.chat.complete(model=model, messages=user(), tools=[OPENAI_TOOL])
     yield (
         "tool_result",
         lambda: client.chat.complete(
-            model=model, messages=[*ANSWERED[:2], {**ANSWERED[2], "content": ""}, ANSWERED[3]], tools=[OPENAI_TOOL]
+            model=model,
+            messages=[*ANSWERED[:2], {**ANSWERED[2], "content": ""}, ANSWERED[3]],
+            tools=[OPENAI_TOOL],
         ),
     )
     yield "error", lambda: client.chat.complete(model=model, messages=user(FAIL))
@@ -337,8 +432,16 @@ def litellm():
     import mlflow
 
     mlflow.litellm.autolog()
-    kept = {"model": "openai/gpt-4o-mini", "api_base": base() + "/v1", "api_key": "stub", "num_retries": 0}
-    yield "chat", lambda: litellm.completion(messages=ANSWERED[:2], temperature=0.2, max_tokens=50, **kept)
+    kept = {
+        "model": "openai/gpt-4o-mini",
+        "api_base": base() + "/v1",
+        "api_key": "stub",
+        "num_retries": 0,
+    }
+    yield (
+        "chat",
+        lambda: litellm.completion(messages=ANSWERED[:2], temperature=0.2, max_tokens=50, **kept),
+    )
     yield "tools", lambda: litellm.completion(messages=user(), tools=[OPENAI_TOOL], **kept)
     yield "error", lambda: litellm.completion(messages=user(FAIL), **kept)
 
@@ -348,7 +451,13 @@ def dspy():
     import mlflow
 
     mlflow.dspy.autolog()
-    lm = dspy.LM("openai/gpt-4o-mini-dspy", api_base=base() + "/v1", api_key="stub", cache=False, num_retries=0)
+    lm = dspy.LM(
+        "openai/gpt-4o-mini-dspy",
+        api_base=base() + "/v1",
+        api_key="stub",
+        cache=False,
+        num_retries=0,
+    )
     dspy.configure(lm=lm)
     yield "predict", lambda: dspy.Predict("question -> answer")(question=QUESTION)
     yield "lm", lambda: lm(messages=ANSWERED[:2], temperature=0.2)
@@ -371,7 +480,9 @@ def pydantic_ai():
     from pydantic_ai.providers.openai import OpenAIProvider
 
     mlflow.pydantic_ai.autolog()
-    model = OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(base_url=base() + "/v1", api_key="stub"))
+    model = OpenAIChatModel(
+        "gpt-4o-mini", provider=OpenAIProvider(base_url=base() + "/v1", api_key="stub")
+    )
     agent = Agent(model, system_prompt="You are terse.", tools=[get_weather])
     yield "agent", lambda: agent.run_sync(QUESTION)
 
@@ -382,7 +493,9 @@ def autogen():
     from autogen_ext.models.openai import OpenAIChatCompletionClient
 
     mlflow.autogen.autolog()
-    client = OpenAIChatCompletionClient(model="gpt-4o-mini", base_url=base() + "/v1", api_key="stub", max_retries=0)
+    client = OpenAIChatCompletionClient(
+        model="gpt-4o-mini", base_url=base() + "/v1", api_key="stub", max_retries=0
+    )
     agent = AssistantAgent("weather", client, tools=[get_weather], system_message="You are terse.")
     yield "agent", lambda: asyncio.run(agent.run(task=QUESTION))
 

@@ -128,7 +128,11 @@ def anthropic_messages(body):
     content = [{"type": "text", "text": TEXT}]
     stop = "end_turn"
     if body.get("thinking"):
-        thinking = {"type": "thinking", "thinking": "The user asks for the weather.", "signature": "c2ln"}
+        thinking = {
+            "type": "thinking",
+            "thinking": "The user asks for the weather.",
+            "signature": "c2ln",
+        }
         content = [thinking, *content]
     if wants_tool(body, answered="tool_result"):
         content = [
@@ -250,7 +254,7 @@ def tool_arguments(body):
     if tool_name(body) == TOOL:
         return ARGUMENTS
     parameters = first_tool(body).get("parameters", {})
-    return {name: TEXT for name in parameters.get("properties", {})}
+    return dict.fromkeys(parameters.get("properties", {}), TEXT)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -265,17 +269,26 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         stream = bool(body.get("stream"))
         if "please fail" in json.dumps(body):
-            error = {"message": "The stub was told to fail.", "type": "invalid_request_error", "code": 400}
+            error = {
+                "message": "The stub was told to fail.",
+                "type": "invalid_request_error",
+                "code": 400,
+            }
             self.answer(400, {"error": error, "message": error["message"]})
         elif path.endswith("/chat/completions"):
-            self.openai(stream, openai_chat_stream(body) if stream else openai_chat(body), done=True)
+            self.openai(
+                stream, openai_chat_stream(body) if stream else openai_chat(body), done=True
+            )
         elif path.endswith("/responses"):
             self.openai(stream, openai_responses_stream(body) if stream else openai_responses(body))
         elif path.endswith("/embeddings"):
             self.answer(200, openai_embeddings(body))
         elif path.endswith("/messages"):
             if stream:
-                frames = (f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in anthropic_stream(body))
+                frames = (
+                    f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+                    for kind, data in anthropic_stream(body)
+                )
                 self.send("text/event-stream", "".join(frames).encode())
             else:
                 self.answer(200, anthropic_messages(body))
@@ -286,7 +299,9 @@ class Handler(BaseHTTPRequestHandler):
         elif path.endswith("/converse"):
             self.answer(200, bedrock(body))
         elif path.endswith("/converse-stream"):
-            frames = (aws_frame(kind, json.dumps(data).encode()) for kind, data in bedrock_stream(body))
+            frames = (
+                aws_frame(kind, json.dumps(data).encode()) for kind, data in bedrock_stream(body)
+            )
             self.send("application/vnd.amazon.eventstream", b"".join(frames))
         else:
             self.answer(404, {"error": {"message": f"The stub knows no {path}."}})

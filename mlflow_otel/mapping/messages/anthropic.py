@@ -28,7 +28,10 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     replied = []
     reason = parts.finish_reason(answer.get("stop_reason"))
     if "content" in answer:
-        reply = {"role": answer.get("role") or "assistant", "parts": parts.typed_list(answer["content"])}
+        reply = {
+            "role": answer.get("role") or "assistant",
+            "parts": parts.typed_list(answer["content"]),
+        }
         replied = [{**reply, "finish_reason": reason} if reason else reply]
     return Conversation(
         system=parts.typed_list(held.get("system")),
@@ -41,7 +44,8 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         finish_reasons=[reason] if reason else [],
         rest_inputs=without(held, "messages", "system", "model", "tools", *REQUEST) or None,
         rest_outputs=(
-            without(answer, "id", "model", "role", "type", "content", "stop_reason", "usage") or None
+            without(answer, "id", "model", "role", "type", "content", "stop_reason", "usage")
+            or None
             if "content" in answer
             else outputs
         ),

@@ -29,10 +29,14 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     if "content" in answer:
         found = [parts.reasoning(answer["thought"])] if answer.get("thought") else []
         found += _content(answer["content"])
-        replied = [{"role": "assistant", "parts": found, **({"finish_reason": reason} if reason else {})}]
+        replied = [
+            {"role": "assistant", "parts": found, **({"finish_reason": reason} if reason else {})}
+        ]
     extra = as_dict(held.get("extra_create_args"))
     # The token that cancels a call is a handle of the process, not a value.
-    rest = without(held, "messages", "tools", "cancellation_token", "extra_create_args", *openai.REQUEST)
+    rest = without(
+        held, "messages", "tools", "cancellation_token", "extra_create_args", *openai.REQUEST
+    )
     if without(extra, *openai.REQUEST):
         rest["extra_create_args"] = without(extra, *openai.REQUEST)
     return Conversation(
@@ -44,14 +48,19 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         finish_reasons=[reason] if reason else [],
         rest_inputs=rest or None,
         rest_outputs=(
-            without(answer, "content", "thought", "finish_reason", "usage") or None if replied else outputs
+            without(answer, "content", "thought", "finish_reason", "usage") or None
+            if replied
+            else outputs
         ),
     )
 
 
 def _message(item: dict[str, Any]) -> parts.Message:
     found = [parts.reasoning(item["thought"])] if item.get("thought") else []
-    message: parts.Message = {"role": ROLES[item["type"]], "parts": found + _content(item.get("content"))}
+    message: parts.Message = {
+        "role": ROLES[item["type"]],
+        "parts": found + _content(item.get("content")),
+    }
     if item.get("source"):
         message["name"] = item["source"]
     return message

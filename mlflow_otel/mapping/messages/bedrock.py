@@ -75,7 +75,9 @@ def _part(item: Any) -> parts.Part:
         result = as_dict(item["toolResult"])
         content = as_list(result.get("content"))
         plain = [as_dict(c).get("json", as_dict(c).get("text", c)) for c in content]
-        answer = parts.tool_response(plain[0] if len(plain) == 1 else plain, result.get("toolUseId"))
+        answer = parts.tool_response(
+            plain[0] if len(plain) == 1 else plain, result.get("toolUseId")
+        )
         return {**answer, **({"status": result["status"]} if "status" in result else {})}
     if "reasoningContent" in item:
         held = as_dict(item["reasoningContent"])
@@ -92,7 +94,7 @@ def _media(held: dict[str, Any], modality: str) -> parts.Part:
     uri = as_dict(source.get("s3Location")).get("uri")
     kind = held.get("format")
     mime = f"{'application' if modality == 'document' else modality}/{kind}" if kind else None
-    return parts.media(uri if uri else _base64(source.get("bytes", "")), modality, mime)
+    return parts.media(uri or _base64(source.get("bytes", "")), modality, mime)
 
 
 def _base64(data: Any) -> str:

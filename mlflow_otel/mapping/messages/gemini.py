@@ -48,7 +48,16 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         for declaration in as_list(as_dict(tool).get("function_declarations"))
     ]
     rest_config = without(config, "system_instruction", "tools", *REQUEST)
-    rest = without(held, "contents", "content", "message", "config", "generation_config", "model", "system_instruction")
+    rest = without(
+        held,
+        "contents",
+        "content",
+        "message",
+        "config",
+        "generation_config",
+        "model",
+        "system_instruction",
+    )
     if rest_config:
         rest["config"] = rest_config
     return Conversation(

@@ -29,7 +29,9 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     else:
         return None if outputs is not None else Conversation(inputs=said)
     raw = as_dict(answer.get("raw"))
-    reasons = [parts.finish_reason(as_dict(c).get("finish_reason")) for c in as_list(raw.get("choices"))]
+    reasons = [
+        parts.finish_reason(as_dict(c).get("finish_reason")) for c in as_list(raw.get("choices"))
+    ]
     finish = [reason for reason in reasons if reason]
     for reply, reason in zip(replied, finish, strict=False):
         reply["finish_reason"] = reason

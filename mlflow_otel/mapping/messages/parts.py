@@ -138,7 +138,9 @@ def _source(modality: str) -> Callable[[dict[str, Any]], Part]:
         if source.get("file_id"):
             return file(source["file_id"], modality)
         content = source.get("url", source.get("data"))
-        return other(item) if content is None else media(content, modality, source.get("media_type"))
+        return (
+            other(item) if content is None else media(content, modality, source.get("media_type"))
+        )
 
     return convert
 

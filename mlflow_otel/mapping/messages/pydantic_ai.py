@@ -27,7 +27,11 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
                 system.append(parts.text(part.get("content", "")))
                 continue
             role = "assistant" if item.get("kind") == "response" else "user"
-            role = "tool" if kind in {"tool-return", "retry-prompt"} and part.get("tool_name") else role
+            role = (
+                "tool"
+                if kind in {"tool-return", "retry-prompt"} and part.get("tool_name")
+                else role
+            )
             if not said or said[-1]["role"] != role:
                 said.append({"role": role, "parts": []})
             said[-1]["parts"] += _parts(part)
@@ -36,10 +40,16 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     replied = []
     if "parts" in answer:
         found = [new for part in as_list(answer["parts"]) for new in _parts(as_dict(part))]
-        replied = [{"role": "assistant", "parts": found, **({"finish_reason": reason} if reason else {})}]
+        replied = [
+            {"role": "assistant", "parts": found, **({"finish_reason": reason} if reason else {})}
+        ]
     parameters = as_dict(held.get("model_request_parameters"))
     settings = as_dict(held.get("model_settings"))
-    request = {key: settings[key] for key in ("temperature", "top_p", "max_tokens", "seed") if key in settings}
+    request = {
+        key: settings[key]
+        for key in ("temperature", "top_p", "max_tokens", "seed")
+        if key in settings
+    }
     rest = without(held, "messages", "model_request_parameters", "model_settings")
     for name, value in (
         ("model_request_parameters", without(parameters, "function_tools")),
@@ -60,7 +70,16 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         finish_reasons=[reason] if reason else [],
         rest_inputs=rest or None,
         rest_outputs=(
-            without(answer, "parts", "usage", "model_name", "provider_response_id", "finish_reason", "kind") or None
+            without(
+                answer,
+                "parts",
+                "usage",
+                "model_name",
+                "provider_response_id",
+                "finish_reason",
+                "kind",
+            )
+            or None
             if replied
             else outputs
         ),

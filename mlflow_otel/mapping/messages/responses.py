@@ -17,7 +17,11 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         given, held = inputs, {}
     if given is None:
         return None
-    said = [{"role": "user", "parts": [parts.text(given)]}] if isinstance(given, str) else _items(given)
+    said = (
+        [{"role": "user", "parts": [parts.text(given)]}]
+        if isinstance(given, str)
+        else _items(given)
+    )
     system = [part for m in said if m["role"] in openai.SYSTEM_ROLES for part in m["parts"]]
     said = [m for m in said if m["role"] not in openai.SYSTEM_ROLES]
     answer = as_dict(outputs)
@@ -35,8 +39,10 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     if reason == "stop" and any(p["type"] == "tool_call" for m in replied for p in m["parts"]):
         reason = "tool_call"
     echoed = ("id", "model", "output", "usage", "object", "status", "instructions", "tools")
-    rest_outputs = without(answer, *echoed, *openai.REQUEST) if "output" in answer else (
-        None if produced is not None else outputs
+    rest_outputs = (
+        without(answer, *echoed, *openai.REQUEST)
+        if "output" in answer
+        else (None if produced is not None else outputs)
     )
     return Conversation(
         system=system,
@@ -47,7 +53,8 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         response_id=answer.get("id") if isinstance(answer.get("id"), str) else None,
         response_model=answer.get("model") if isinstance(answer.get("model"), str) else None,
         finish_reasons=[reason] if reason else [],
-        rest_inputs=without(held, "input", "model", "instructions", "tools", *openai.REQUEST) or None,
+        rest_inputs=without(held, "input", "model", "instructions", "tools", *openai.REQUEST)
+        or None,
         rest_outputs=rest_outputs or None,
     )
 

@@ -1,0 +1,102 @@
+"""MLflow's production-monitoring app, seen whole in OpenTelemetry: ``POST /chat``.
+
+    pip install 'mlflow-otel[tracing]' fastapi uvicorn
+    OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 uvicorn chat_app:app
+
+``X-Request-ID``, ``X-Session-ID`` and ``X-User-ID`` end up on every span of the request's trace.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import mlflow
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
+
+import mlflow_otel
+
+mlflow_otel.instrument()  # the one line
+
+app = FastAPI()
+ENVIRONMENT = {
+    "environment": "production",
+    "app_version": os.environ.get("APP_VERSION", "1.0.0"),
+    "deployment_id": os.environ.get("DEPLOYMENT_ID", "local"),
+    "region": os.environ.get("REGION", "eu-west-1"),
+}
+
+
+class ChatRequest(BaseModel):
+    """What a client sends."""
+
+    message: str
+
+
+@mlflow.trace(span_type="CHAT_MODEL")
+def answer(messages: list[dict[str, Any]], model: str) -> dict[str, Any]:
+    """Stand in for a model provider's client; its autologging would write the same."""
+    span = mlflow.get_current_active_span()
+    if span is not None:
+        span.set_attributes(
+            {
+                "mlflow.llm.model": model,
+                "mlflow.llm.provider": "openai",
+                "mlflow.chat.tokenUsage": {
+                    "input_tokens": 12,
+                    "output_tokens": 5,
+                    "total_tokens": 17,
+                },
+                "mlflow.llm.cost": {
+                    "input_cost": 1.8e-06,
+                    "output_cost": 3e-06,
+                    "total_cost": 4.8e-06,
+                },
+            }
+        )
+    said = f"You said: {messages[-1]['content']}"
+    return {"choices": [{"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}]}
+
+
+@mlflow.trace(span_type="AGENT")
+def reply(message: str) -> str:
+    """Answer one message."""
+    made = answer([{"role": "user", "content": message}], "gpt-4o-mini")
+    return str(made["choices"][0]["message"]["content"])
+
+
+@app.post("/chat")
+@mlflow.trace(name="chat")
+def chat(request: Request, chat_request: ChatRequest) -> dict[str, str]:
+    """Answer, in the older style of MLflow's guide: session and user as tags."""
+    headers = request.headers
+    mlflow.update_current_trace(
+        client_request_id=headers.get("X-Request-ID"),
+        tags={
+            "mlflow.trace.session": headers.get("X-Session-ID", ""),
+            "mlflow.trace.user": headers.get("X-User-ID", ""),
+            **ENVIRONMENT,
+        },
+    )
+    return {"response": reply(chat_request.message)}
+
+
+@app.post("/v2/chat")
+@mlflow.trace(name="chat")
+def chat_v2(request: Request, chat_request: ChatRequest) -> dict[str, str]:
+    """Answer, in the newer style: session and user as metadata of those names.
+
+    MLflow 3.11 and later also take them as ``session_id=`` and ``user=``.
+    """
+    headers = request.headers
+    said = reply(chat_request.message)
+    mlflow.update_current_trace(  # the last line of a request is soon enough
+        client_request_id=headers.get("X-Request-ID"),
+        metadata={
+            "mlflow.trace.session": headers.get("X-Session-ID", ""),
+            "mlflow.trace.user": headers.get("X-User-ID", ""),
+        },
+        tags=ENVIRONMENT,
+    )
+    return {"response": said}
