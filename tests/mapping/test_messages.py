@@ -25,7 +25,7 @@ TOOL_SCENARIOS = {
 
 def out(library, scenario, **kwargs):
     attributes = payloads.mapped(payloads.one(library, scenario, **kwargs)).attributes
-    return {k: json.loads(v) if k.endswith(("messages", "instructions", "definitions")) else v for k, v in attributes.items()}
+    return {k: json.loads(v) if k.startswith("gen_ai.") and k.endswith(("messages", "instructions", "definitions")) else v for k, v in attributes.items()}
 
 
 @pytest.mark.parametrize(

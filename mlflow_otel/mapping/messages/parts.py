@@ -166,6 +166,17 @@ def _summary(item: dict[str, Any]) -> Part:
     return {**reasoning(joined), **without(item, "type", "summary", "content")}
 
 
+def _item(item: dict[str, Any], *used: str) -> dict[str, Any]:
+    # The item's own ID is not the call's, and what else it says stays too.
+    rest = without(item, "type", "call_id", "id", *used)
+    return {"item_id": item["id"], **rest} if item.get("id") else rest
+
+
+def _function_call(item: dict[str, Any]) -> Part:
+    call = tool_call(item.get("name"), item.get("arguments"), item.get("call_id"))
+    return {**_item(item, "name", "arguments"), **call}
+
+
 TYPED_PARTS: Final[Mapping[str, Callable[[dict[str, Any]], Part]]] = {
     "text": lambda item: {**text(item.get("text", item.get("content", ""))), **without(item, "type", "text", "content")},
     "input_text": lambda item: text(item.get("text", "")),
@@ -182,8 +193,11 @@ TYPED_PARTS: Final[Mapping[str, Callable[[dict[str, Any]], Part]]] = {
     "reasoning": _summary,
     "tool_use": lambda item: tool_call(item.get("name"), item.get("input"), item.get("id")),
     "tool_result": lambda item: tool_response(joined_text(item.get("content")), item.get("tool_use_id")),
-    "function_call": lambda item: tool_call(item.get("name"), item.get("arguments"), item.get("call_id")),
-    "function_call_output": lambda item: tool_response(item.get("output"), item.get("call_id")),
+    "function_call": _function_call,
+    "function_call_output": lambda item: {
+        **tool_response(item.get("output"), item.get("call_id")),
+        **_item(item, "output"),
+    },
     "server_tool_use": _server_call,
     "web_search_call": _server_call,
     "file_search_call": _server_call,
