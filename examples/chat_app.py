@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import mlflow
@@ -17,9 +19,17 @@ from pydantic import BaseModel
 
 import mlflow_otel
 
-mlflow_otel.instrument()  # the one line
+handle = mlflow_otel.instrument()  # the one line
 
-app = FastAPI()
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Export what is left when the server stops: uvicorn ends by a signal, past Python's atexit."""
+    yield
+    handle.shutdown()
+
+
+app = FastAPI(lifespan=lifespan)
 ENVIRONMENT = {
     "environment": "production",
     "app_version": os.environ.get("APP_VERSION", "1.0.0"),

@@ -32,7 +32,8 @@ class HttpTransport:
         )
         self._compression = settings.compression
         self._session = requests.Session()
-        self._session.verify = settings.certificate or True
+        # Given with each request: a session's own is beaten by REQUESTS_CA_BUNDLE in the environment.
+        self._verify = settings.certificate or True
         if settings.client_certificate:
             key = settings.client_key
             self._session.cert = (
@@ -49,7 +50,9 @@ class HttpTransport:
         """Send one request and wait, at most ``timeout`` seconds for each of its stages."""
         body = compress(request, self._compression)
         try:
-            answer = self._session.post(self._url, body, timeout=timeout, allow_redirects=False)
+            answer = self._session.post(
+                self._url, body, timeout=timeout, allow_redirects=False, verify=self._verify
+            )
         except requests.exceptions.SSLError as error:
             return Outcome("rejected", "SSLError", str(error))
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:

@@ -1,0 +1,74 @@
+"""The command line, as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from mlflow_otel.cli.doctor import probe
+from mlflow_otel.settings import OtlpSettings
+
+
+def run(*arguments, **environ):
+    command = [sys.executable, "-m", "mlflow_otel.cli", *arguments]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
+    return subprocess.run(
+        command, env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_demo_shows_what_arrived():
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    for shown in ("session s-alice-1", "user bob", "request req-3", "tags app_version=1.2.0 environment=demo",
+                  "execute_tool track_order", "ERROR TimeoutError", "tokens", "16 spans of 4 traces arrived"):  # fmt: skip
+        assert shown in done.stdout
+
+
+def test_the_demo_sends_to_a_backend_instead(receiver):
+    done = run("demo", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
+    assert done.returncode == 0, done.stderr
+    assert len(receiver.store.spans()) == 16
+
+
+def test_env_prints_every_variable():
+    done = run("env", MLFLOW_OTEL_CONVENTIONS="genai,openinference")
+    assert done.returncode == 0
+    assert "genai,openinference" in done.stdout
+
+
+def test_doctor_sends_a_real_span_and_says_all_is_well(receiver):
+    done = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.grpc_endpoint)
+    assert done.returncode == 0, done.stdout
+    assert [s["name"] for s in receiver.store.spans()] == ["mlflow-otel doctor"]
+
+
+def test_doctor_tells_a_backend_that_is_not_there():
+    done = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "see that the backend listens on 127.0.0.1:9" in done.stdout
+
+
+def test_doctor_tells_a_bad_value(receiver):
+    done = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.grpc_endpoint, MLFLOW_TRACE_SAMPLING_RATIO="2")
+    assert done.returncode == 1
+    assert "MLFLOW_TRACE_SAMPLING_RATIO" in done.stdout
+
+
+def test_doctor_tells_http_from_grpc(receiver):
+    found = probe("traces", OtlpSettings(receiver.http_endpoint, "grpc"))
+    assert found.level == "problem"
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL" in found.todo
+
+
+def test_doctor_tells_a_missing_certificate():
+    found = probe("traces", OtlpSettings("https://127.0.0.1:9", certificate="/nowhere.pem"))
+    assert found.level == "problem"
+    assert "/nowhere.pem" in found.text
+
+
+def test_receive_on_a_taken_port_says_what_to_do(receiver):
+    done = run("receive", "--grpc-port", "0", "--http-port", str(receiver.http_port))
+    assert done.returncode == 1
+    assert "--http-port 0" in done.stderr

@@ -1,0 +1,51 @@
+"""A throw-away CA and certificates for loopback."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+PEM = serialization.Encoding.PEM
+PLAIN = (PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+
+
+def _issue(name, issuer=None, issuer_key=None):
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(issuer_key or key, hashes.SHA256())
+    )
+    return certificate, key
+
+
+def make(folder):
+    """Write ca.pem, server.pem, server.key, client.pem, client.key; return their paths by name."""
+    ca, ca_key = _issue("ca")
+    files = {"ca.pem": ca.public_bytes(PEM)}
+    for name in ("server", "client"):
+        certificate, key = _issue(name, ca, ca_key)
+        files[f"{name}.pem"] = certificate.public_bytes(PEM)
+        files[f"{name}.key"] = key.private_bytes(*PLAIN)
+    paths = {}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        paths[name] = str(folder / name)
+    return paths

@@ -1,0 +1,216 @@
+"""The exporter against real sockets: our receiver, both transports."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+
+import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as stock_encode
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from tests.delivery import certificates
+
+from mlflow_otel import MlflowSpanExporter, Settings
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery.encode import encode_spans
+from mlflow_otel.receiver.server import Receiver
+
+
+def make_spans(number=3, **attributes):
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    tracer = provider.get_tracer("app", "1.0", "https://opentelemetry.io/schemas/1.30.0")
+    link = Link(SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(1)), {"l": 1})
+    with tracer.start_as_current_span("root", links=[link]):
+        for index in range(number - 1):
+            with tracer.start_as_current_span(f"child-{index}", kind=SpanKind.CLIENT) as span:
+                span.set_attributes({"s": "x", "i": 1, "f": 1.5, "b": True, "l": ["a", "b"], "n": [1, 2], **attributes})
+                span.add_event("e", {"k": "v"})
+                span.set_status(Status(StatusCode.ERROR, "because"))
+    return memory.get_finished_spans()
+
+
+def export(environ, spans=None):
+    accounting = Accounting()
+    exporter = MlflowSpanExporter(Settings.from_environment(environ, accounting), accounting=accounting)
+    result = exporter.export(spans or make_spans())
+    exporter.shutdown()
+    return result, accounting.snapshot()
+
+
+PROTOCOLS = ("grpc", "http/protobuf")
+
+
+def endpoint(receiver, protocol):
+    return receiver.grpc_endpoint if protocol == "grpc" else receiver.http_endpoint
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+def test_spans_arrive(receiver, protocol, compression):
+    result, counted = export(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(receiver, protocol),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": compression,
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-general=1",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=Bearer%20t,x-own=a%2Cb",
+        }
+    )
+    assert result is SpanExportResult.SUCCESS
+    assert counted == {"exported": 3}
+    assert sorted(s["name"] for s in receiver.store.spans()) == ["child-0", "child-1", "root"]
+    headers = receiver.headers[-1]
+    assert (headers["authorization"], headers["x-own"]) == ("Bearer t", "a,b")
+    assert "x-general" not in headers  # a signal's own variable beats the general one
+
+
+def test_the_request_says_what_the_stock_encoders_says():
+    spans = make_spans(4)
+    ours, stock = encode_spans(spans), stock_encode(spans)
+    assert {r.schema_url for r in ours.resource_spans} == {r.schema_url for r in stock.resource_spans}
+
+    def sorted_spans(request):
+        (scope,) = request.resource_spans[0].scope_spans
+        return scope.scope, scope.schema_url, sorted((s for s in scope.spans), key=lambda s: s.span_id)
+
+    for mine, theirs in zip(sorted_spans(ours)[2], sorted_spans(stock)[2], strict=True):
+        mine.flags, theirs.flags = 0, 0  # the stock one leaves out the sampled bit
+        for one in (*mine.links, *theirs.links):
+            one.flags = 0
+        assert mine == theirs
+    assert sorted_spans(ours)[:2] == sorted_spans(stock)[:2]
+
+
+def test_trace_state_and_flags_leave():
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    from opentelemetry.trace import NonRecordingSpan, set_span_in_context
+
+    parent = SpanContext(7, 8, True, TraceFlags(1), TraceState([("k", "v")]))
+    provider.get_tracer("t").start_span("s", set_span_in_context(NonRecordingSpan(parent))).end()
+    (span,) = encode_spans(memory.get_finished_spans()).resource_spans[0].scope_spans[0].spans
+    assert (span.trace_state, span.flags) == ("k=v", 0x301)
+
+
+def test_a_lone_surrogate_in_a_name_costs_one_character_not_the_batch(receiver):
+    spans = make_spans()
+    spans[0]._name = "bad \ud800 name"
+    result, _ = export({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint}, spans)
+    assert result is SpanExportResult.SUCCESS
+    assert sorted(s["name"] for s in receiver.store.spans()) == ["bad ? name", "child-1", "root"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_tls_and_mutual_tls(tmp_path, protocol):
+    files = certificates.make(tmp_path)
+    with Receiver(tls=(files["server.pem"], files["server.key"]), client_ca=files["ca.pem"]) as receiver:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(receiver, protocol),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": files["ca.pem"],
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "5",
+        }
+        client = {
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY": files["client.key"],
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": files["client.pem"],
+        }
+        assert export({**environ, **client})[0] is SpanExportResult.SUCCESS
+        assert len(receiver.store.spans()) == 3
+        assert export({**environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"})[0] is SpanExportResult.FAILURE
+        assert len(receiver.store.spans()) == 3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_backend_that_refuses_is_counted(protocol):
+    result, counted = export(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+    )  # fmt: skip
+    assert result is SpanExportResult.FAILURE
+    assert counted["dropped"] == 3
+    assert counted["dropped.unreachable"] == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_certificates_that_do_not_exist_are_one_message_and_no_exception(protocol):
+    result, counted = export(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem"}
+    )  # fmt: skip
+    assert result is SpanExportResult.FAILURE
+    assert counted["dropped"] == 3
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    status = 302
+    body = b""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(self.status)
+        self.send_header("location", "http://127.0.0.1:9/")
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_):
+        pass
+
+
+def answering(status, body=b""):
+    handler = type("H", (Answering,), {"status": status, "body": body})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize("status", [302, 400, 413, 500])
+def test_only_2xx_is_success(status):
+    server = answering(status)
+    url = f"http://127.0.0.1:{server.server_port}"
+    result, counted = export({"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+    server.shutdown()
+    assert result is SpanExportResult.FAILURE
+    assert counted["dropped.rejected"] == 1
+    assert "exported" not in counted
+
+
+def test_a_partial_success_is_counted_with_what_the_server_said(caplog):
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 2
+    answer.partial_success.error_message = "too old"
+    server = answering(200, answer.SerializeToString())
+    url = f"http://127.0.0.1:{server.server_port}"
+    _, counted = export({"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+    server.shutdown()
+    assert (counted["exported"], counted["rejected_by_server"]) == (1, 2)
+    assert "too old" in caplog.text
+
+
+def test_a_five_megabyte_span_leaves(receiver):
+    result, _ = export({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint}, make_spans(2, big="x" * 5_000_000))
+    assert result is SpanExportResult.SUCCESS
+
+
+def test_a_forked_child_exports_over_a_connection_of_its_own(run_app, receiver):
+    code = """
+    import os, sys, time
+    import mlflow, mlflow_otel
+    handle = mlflow_otel.instrument()
+    with mlflow.start_span("parent"): pass
+    handle.force_flush()
+    child = os.fork()
+    if child == 0:
+        with mlflow.start_span("child"): pass
+        handle.force_flush()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    """
+    run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+    assert sorted(s["name"] for s in receiver.store.spans()) == ["child", "parent"]
