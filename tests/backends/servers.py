@@ -1,0 +1,142 @@
+"""Real servers as processes on free loopback ports, started for the tests and stopped after them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent.parent
+CACHE = Path(
+    os.environ.get("MLFLOW_OTEL_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-otel"
+)
+COLLECTOR = CACHE / "otelcol-0.165.0"
+JAEGER = CACHE / "jaeger-1.76.0"
+MLFLOW_PYTHON = ROOT / ".venv-backends/bin/python"
+PATIENCE_SECONDS = 90
+
+
+def free_ports(number):
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@contextlib.contextmanager
+def running(command, ready, log, **environ):
+    """Run a server until the block ends; ``ready`` is a URL that answers, or a port that listens."""
+    with log.open("wb") as target:
+        server = subprocess.Popen(command, stdout=target, stderr=subprocess.STDOUT, env={**os.environ, **environ})
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not _answers(ready):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.2)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _answers(ready):
+    try:
+        if isinstance(ready, int):
+            socket.create_connection(("127.0.0.1", ready), 1).close()
+            return True
+        return httpx.get(ready, timeout=2).status_code < 500
+    except (OSError, httpx.HTTPError):
+        return False
+
+
+JAEGER_CONFIG = """
+service:
+  extensions: [jaeger_storage, jaeger_query]
+  pipelines:
+    traces: {{receivers: [otlp], processors: [], exporters: [jaeger_storage_exporter]}}
+  telemetry: {{metrics: {{level: none}}}}
+extensions:
+  jaeger_query:
+    storage: {{traces: memory}}
+    http: {{endpoint: 127.0.0.1:{query}}}
+    grpc: {{endpoint: 127.0.0.1:{query_grpc}}}
+  jaeger_storage:
+    backends: {{memory: {{memory: {{max_traces: 10000}}}}}}
+receivers:
+  otlp:
+    protocols:
+      grpc: {{endpoint: 127.0.0.1:{grpc}}}
+      http: {{endpoint: 127.0.0.1:{http}}}
+exporters:
+  jaeger_storage_exporter: {{trace_storage: memory}}
+"""
+
+COLLECTOR_CONFIG = """
+receivers:
+  otlp:
+    protocols:
+      grpc: {{endpoint: 127.0.0.1:{grpc}}}
+      http: {{endpoint: 127.0.0.1:{http}}}
+processors:
+  batch: {{timeout: 200ms}}
+exporters:
+  otlp/jaeger:
+    endpoint: 127.0.0.1:{jaeger}
+    tls: {{insecure: true}}
+  otlphttp/mlflow:
+    traces_endpoint: {mlflow}/v1/traces
+    headers: {{x-mlflow-experiment-id: "{experiment}"}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    traces: {{receivers: [otlp], processors: [batch], exporters: [otlp/jaeger, otlphttp/mlflow]}}
+"""
+
+
+@contextlib.contextmanager
+def jaeger(folder):
+    """Yield Jaeger's query URL and its OTLP gRPC and HTTP ports."""
+    query, query_grpc, grpc, http = free_ports(4)
+    config = folder / "jaeger.yaml"
+    config.write_text(JAEGER_CONFIG.format(query=query, query_grpc=query_grpc, grpc=grpc, http=http))
+    url = f"http://127.0.0.1:{query}"
+    with running([str(JAEGER), "--config", str(config)], f"{url}/api/services", folder / "jaeger.log"):
+        yield url, grpc, http
+
+
+@contextlib.contextmanager
+def mlflow_server(folder):
+    """Yield the URL of a real MLflow tracking server on SQLite."""
+    (port,) = free_ports(1)
+    command = [
+        str(MLFLOW_PYTHON), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder / "artifacts"),
+    ]  # fmt: skip
+    environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running(command, f"http://127.0.0.1:{port}/health", folder / "mlflow.log", **environ):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def collector(folder, jaeger_port, mlflow, experiment):
+    """Yield the OTLP gRPC and HTTP ports of a Collector that sends to Jaeger and MLflow."""
+    grpc, http = free_ports(2)
+    config = folder / "collector.yaml"
+    config.write_text(
+        COLLECTOR_CONFIG.format(grpc=grpc, http=http, jaeger=jaeger_port, mlflow=mlflow, experiment=experiment)
+    )
+    subprocess.run([str(COLLECTOR), "validate", "--config", str(config)], check=True)
+    with running([str(COLLECTOR), "--config", str(config)], grpc, folder / "collector.log"):
+        yield grpc, http
