@@ -319,11 +319,7 @@ def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
                 draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
             )  # fmt: skip
         if "mlflow" in options.conventions:
-            found |= {
-                key: _mlflow_value(draft.raw[key])
-                for key in draft.raw
-                if key in HANDLED_KEYS - INTERNAL_KEYS
-            }
+            found |= {k: v for k, v in draft.raw.items() if k in HANDLED_KEYS - INTERNAL_KEYS}
     if view.is_entry and "openinference" in options.conventions:
         found |= openinference.trace_attributes(draft.trace)
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written
@@ -335,17 +331,6 @@ def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
         }
     values = ((str(key), to_otlp(value)) for key, value in found.items())
     return {key: value for key, value in values if value is not None}
-
-
-def _mlflow_value(value: Any) -> Any:
-    """Return a value so that MLflow's server, which undoes one layer of JSON, reads it right."""
-    if (
-        isinstance(value, str)
-        and isinstance(decode(value), (str, dict, list))
-        and decode(value) != value
-    ):
-        return dumps(value)
-    return value
 
 
 def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:

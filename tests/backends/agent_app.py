@@ -35,7 +35,7 @@ def chat(model, messages, temperature):
 
 @mlflow.trace(span_type="CHAIN")
 def parse(text):
-    return f'{{"text": "{text}"}}'  # a string that looks like JSON stays a string
+    return f'{{"text": "{text}"}}'  # MLflow's server makes an object of such a string, however it came
 
 
 @mlflow.trace(span_type="AGENT")
