@@ -66,7 +66,9 @@ def answer(messages: list[dict[str, Any]], model: str) -> dict[str, Any]:
             }
         )
     said = f"You said: {messages[-1]['content']}"
-    return {"choices": [{"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}]}
+    return {
+        "choices": [{"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}]
+    }
 
 
 @mlflow.trace(span_type="AGENT")
@@ -97,7 +99,7 @@ def chat(request: Request, chat_request: ChatRequest) -> dict[str, str]:
 def chat_v2(request: Request, chat_request: ChatRequest) -> dict[str, str]:
     """Answer, in the newer style: session and user as metadata of those names.
 
-    MLflow 3.11 and later also take them as ``session_id=`` and ``user=``.
+    MLflow also take them as ``session_id=`` and ``user=``.
     """
     headers = request.headers
     said = reply(chat_request.message)

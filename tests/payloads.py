@@ -33,7 +33,9 @@ def mapped(span, conventions=("genai",), **options):
     view = SpanView(
         span["name"],
         attributes=span["attributes"],
-        events=[EventView(e["name"], 1_500_000_000, e["attributes"]) for e in span.get("events", ())],
+        events=[
+            EventView(e["name"], 1_500_000_000, e["attributes"]) for e in span.get("events", ())
+        ],
         start_time=1_000_000_000,
         failed=span.get("status") == "ERROR",
         is_entry=span.get("parent_id") is None,

@@ -24,7 +24,16 @@ def free_port():
 def serve(environ, requests, cwd):
     """Run the app until ``requests`` (paths) are answered; then stop it as a supervisor does."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--app-dir", str(EXAMPLES), "chat_app:app"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--port",
+        str(port),
+        "--app-dir",
+        str(EXAMPLES),
+        "chat_app:app",
+    ]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
     app = subprocess.Popen(command, env={**kept, **environ}, cwd=cwd, stderr=subprocess.PIPE)
     try:
@@ -36,7 +45,11 @@ def serve(environ, requests, cwd):
             except httpx.HTTPError:
                 time.sleep(0.1)
         for index, path in enumerate(requests):
-            headers = {"X-Request-ID": f"req-{index}", "X-Session-ID": f"s-{index % 2}", "X-User-ID": f"u-{index % 2}"}
+            headers = {
+                "X-Request-ID": f"req-{index}",
+                "X-Session-ID": f"s-{index % 2}",
+                "X-User-ID": f"u-{index % 2}",
+            }
             answer = httpx.post(base + path, json={"message": f"Hello {index}"}, headers=headers)
             assert answer.json() == {"response": f"You said: Hello {index}"}
     finally:

@@ -39,7 +39,12 @@ def test_the_endpoint_as_the_exporter_specification_says(environ, endpoint):
 
 @pytest.mark.parametrize(
     ("endpoint", "insecure", "secure"),
-    [("http://c", None, False), ("https://c", "true", True), ("c:4317", None, True), ("c:4317", "true", False)],
+    [
+        ("http://c", None, False),
+        ("https://c", "true", True),
+        ("c:4317", None, True),
+        ("c:4317", "true", False),
+    ],
 )
 def test_the_scheme_decides_about_tls_before_insecure_does(endpoint, insecure, secure):
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
@@ -48,7 +53,9 @@ def test_the_scheme_decides_about_tls_before_insecure_does(endpoint, insecure, s
     assert read(**environ)[0].traces.secure is secure
 
 
-@pytest.mark.parametrize("variable", [v for v in VARIABLES if v.parse.__name__ != "_text"], ids=lambda v: v.name)
+@pytest.mark.parametrize(
+    "variable", [v for v in VARIABLES if v.parse.__name__ != "_text"], ids=lambda v: v.name
+)
 def test_a_bad_value_is_one_warning_and_the_default(variable, caplog):
     if variable.field == "promote_tags":
         value = "=x"
@@ -73,7 +80,10 @@ def test_headers_are_never_shown():
 
 
 def test_env_says_where_each_value_came_from():
-    rows = {row[0]: row for row in table({"OTEL_EXPORTER_OTLP_TIMEOUT": "3", "MLFLOW_TRACE_SAMPLING_RATIO": "x"})}
+    rows = {
+        row[0]: row
+        for row in table({"OTEL_EXPORTER_OTLP_TIMEOUT": "3", "MLFLOW_TRACE_SAMPLING_RATIO": "x"})
+    }
     assert rows["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"][1:3] == ("3", "OTEL_EXPORTER_OTLP_TIMEOUT")
     assert rows["MLFLOW_TRACE_SAMPLING_RATIO"][1:3] == ("1", "default (bad value)")
     assert rows["MLFLOW_EXPERIMENT_ID"][1:3] == ("-", "default")

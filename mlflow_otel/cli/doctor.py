@@ -22,7 +22,7 @@ from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.version import __version__
 
 Level = Literal["ok", "note", "problem"]
-OLDEST_MLFLOW: Final = (3, 6)
+OLDEST_MLFLOW: Final = (3, 13)
 EARLIEST_CLOCK: Final = 1_750_000_000  # mid-2025: a clock before this package is wrong
 PROBE_SECONDS: Final = 5.0
 
@@ -91,8 +91,8 @@ def _mlflow() -> Iterator[Finding]:
         yield Finding(
             "problem",
             "MLflow",
-            f"{text} is older than 3.6",
-            "pip install --upgrade 'mlflow-tracing>=3.6'",
+            f"{text} is older than 3.13",
+            "pip install --upgrade 'mlflow-tracing>=3.13'",
         )
     elif set(packages) == {"mlflow-tracing", "mlflow"} or (
         # mlflow itself brings mlflow-tracing and mlflow-skinny of its own version along.

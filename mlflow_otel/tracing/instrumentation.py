@@ -167,7 +167,7 @@ def instrument(settings: Settings | None = None, *, exporter: SpanExporter | Non
         except Exception as error:
             ACCOUNTING.warn(
                 "mlflow.unsupported",
-                "MLflow %s could not be joined (%s: %s): mlflow-otel supports 3.6 to 3.17. Nothing was changed.",
+                "MLflow %s could not be joined (%s: %s): mlflow-otel supports 3.13 to 3.17. Nothing was changed.",
                 mlflow_adapter.installed(), type(error).__name__, error,
             )  # fmt: skip
             return handle

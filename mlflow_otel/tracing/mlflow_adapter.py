@@ -1,4 +1,4 @@
-"""All of MLflow that we touch, private parts among it: MLflow 3.6 to 3.17, either package.
+"""All of MLflow that we touch, private parts among it: MLflow 3.13 to 3.17, either package.
 
 Why private: MLflow has no public way to take its exporter's place. ``_initialize_tracer_provider``
 is called by name wherever MLflow builds its provider (first span, ``set_tracking_uri``,
@@ -51,7 +51,7 @@ def in_use() -> bool:
 
 def sampling_override() -> float | None:
     """Return the ratio of ``@mlflow.trace(sampling_ratio_override=…)`` around the call, if any."""
-    module = sys.modules.get("mlflow.tracing.sampling")  # MLflow 3.8 and later
+    module = sys.modules.get("mlflow.tracing.sampling")
     variable = getattr(module, "_SAMPLING_RATIO_OVERRIDE", None)
     ratio: float | None = variable.get() if variable is not None else None
     return ratio

@@ -148,7 +148,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 BatchSpanProcessor(next)
                 if self._settings.asynchronous
                 else SimpleSpanProcessor(next)
-            )  # noqa: A001
+            )
         self._next = next
         self._accounting = accounting
         self._clock = clock

@@ -9,7 +9,9 @@ import mlflow
 
 @mlflow.trace(span_type="RETRIEVER")
 def search(query):
-    return [{"page_content": "Shoes go back.", "metadata": {"doc_uri": "help/returns"}, "id": "d-1"}]
+    return [
+        {"page_content": "Shoes go back.", "metadata": {"doc_uri": "help/returns"}, "id": "d-1"}
+    ]
 
 
 @mlflow.trace(span_type="TOOL")
@@ -20,7 +22,12 @@ def weather(city):
 @mlflow.trace(span_type="CHAT_MODEL")
 def chat(model, messages, temperature):
     span = mlflow.get_current_active_span()
-    usage = {"input_tokens": 82, "output_tokens": 17, "total_tokens": 99, "cache_read_input_tokens": 64}
+    usage = {
+        "input_tokens": 82,
+        "output_tokens": 17,
+        "total_tokens": 99,
+        "cache_read_input_tokens": 64,
+    }
     span.set_attributes(
         {
             "mlflow.chat.tokenUsage": usage,
@@ -35,7 +42,9 @@ def chat(model, messages, temperature):
 
 @mlflow.trace(span_type="CHAIN")
 def parse(text):
-    return f'{{"text": "{text}"}}'  # MLflow's server makes an object of such a string, however it came
+    return (
+        f'{{"text": "{text}"}}'  # MLflow's server makes an object of such a string, however it came
+    )
 
 
 @mlflow.trace(span_type="AGENT")
@@ -58,7 +67,9 @@ def ask(question):
 
 @mlflow.trace(span_type="AGENT")
 def fail(question):
-    mlflow.update_current_trace(metadata={"mlflow.trace.session": "s-2", "mlflow.trace.user": "u-1"})
+    mlflow.update_current_trace(
+        metadata={"mlflow.trace.session": "s-2", "mlflow.trace.user": "u-1"}
+    )
     raise TimeoutError("too slow")
 
 

@@ -12,7 +12,10 @@ found = mlflow.MlflowClient().search_traces(locations=[experiment])
 traces = []
 for trace in found:
     spans = []
-    parents = {span.span_id: span.attributes.get("mlflow.span.name", span.name) for span in trace.data.spans}
+    parents = {
+        span.span_id: span.attributes.get("mlflow.span.name", span.name)
+        for span in trace.data.spans
+    }
     for span in trace.data.spans:
         attributes = span.attributes
         spans.append(

@@ -34,7 +34,9 @@ def free_ports(number):
 def running(command, ready, log, **environ):
     """Run a server until the block ends; ``ready`` is a URL that answers, or a port that listens."""
     with log.open("wb") as target:
-        server = subprocess.Popen(command, stdout=target, stderr=subprocess.STDOUT, env={**os.environ, **environ})
+        server = subprocess.Popen(
+            command, stdout=target, stderr=subprocess.STDOUT, env={**os.environ, **environ}
+        )
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not _answers(ready):
@@ -110,9 +112,13 @@ def jaeger(folder):
     """Yield Jaeger's query URL and its OTLP gRPC and HTTP ports."""
     query, query_grpc, grpc, http = free_ports(4)
     config = folder / "jaeger.yaml"
-    config.write_text(JAEGER_CONFIG.format(query=query, query_grpc=query_grpc, grpc=grpc, http=http))
+    config.write_text(
+        JAEGER_CONFIG.format(query=query, query_grpc=query_grpc, grpc=grpc, http=http)
+    )
     url = f"http://127.0.0.1:{query}"
-    with running([str(JAEGER), "--config", str(config)], f"{url}/api/services", folder / "jaeger.log"):
+    with running(
+        [str(JAEGER), "--config", str(config)], f"{url}/api/services", folder / "jaeger.log"
+    ):
         yield url, grpc, http
 
 
@@ -135,7 +141,9 @@ def collector(folder, jaeger_port, mlflow, experiment):
     grpc, http = free_ports(2)
     config = folder / "collector.yaml"
     config.write_text(
-        COLLECTOR_CONFIG.format(grpc=grpc, http=http, jaeger=jaeger_port, mlflow=mlflow, experiment=experiment)
+        COLLECTOR_CONFIG.format(
+            grpc=grpc, http=http, jaeger=jaeger_port, mlflow=mlflow, experiment=experiment
+        )
     )
     subprocess.run([str(COLLECTOR), "validate", "--config", str(config)], check=True)
     with running([str(COLLECTOR), "--config", str(config)], grpc, folder / "collector.log"):

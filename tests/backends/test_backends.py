@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.backends import servers
 from tests.test_chat_example import serve
 
@@ -22,9 +23,15 @@ HERE = Path(__file__).parent
 def stack(tmp_path_factory):
     """Jaeger, an MLflow server, and a Collector that sends to both."""
     folder = tmp_path_factory.mktemp("servers")
-    with servers.jaeger(folder) as (jaeger, jaeger_grpc, _), servers.mlflow_server(folder) as mlflow:
+    with (
+        servers.jaeger(folder) as (jaeger, jaeger_grpc, _),
+        servers.mlflow_server(folder) as mlflow,
+    ):
         create = f"{mlflow}/api/2.0/mlflow/experiments/create"
-        ids = [httpx.post(create, json={"name": name}).json()["experiment_id"] for name in ("native", "through-otlp")]
+        ids = [
+            httpx.post(create, json={"name": name}).json()["experiment_id"]
+            for name in ("native", "through-otlp")
+        ]
         with servers.collector(folder, jaeger_grpc, mlflow, ids[1]) as (grpc, http):
             yield {
                 "jaeger": jaeger, "jaeger_otlp": f"http://127.0.0.1:{jaeger_grpc}", "mlflow": mlflow,
@@ -45,7 +52,9 @@ def jaeger_search(url, service, number, **tags):
     return found
 
 
-@pytest.mark.parametrize(("way", "protocol"), [("jaeger_otlp", "grpc"), ("grpc", "grpc"), ("http", "http/protobuf")])
+@pytest.mark.parametrize(
+    ("way", "protocol"), [("jaeger_otlp", "grpc"), ("grpc", "grpc"), ("http", "http/protobuf")]
+)
 def test_the_examples_traces_are_found_in_jaeger_by_session(stack, tmp_path, way, protocol):
     service = f"chat-{way.replace('_', '-')}"
     environ = {
@@ -60,7 +69,9 @@ def test_the_examples_traces_are_found_in_jaeger_by_session(stack, tmp_path, way
             tags = {tag["key"]: tag["value"] for tag in span["tags"]}
             assert (tags["session.id"], tags["user.id"]) == ("s-1", "u-1")
             assert tags["mlflow.trace.client_request_id"].startswith("req-")
-    (by_request,) = jaeger_search(stack["jaeger"], service, 1, **{"mlflow.trace.client_request_id": "req-4"})
+    (by_request,) = jaeger_search(
+        stack["jaeger"], service, 1, **{"mlflow.trace.client_request_id": "req-4"}
+    )
     names = {span["operationName"] for span in by_request["spans"]}
     assert names == {"chat", "invoke_agent reply", "chat gpt-4o-mini"}
     for tag, value in {"user.id": "u-0", "deployment.environment.name": "production", "mlflow.traceTag.region": "eu-west-1", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": "12"}.items():  # fmt: skip
@@ -72,16 +83,31 @@ def run_agent(how, **environ):
     # With mlflow-tracing alone and only an experiment's ID set, MLflow 3.17 silently makes no spans.
     python = str(servers.MLFLOW_PYTHON) if how == "native" else sys.executable
     command = [python, str(HERE / "agent_app.py"), how]
-    subprocess.run(command, env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **environ}, check=True, timeout=120)
+    subprocess.run(
+        command,
+        env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **environ},
+        check=True,
+        timeout=120,
+    )
 
 
 def stored(stack, experiment):
     """What the server shows of an experiment's traces, read by MLflow's own client."""
-    environ = {**os.environ, "MLFLOW_TRACKING_URI": stack["mlflow"], "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environ = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": stack["mlflow"],
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     command = [str(servers.MLFLOW_PYTHON), str(HERE / "read_traces.py"), stack[experiment]]
     for _ in range(20):
-        done = subprocess.run(command, env=environ, check=True, capture_output=True, text=True, timeout=120)
-        traces = [t for t in json.loads(done.stdout.splitlines()[-1]) if t["session"] in ("s-1", "s-2") and t["tags"].get("region") is None]
+        done = subprocess.run(
+            command, env=environ, check=True, capture_output=True, text=True, timeout=120
+        )
+        traces = [
+            t
+            for t in json.loads(done.stdout.splitlines()[-1])
+            if t["session"] in ("s-1", "s-2") and t["tags"].get("region") is None
+        ]
         traces = [t for t in traces if any(s["name"] in ("ask", "fail") for s in t["spans"])]
         if len(traces) == 2:
             return traces
@@ -91,11 +117,15 @@ def stored(stack, experiment):
 
 def test_through_the_collector_into_mlflow_is_as_if_logged_there_directly(stack):
     run_agent("native", MLFLOW_TRACKING_URI=stack["mlflow"], MLFLOW_EXPERIMENT_ID=stack["native"])
-    run_agent("ours", OTEL_EXPORTER_OTLP_ENDPOINT=stack["grpc"], MLFLOW_OTEL_CONVENTIONS="genai,mlflow")
+    run_agent(
+        "ours", OTEL_EXPORTER_OTLP_ENDPOINT=stack["grpc"], MLFLOW_OTEL_CONVENTIONS="genai,mlflow"
+    )
     native, ours = stored(stack, "native"), stored(stack, "through")
     for direct, through in zip(native, ours, strict=True):
         # MLflow's server makes tags of the resource's attributes, which MLflow's own export has not.
-        through["tags"] = {k: v for k, v in through["tags"].items() if not k.startswith(("service.", "telemetry."))}
+        through["tags"] = {
+            k: v for k, v in through["tags"].items() if not k.startswith(("service.", "telemetry."))
+        }
         for key in direct:
             if key == "request_preview":
                 continue  # MLflow 3.17's server derives none for traces that come over OTLP
@@ -105,7 +135,11 @@ def test_through_the_collector_into_mlflow_is_as_if_logged_there_directly(stack)
 def test_doctor_finds_the_collector_well(stack):
     command = [sys.executable, "-m", "mlflow_otel.cli", "doctor"]
     done = subprocess.run(
-        command, env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": stack["grpc"]}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": stack["grpc"]},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     assert "traces" in done.stdout

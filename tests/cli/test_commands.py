@@ -27,7 +27,11 @@ def test_the_demo_shows_what_arrived():
 
 
 def test_the_demo_sends_to_a_backend_instead(receiver):
-    done = run("demo", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
+    done = run(
+        "demo",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+    )
     assert done.returncode == 0, done.stderr
     assert len(receiver.store.spans()) == 16
 
@@ -51,7 +55,11 @@ def test_doctor_tells_a_backend_that_is_not_there():
 
 
 def test_doctor_tells_a_bad_value(receiver):
-    done = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.grpc_endpoint, MLFLOW_TRACE_SAMPLING_RATIO="2")
+    done = run(
+        "doctor",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.grpc_endpoint,
+        MLFLOW_TRACE_SAMPLING_RATIO="2",
+    )
     assert done.returncode == 1
     assert "MLFLOW_TRACE_SAMPLING_RATIO" in done.stdout
 

@@ -10,13 +10,21 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
-from tests.delivery import certificates
+from opentelemetry.trace import (
+    Link,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.encode import encode_spans
 from mlflow_otel.receiver.server import Receiver
+from tests.delivery import certificates
 
 
 def make_spans(number=3, **attributes):
@@ -28,7 +36,17 @@ def make_spans(number=3, **attributes):
     with tracer.start_as_current_span("root", links=[link]):
         for index in range(number - 1):
             with tracer.start_as_current_span(f"child-{index}", kind=SpanKind.CLIENT) as span:
-                span.set_attributes({"s": "x", "i": 1, "f": 1.5, "b": True, "l": ["a", "b"], "n": [1, 2], **attributes})
+                span.set_attributes(
+                    {
+                        "s": "x",
+                        "i": 1,
+                        "f": 1.5,
+                        "b": True,
+                        "l": ["a", "b"],
+                        "n": [1, 2],
+                        **attributes,
+                    }
+                )
                 span.add_event("e", {"k": "v"})
                 span.set_status(Status(StatusCode.ERROR, "because"))
     return memory.get_finished_spans()
@@ -36,7 +54,9 @@ def make_spans(number=3, **attributes):
 
 def export(environ, spans=None):
     accounting = Accounting()
-    exporter = MlflowSpanExporter(Settings.from_environment(environ, accounting), accounting=accounting)
+    exporter = MlflowSpanExporter(
+        Settings.from_environment(environ, accounting), accounting=accounting
+    )
     result = exporter.export(spans or make_spans())
     exporter.shutdown()
     return result, accounting.snapshot()
@@ -72,11 +92,17 @@ def test_spans_arrive(receiver, protocol, compression):
 def test_the_request_says_what_the_stock_encoders_says():
     spans = make_spans(4)
     ours, stock = encode_spans(spans), stock_encode(spans)
-    assert {r.schema_url for r in ours.resource_spans} == {r.schema_url for r in stock.resource_spans}
+    assert {r.schema_url for r in ours.resource_spans} == {
+        r.schema_url for r in stock.resource_spans
+    }
 
     def sorted_spans(request):
         (scope,) = request.resource_spans[0].scope_spans
-        return scope.scope, scope.schema_url, sorted((s for s in scope.spans), key=lambda s: s.span_id)
+        return (
+            scope.scope,
+            scope.schema_url,
+            sorted((s for s in scope.spans), key=lambda s: s.span_id),
+        )
 
     for mine, theirs in zip(sorted_spans(ours)[2], sorted_spans(stock)[2], strict=True):
         mine.flags, theirs.flags = 0, 0  # the stock one leaves out the sampled bit
@@ -109,7 +135,9 @@ def test_a_lone_surrogate_in_a_name_costs_one_character_not_the_batch(receiver):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_tls_and_mutual_tls(tmp_path, protocol):
     files = certificates.make(tmp_path)
-    with Receiver(tls=(files["server.pem"], files["server.key"]), client_ca=files["ca.pem"]) as receiver:
+    with Receiver(
+        tls=(files["server.pem"], files["server.key"]), client_ca=files["ca.pem"]
+    ) as receiver:
         environ = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(receiver, protocol),
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
@@ -172,7 +200,9 @@ def answering(status, body=b""):
 def test_only_2xx_is_success(status):
     server = answering(status)
     url = f"http://127.0.0.1:{server.server_port}"
-    result, counted = export({"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+    result, counted = export(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    )
     server.shutdown()
     assert result is SpanExportResult.FAILURE
     assert counted["dropped.rejected"] == 1
@@ -187,14 +217,18 @@ def test_a_partial_success_is_counted_with_what_the_server_said(caplog):
     answer.partial_success.error_message = "too old"
     server = answering(200, answer.SerializeToString())
     url = f"http://127.0.0.1:{server.server_port}"
-    _, counted = export({"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+    _, counted = export(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    )
     server.shutdown()
     assert (counted["exported"], counted["rejected_by_server"]) == (1, 2)
     assert "too old" in caplog.text
 
 
 def test_a_five_megabyte_span_leaves(receiver):
-    result, _ = export({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint}, make_spans(2, big="x" * 5_000_000))
+    result, _ = export(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint}, make_spans(2, big="x" * 5_000_000)
+    )
     assert result is SpanExportResult.SUCCESS
 
 
@@ -212,5 +246,11 @@ def test_a_forked_child_exports_over_a_connection_of_its_own(run_app, receiver):
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     """
-    run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+    run_app(
+        code,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        },
+    )
     assert sorted(s["name"] for s in receiver.store.spans()) == ["child", "parent"]

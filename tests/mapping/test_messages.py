@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests import payloads
 
 SUNNY = "It is sunny in Paris, 21 degrees."
@@ -25,7 +26,12 @@ TOOL_SCENARIOS = {
 
 def out(library, scenario, **kwargs):
     attributes = payloads.mapped(payloads.one(library, scenario, **kwargs)).attributes
-    return {k: json.loads(v) if k.startswith("gen_ai.") and k.endswith(("messages", "instructions", "definitions")) else v for k, v in attributes.items()}
+    return {
+        k: json.loads(v)
+        if k.startswith("gen_ai.") and k.endswith(("messages", "instructions", "definitions"))
+        else v
+        for k, v in attributes.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,9 @@ def test_system_question_and_answer(library, scenario):
 @pytest.mark.parametrize("library", TOOL_SCENARIOS)
 def test_a_tool_call_has_its_arguments_as_an_object(library):
     found = out(library, TOOL_SCENARIOS[library])
-    calls = [p for m in found["gen_ai.output.messages"] for p in m["parts"] if p["type"] == "tool_call"]
+    calls = [
+        p for m in found["gen_ai.output.messages"] for p in m["parts"] if p["type"] == "tool_call"
+    ]
     assert [(c["name"], c["arguments"]) for c in calls] == [("get_weather", {"city": "Paris"})]
 
 
@@ -103,7 +111,9 @@ def test_a_stream_tells_when_its_first_chunk_came_and_its_chunk_events_stay_behi
     assert payloads.mapped(span, keep_chunk_events=True).events
 
 
-@pytest.mark.parametrize("library", ["openai-2", "anthropic", "google-genai", "boto3", "langchain", "groq", "mistralai"])
+@pytest.mark.parametrize(
+    "library", ["openai-2", "anthropic", "google-genai", "boto3", "langchain", "groq", "mistralai"]
+)
 def test_an_error_names_its_exception(library):
     scenario = "chat_error" if library == "openai-2" else "error"
     kind = out(library, scenario)["error.type"]

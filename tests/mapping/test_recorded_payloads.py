@@ -6,6 +6,7 @@ import json
 
 import jsonschema
 import pytest
+
 from tests import payloads
 
 SCHEMA = json.loads((payloads.FIXTURES.parent / "gen-ai-messages.schema.json").read_text())
@@ -25,13 +26,17 @@ def test_messages_of_every_recorded_span_validate(identity):
     assert found.failures == ()
     for key, shape in SHAPES.items():
         if key in found.attributes:
-            jsonschema.validate(json.loads(found.attributes[key]), {**SCHEMA, "$ref": f"#/$defs/{shape}"})
+            jsonschema.validate(
+                json.loads(found.attributes[key]), {**SCHEMA, "$ref": f"#/$defs/{shape}"}
+            )
 
 
 @pytest.mark.parametrize("identity", RECORDED)
 def test_no_value_leaves_json_encoded_twice(identity):
     for key, value in payloads.mapped(RECORDED[identity]).attributes.items():
-        if key.startswith(("mlflow.spanType", "gen_ai.request", "gen_ai.response", "gen_ai.operation")):
+        if key.startswith(
+            ("mlflow.spanType", "gen_ai.request", "gen_ai.response", "gen_ai.operation")
+        ):
             assert not (isinstance(value, str) and value.startswith('"')), key
 
 
@@ -71,7 +76,12 @@ def test_no_input_value_is_lost(identity):
     found = payloads.mapped(RECORDED[identity]).attributes
     sent = json.dumps(list(found.values()), ensure_ascii=False).replace("\\", "")
     for leaf in leaves(inputs):
-        if isinstance(leaf, bool) or leaf in KEYWORDS or "CancellationToken" in str(leaf) or str(leaf)[:2] == "b'":
+        if (
+            isinstance(leaf, bool)
+            or leaf in KEYWORDS
+            or "CancellationToken" in str(leaf)
+            or str(leaf)[:2] == "b'"
+        ):
             continue
         needle = str(leaf)
         if needle[:1] in "{[":

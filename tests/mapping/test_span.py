@@ -7,17 +7,29 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from mlflow_otel.delivery.encode import fill_attributes
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
 from mlflow_otel.mapping.trace import entry, stamp
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
-def mapped(type_, inputs=None, outputs=None, name="mine", trace=None, options=None, entry=False, **attributes):
-    raw = {"mlflow.spanType": json.dumps(type_), **{k.replace("__", "."): json.dumps(v) for k, v in attributes.items()}}
+def mapped(
+    type_,
+    inputs=None,
+    outputs=None,
+    name="mine",
+    trace=None,
+    options=None,
+    entry=False,
+    **attributes,
+):
+    raw = {
+        "mlflow.spanType": json.dumps(type_),
+        **{k.replace("__", "."): json.dumps(v) for k, v in attributes.items()},
+    }
     if inputs is not None:
         raw["mlflow.spanInputs"] = json.dumps(inputs)
     if outputs is not None:
@@ -35,8 +47,20 @@ CHAT = {"model": "m-1", "messages": [{"role": "user", "content": "hi"}]}
         ("CHAT_MODEL", CHAT, "chat", "chat m-1", "CLIENT"),
         ("CHAT_MODEL", {}, "chat", "chat", "CLIENT"),
         ("LLM", CHAT, "chat", "chat m-1", "CLIENT"),
-        ("LLM", {"model": "m-1", "prompt": "Once"}, "text_completion", "text_completion m-1", "CLIENT"),
-        ("LLM", {"model": "m-1", "contents": "hi"}, "generate_content", "generate_content m-1", "CLIENT"),
+        (
+            "LLM",
+            {"model": "m-1", "prompt": "Once"},
+            "text_completion",
+            "text_completion m-1",
+            "CLIENT",
+        ),
+        (
+            "LLM",
+            {"model": "m-1", "contents": "hi"},
+            "generate_content",
+            "generate_content m-1",
+            "CLIENT",
+        ),
         ("EMBEDDING", {"model": "e-1", "input": "x"}, "embeddings", "embeddings e-1", "CLIENT"),
         ("RETRIEVER", {"query": "x"}, "retrieval", "mine", "CLIENT"),
         ("TOOL", {"x": 1}, "execute_tool", "execute_tool mine", "INTERNAL"),
@@ -55,13 +79,19 @@ CHAT = {"model": "m-1", "messages": [{"role": "user", "content": "hi"}]}
 )
 def test_every_span_type(type_, inputs, operation, name, kind):
     found = mapped(type_, inputs)
-    assert (found.attributes.get("gen_ai.operation.name"), found.name, found.kind) == (operation, name, kind)
+    assert (found.attributes.get("gen_ai.operation.name"), found.name, found.kind) == (
+        operation,
+        name,
+        kind,
+    )
     assert found.attributes["mlflow.spanType"] == type_
     assert found.attributes.get("mlflow.span.name") == ("mine" if name != "mine" else None)
 
 
 def test_values_leave_in_their_own_types():
-    found = mapped("CHAIN", a="20", b=20, c=True, d=1.5, e=["x"], f={"k": 1}, g=[1, "x"], h=None).attributes
+    found = mapped(
+        "CHAIN", a="20", b=20, c=True, d=1.5, e=["x"], f={"k": 1}, g=[1, "x"], h=None
+    ).attributes
     assert [found[k] for k in "abcdefg"] == ["20", 20, True, 1.5, ["x"], '{"k":1}', '[1,"x"]']
     assert "h" not in found
 
@@ -73,20 +103,27 @@ def test_a_retrievers_documents_and_query():
     assert json.loads(found["gen_ai.retrieval.documents"]) == [
         {"id": "d1", "content": "P", "metadata": {"doc_uri": "u"}}
     ]
-    off = mapped("RETRIEVER", {"query": "q"}, documents, options=MappingOptions(capture_content=False)).attributes
+    off = mapped(
+        "RETRIEVER", {"query": "q"}, documents, options=MappingOptions(capture_content=False)
+    ).attributes
     assert json.loads(off["gen_ai.retrieval.documents"]) == [{"id": "d1"}]
     assert "gen_ai.retrieval.query.text" not in off
 
 
 def test_a_users_attribute_named_like_ours_stays_the_users():
-    found = mapped("TOOL", {"x": 1}, **{"gen_ai__tool__name": "theirs", "session__id": "own"}).attributes
+    found = mapped("TOOL", {"x": 1}, gen_ai__tool__name="theirs", session__id="own").attributes
     assert found["gen_ai.tool.name"] == "theirs"
     assert found["session.id"] == "own"
 
 
 def test_the_older_tag_style_and_the_newer_one_mean_the_same():
-    older = TraceContext(tags={"mlflow.trace.session": "s", "mlflow.trace.user": "u", "environment": "prod"})
-    newer = TraceContext(metadata={"mlflow.trace.session": "s", "mlflow.trace.user": "u"}, tags={"environment": "prod"})
+    older = TraceContext(
+        tags={"mlflow.trace.session": "s", "mlflow.trace.user": "u", "environment": "prod"}
+    )
+    newer = TraceContext(
+        metadata={"mlflow.trace.session": "s", "mlflow.trace.user": "u"},
+        tags={"environment": "prod"},
+    )
     assert stamp(older, MappingOptions()) == stamp(newer, MappingOptions())
     assert stamp(older, MappingOptions())["deployment.environment.name"] == "prod"
 
@@ -114,25 +151,43 @@ def test_tokens_of_a_span_below_one_that_rolled_them_up_are_not_counted_twice():
 
 
 def test_openinference_beside_or_instead():
-    both = mapped("CHAT_MODEL", CHAT, options=MappingOptions(frozenset({"genai", "openinference"}))).attributes
+    both = mapped(
+        "CHAT_MODEL", CHAT, options=MappingOptions(frozenset({"genai", "openinference"}))
+    ).attributes
     assert both["llm.input_messages.0.message.role"] == "user"
     assert both["llm.input_messages.0.message.content"] == "hi"
     assert both["openinference.span.kind"] == "LLM"
     alone = mapped("CHAT_MODEL", CHAT, options=MappingOptions(frozenset({"openinference"})))
-    assert not [key for key in alone.attributes if key.startswith("gen_ai.") and key != "gen_ai.conversation.id"]
+    assert not [
+        key
+        for key in alone.attributes
+        if key.startswith("gen_ai.") and key != "gen_ai.conversation.id"
+    ]
     assert alone.name == "mine"
 
 
 def test_another_librarys_span_keeps_its_name_and_its_attributes():
-    view = SpanView("GET /", "SERVER", {"x": '"quoted"', "mlflow.traceRequestId": '"tr-1"', "mlflow.spanType": "null"}, made_by_mlflow=False)
+    view = SpanView(
+        "GET /",
+        "SERVER",
+        {"x": '"quoted"', "mlflow.traceRequestId": '"tr-1"', "mlflow.spanType": "null"},
+        made_by_mlflow=False,
+    )
     found = map_span(view, TraceContext(trace_id="tr-1"), MappingOptions())
     assert (found.name, found.kind) == ("GET /", None)
     assert found.attributes == {"x": '"quoted"', "mlflow.trace.id": "tr-1"}
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 KEYS = st.sampled_from(
@@ -145,7 +200,9 @@ RAW = VALUES | VALUES.map(lambda v: json.dumps(v, default=str)) | st.sampled_fro
 
 @settings(max_examples=400, deadline=None)
 @given(st.dictionaries(KEYS, RAW), st.booleans(), st.dictionaries(st.text(), VALUES), st.booleans())
-def test_whatever_an_attribute_holds_the_span_leaves_and_can_be_encoded(attributes, mlflows, tags, capture):
+def test_whatever_an_attribute_holds_the_span_leaves_and_can_be_encoded(
+    attributes, mlflows, tags, capture
+):
     view = SpanView("n", attributes=attributes, made_by_mlflow=mlflows, is_entry=True, failed=True)
     options = MappingOptions(frozenset({"genai", "openinference", "mlflow"}), capture)
     found = map_span(view, TraceContext(tags=tags, metadata=tags), options)

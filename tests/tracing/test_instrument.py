@@ -33,7 +33,14 @@ STEPS = {
 @pytest.mark.parametrize("shared", [False, True], ids=["isolated", "shared"])
 def test_each_span_leaves_once_after_any_order(run_app, shared):
     code = HEAD + "mlflow_otel.instrument(exporter=memory)\n"
-    order = ["set_experiment", "disable_enable", "reset", "set_destination", "set_tracking_uri", "instrument_again"]
+    order = [
+        "set_experiment",
+        "disable_enable",
+        "reset",
+        "set_destination",
+        "set_tracking_uri",
+        "instrument_again",
+    ]
     for index, step in enumerate(order):
         code += f"{STEPS[step]}\ntrace('t{index}')\n"
     env = {"MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"} if shared else {}
@@ -41,13 +48,19 @@ def test_each_span_leaves_once_after_any_order(run_app, shared):
 
 
 def test_instrument_may_come_after_mlflow_has_traced(run_app):
-    code = HEAD + "from mlflow.tracing import get_bridged_tracer_provider as built\nmlflow.set_tracking_uri('http://127.0.0.1:9'); built()\n"
+    code = (
+        HEAD
+        + "from mlflow.tracing.provider import _get_tracer as built\nmlflow.set_tracking_uri('http://127.0.0.1:9'); built('app')\n"
+    )
     code += "mlflow_otel.instrument(exporter=memory); trace('a')\nshow()"
     assert run_app(code) == [["a", "s"]]
 
 
 def test_without_a_tracking_uri_nothing_is_stored_and_tracing_works(run_app, tmp_path):
-    code = HEAD + "mlflow_otel.instrument(exporter=memory)\nmlflow.set_experiment('shop')\ntrace('a')\nshow()"
+    code = (
+        HEAD
+        + "mlflow_otel.instrument(exporter=memory)\nmlflow.set_experiment('shop')\ntrace('a')\nshow()"
+    )
     assert run_app(code) == [["a", "s"]]
     assert {p.name for p in tmp_path.iterdir()} == {"app.py"}
 
@@ -69,36 +82,48 @@ def test_no_tracking_server_is_contacted_to_trace(run_app):
     Server.seen.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}", "MLFLOW_EXPERIMENT_ID": "42"}
-    code = HEAD + """
+    env = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}",
+        "MLFLOW_EXPERIMENT_ID": "42",
+    }
+    code = (
+        HEAD
+        + """
 h = mlflow_otel.instrument(exporter=memory)
 trace('a')
 h.force_flush()
 print(json.dumps([s.attributes["mlflow.experiment.id"] for s in memory.get_finished_spans()]))
 """
+    )
     assert run_app(code, env) == ["42"]
     server.shutdown()
     assert Server.seen == []
 
 
 def test_uninstrument_gives_mlflow_its_exporter_back(run_app):
-    code = HEAD + """
+    code = (
+        HEAD
+        + """
 mlflow_otel.instrument(exporter=memory); trace('a'); mlflow_otel.uninstrument()
 from mlflow.tracing import provider
 provider._initialize_tracer_provider.__module__ == "mlflow.tracing.provider" or exit(3)
 mlflow_otel.instrument(exporter=memory)
 print(json.dumps([s.name for s in memory.get_finished_spans()]))
 """
+    )
     assert run_app(code) == ["a"]
 
 
 def test_the_experiments_name_is_the_services_name_unless_otel_names_one(run_app):
-    code = HEAD + """
+    code = (
+        HEAD
+        + """
 mlflow_otel.instrument(exporter=memory); trace('a'); mlflow_otel.instrument().force_flush()
 (span,) = memory.get_finished_spans()
 print(json.dumps([span.resource.attributes[k] for k in ("service.name", "telemetry.sdk.name", "telemetry.distro.name")]
       + [span.instrumentation_scope.name, span.attributes["mlflow.experiment.name"]]))
 """
+    )
     env = {"MLFLOW_EXPERIMENT_NAME": "shop"}
     assert run_app(code, env) == ["shop", "opentelemetry", "mlflow-otel", "mlflow_otel", "shop"]
     named = run_app(code, {**env, "OTEL_SERVICE_NAME": "till"})

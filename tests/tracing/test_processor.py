@@ -274,8 +274,13 @@ def test_tokens_and_cost_are_summed_on_the_root(instrumented):
     with mlflow.start_span("root"):
         for _ in range(2):
             with mlflow.start_span("llm", span_type="CHAT_MODEL") as llm:
-                llm.set_attribute("mlflow.chat.tokenUsage", {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7})
-                llm.set_attribute("mlflow.llm.cost", {"input_cost": 0.5, "output_cost": 1.0, "total_cost": 1.5})
+                llm.set_attribute(
+                    "mlflow.chat.tokenUsage",
+                    {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+                )
+                llm.set_attribute(
+                    "mlflow.llm.cost", {"input_cost": 0.5, "output_cost": 1.0, "total_cost": 1.5}
+                )
     root = spans()[-1].attributes
     assert root["mlflow.trace.token_usage.total_tokens"] == 14
     assert root["mlflow.trace.cost.total_cost"] == 3.0
@@ -315,7 +320,18 @@ def test_a_mapping_that_raises_is_counted_and_the_span_leaves(instrumented, monk
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), 2**80, "\ud800", b"\xff", None, "x" * 5_000_000, {"a": None}, [None], {1: 2}, {"k": {3}}],
+    [
+        float("nan"),
+        2**80,
+        "\ud800",
+        b"\xff",
+        None,
+        "x" * 5_000_000,
+        {"a": None},
+        [None],
+        {1: 2},
+        {"k": {3}},
+    ],
     ids=lambda v: type(v).__name__,
 )
 def test_values_of_every_kind_leave(instrumented, value):

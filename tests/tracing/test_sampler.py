@@ -17,7 +17,9 @@ def kept(sampler, ids):
     return [i for i in ids if sampler.should_sample(None, i, "n").decision.is_sampled()]
 
 
-IDS = [random.Random(7).getrandbits(128) for _ in range(1)] + [random.Random(i).getrandbits(128) for i in range(2000)]
+IDS = [random.Random(7).getrandbits(128) for _ in range(1)] + [
+    random.Random(i).getrandbits(128) for i in range(2000)
+]
 
 
 def test_two_services_at_one_ratio_keep_the_same_traces():
