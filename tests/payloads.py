@@ -23,9 +23,9 @@ def recorded():
 def one(library, scenario, type_=("CHAT_MODEL", "LLM")):
     """Return the first recorded span of a scenario that is of one of the types."""
     for identity, span in recorded():
-        if identity.startswith(library) and identity.split("/")[1] == scenario:
-            if json.loads(span["attributes"].get("mlflow.spanType", '""')) in type_:
-                return span
+        wanted = identity.startswith(library) and identity.split("/")[1] == scenario
+        if wanted and json.loads(span["attributes"].get("mlflow.spanType", '""')) in type_:
+            return span
     raise LookupError((library, scenario))
 
 

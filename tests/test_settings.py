@@ -57,10 +57,7 @@ def test_the_scheme_decides_about_tls_before_insecure_does(endpoint, insecure, s
     "variable", [v for v in VARIABLES if v.parse.__name__ != "_text"], ids=lambda v: v.name
 )
 def test_a_bad_value_is_one_warning_and_the_default(variable, caplog):
-    if variable.field == "promote_tags":
-        value = "=x"
-    else:
-        value = "no such value"
+    value = "=x" if variable.field == "promote_tags" else "no such value"
     found, counted = read(**{variable.name: value})
     assert getattr(found, variable.field) == getattr(Settings(), variable.field)
     assert counted == {f"settings.invalid.{variable.name}": 1}

@@ -105,7 +105,7 @@ def _fill_span(message: Span, span: ReadableSpan) -> None:
         fill_attributes(linked.attributes, link.attributes)
     message.dropped_links_count = span.dropped_links
     status = span.status
-    message.status.code = status.status_code.value
+    message.status.code = status.status_code.value  # type: ignore[assignment]
     if status.description:
         set_string(message.status, "message", status.description)
 

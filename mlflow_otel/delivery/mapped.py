@@ -156,8 +156,8 @@ class MappedSpan(ReadableSpan):
         """What the SDK's limits dropped."""
         return self._span.dropped_links
 
-    _name = name  # type: ignore[assignment]
-    _kind = kind  # type: ignore[assignment]
+    _name = name
+    _kind = kind
     _attributes = attributes
-    _events = events  # type: ignore[assignment]
+    _events = events
     _links = links

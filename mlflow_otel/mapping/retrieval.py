@@ -53,8 +53,8 @@ def documents(outputs: Any) -> list[dict[str, Any]] | None:
 
 def _document(item: Any) -> dict[str, Any] | None:
     if isinstance(item, (list, tuple)) and len(item) == 2 and as_float(item[1]) is not None:
-        document = _document(item[0])  # LangChain's similarity_search_with_score
-        return None if document is None else {**document, "score": as_float(item[1])}
+        scored = _document(item[0])  # LangChain's similarity_search_with_score
+        return None if scored is None else {**scored, "score": as_float(item[1])}
     if isinstance(item, str):
         return {"content": item}
     if not isinstance(item, dict):

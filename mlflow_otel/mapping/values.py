@@ -109,5 +109,5 @@ def without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {
         key: value
         for key, value in mapping.items()
-        if key not in keys and value is not None and value != [] and value != {}
+        if key not in keys and value is not None and value not in ([], {})
     }

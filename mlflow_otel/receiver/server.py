@@ -19,6 +19,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from typing_extensions import Self
 
 from mlflow_otel.receiver.spans import SpanStore
 
@@ -107,7 +108,7 @@ class Receiver:
         self._http.server_close()
         self._grpc.stop(grace=0).wait()
 
-    def __enter__(self) -> Receiver:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

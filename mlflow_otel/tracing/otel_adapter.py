@@ -49,7 +49,7 @@ def fan_out(chain: list[SpanProcessor]) -> SpanProcessor:
     """Return one processor that hands on to all of ``chain``."""
     if len(chain) == 1:
         return chain[0]
-    several = SynchronousMultiSpanProcessor()
+    several = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
     for processor in chain:
         several.add_span_processor(processor)
     return several

@@ -104,7 +104,7 @@ class _Snapshot:
         for span in self._spans:
             numbers = as_dict(decode((span.attributes or {}).get(key))) or None
             parent = span.parent.span_id if span.parent is not None else None
-            nodes.append(usage.UsageNode(span.context.span_id, parent, numbers))  # type: ignore[union-attr]
+            nodes.append(usage.UsageNode(span.context.span_id, parent, numbers))
         return nodes
 
 
@@ -144,7 +144,7 @@ class MlflowSpanProcessor(SpanProcessor):
         )
         self._options = mapping_options(self._settings)
         if isinstance(next, SpanExporter):
-            next = (
+            next = (  # noqa: A001
                 BatchSpanProcessor(next)
                 if self._settings.asynchronous
                 else SimpleSpanProcessor(next)
@@ -193,10 +193,14 @@ class MlflowSpanProcessor(SpanProcessor):
                 trace.open_roots.add(context.span_id)
                 trace.roots.add(context.span_id)
                 trace.entries.add(context.span_id)
-            elif mlflows and parent is not None and parent.span_id not in trace.mlflow_spans:
-                # The topmost of MLflow's below another library's; not below MLflow's own.
-                if not trace.roots & trace.mlflow_spans:
-                    trace.entries.add(context.span_id)
+            elif (
+                mlflows
+                and parent is not None
+                and not trace.roots & trace.mlflow_spans
+                and parent.span_id not in trace.mlflow_spans
+            ):
+                # The topmost of MLflow's below another library's root.
+                trace.entries.add(context.span_id)
             if mlflows:
                 trace.mlflow_spans.add(context.span_id)
             batches = self._over_bounds()
@@ -280,7 +284,7 @@ class MlflowSpanProcessor(SpanProcessor):
         if trace is not None:
             context = self._context(spans, trace)
         for span in spans:
-            identity = span.context.span_id  # type: ignore[union-attr]
+            identity = span.context.span_id
             entry = identity in trace.entries if trace is not None else span.parent is None
             root = identity in trace.roots if trace is not None else span.parent is None
             mapped = MappedSpan(
@@ -299,7 +303,7 @@ class MlflowSpanProcessor(SpanProcessor):
         info = trace.info
         if info is not None and mlflow_adapter.in_use():
             # MLflow's own processor may have registered the trace anew behind ours.
-            info = mlflow_adapter.info_of(spans[0].context.trace_id) or info  # type: ignore[union-attr]
+            info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
         facts = TraceFacts() if info is None else mlflow_adapter.facts(info)
         trace.context = _Snapshot(facts, trace.root, spans, self._settings.experiment_name)
         return trace.context

@@ -37,7 +37,7 @@ class _RootSampler(Sampler):
         kind: SpanKind | None = None,
         attributes: Any = None,
         links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
+        trace_state: TraceState | None = None,  # noqa: ARG002 (the parent's: TraceIdRatioBased keeps it)
     ) -> SamplingResult:
         """Decide by the trace ID, as OpenTelemetry's own ``TraceIdRatioBased`` does."""
         override = mlflow_adapter.sampling_override()

@@ -54,8 +54,8 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         messages, held = inputs, {}
     if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
         return None
-    system = []
-    said = []
+    system: list[parts.Message] = []
+    said: list[parts.Message] = []
     for index, item in enumerate(messages):
         converted = message(item)
         # Only the leading ones are instructions; one later in the talk keeps its place there.
@@ -87,10 +87,10 @@ def message(item: dict[str, Any]) -> parts.Message:
     if role == "tool" or item.get("tool_call_id"):
         answered = parts.tool_response(parts.joined_text(content), item.get("tool_call_id"))
         return {"role": "tool", "parts": [answered], **_extra(item)}
-    found: list[parts.Part] = []
-    for key in ("reasoning_content", "reasoning"):
-        if isinstance(item.get(key), str) and item[key]:
-            found.append(parts.reasoning(item[key]))
+    thoughts = (item.get(key) for key in ("reasoning_content", "reasoning"))
+    found = [
+        parts.reasoning(thought) for thought in thoughts if thought and isinstance(thought, str)
+    ]
     found += parts.typed_list(content)
     if item.get("refusal"):
         found.append({"type": "refusal", "content": item["refusal"]})
@@ -131,8 +131,7 @@ def _outputs(outputs: Any) -> Conversation:
         return Conversation(rest_outputs=outputs)
     said = []
     reasons = []
-    for choice in choices:
-        choice = as_dict(choice)
+    for choice in map(as_dict, choices):
         reason = parts.finish_reason(choice.get("finish_reason"))
         answer = choice.get("message", choice.get("delta"))
         if isinstance(answer, dict):

@@ -20,8 +20,7 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     for item in messages:
         if isinstance(item.get("instructions"), str):
             system.append(parts.text(item["instructions"]))
-        for part in as_list(item["parts"]):
-            part = as_dict(part)
+        for part in map(as_dict, as_list(item["parts"])):
             kind = part.get("part_kind")
             if kind == "system-prompt":
                 system.append(parts.text(part.get("content", "")))
@@ -45,7 +44,7 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         ]
     parameters = as_dict(held.get("model_request_parameters"))
     settings = as_dict(held.get("model_settings"))
-    request = {
+    request: dict[str, Any] = {
         key: settings[key]
         for key in ("temperature", "top_p", "max_tokens", "seed")
         if key in settings

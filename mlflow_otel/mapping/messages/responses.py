@@ -17,7 +17,7 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         given, held = inputs, {}
     if given is None:
         return None
-    said = (
+    said: list[parts.Message] = (
         [{"role": "user", "parts": [parts.text(given)]}]
         if isinstance(given, str)
         else _items(given)
