@@ -30,7 +30,7 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
     if isinstance(instructions, str):
         system = [parts.text(instructions), *system]
     if isinstance(produced, str):
-        replied = [{"role": "assistant", "parts": [parts.text(produced)]}]
+        replied: list[parts.Message] = [{"role": "assistant", "parts": [parts.text(produced)]}]
     else:
         replied = _items(produced, "assistant")
     reason = parts.finish_reason(
