@@ -7,7 +7,7 @@ are properties here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -17,9 +17,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping.model import EventView, Mapped, MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
-from mlflow_otel.mapping.values import to_otlp
+from mlflow_otel.mapping.values import dumps, to_otlp
 from mlflow_otel.version import __version__
 
 SCOPE: Final = InstrumentationScope("mlflow_otel", __version__, genai.SCHEMA_URL)
@@ -46,6 +47,8 @@ class MappedSpan(ReadableSpan):
         entry: Whether trace-level attributes belong on it.
         local_root: Whether it is the first of its trace in this process.
         resource: What describes the process.
+        cost: Works out a span's cost (USD, by MLflow's keys) from its raw attributes when MLflow
+            did not write one.
         accounting: Gets the failures.
     """
 
@@ -59,8 +62,10 @@ class MappedSpan(ReadableSpan):
         local_root: bool = False,
         resource: Resource | None = None,
         accounting: Accounting = ACCOUNTING,
+        cost: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {},
     ) -> None:
         self._span = span
+        self._cost = cost
         self._trace_context = context
         self._options = options or MappingOptions()
         self._entry = entry
@@ -87,10 +92,15 @@ class MappedSpan(ReadableSpan):
     def _map(self) -> Mapped:
         span = self._span
         try:
+            attributes: Mapping[str, Any] = span.attributes or {}
+            if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
+                found = self._cost(attributes)
+                if found:
+                    attributes = {**attributes, keys.LLM_COST: dumps(found)}
             view = SpanView(
                 name=span.name,
                 kind=span.kind.name,  # type: ignore[arg-type]
-                attributes=span.attributes or {},
+                attributes=attributes,
                 events=[EventView(e.name, e.timestamp, e.attributes or {}) for e in span.events],
                 start_time=span.start_time or 0,
                 failed=span.status.status_code is StatusCode.ERROR,

@@ -9,6 +9,7 @@ enough to be there after any order of these. ``InMemoryTraceManager`` holds the 
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import sys
@@ -55,6 +56,32 @@ def sampling_override() -> float | None:
     variable = getattr(module, "_SAMPLING_RATIO_OVERRIDE", None)
     ratio: float | None = variable.get() if variable is not None else None
     return ratio
+
+
+def cost(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """Return a span's cost in USD by MLflow's own prices, empty when it knows none.
+
+    MLflow leaves this to its tracking server unless the server is Databricks' or SageMaker's; its
+    prices come from a catalog that it fetches, so this is for the export thread, and only if asked.
+    """
+    usage = decode(attributes.get(keys.CHAT_TOKEN_USAGE))
+    model = decode(attributes.get(keys.LLM_MODEL))
+    if not in_use() or not isinstance(usage, dict) or not isinstance(model, str):
+        return {}
+    provider = decode(attributes.get(keys.LLM_PROVIDER))
+    try:
+        numbers = tuple(sorted((str(k), int(v)) for k, v in usage.items() if v is not None))
+        return dict(_cost(model, provider if isinstance(provider, str) else None, numbers))
+    except Exception as error:
+        ACCOUNTING.warn("mlflow.cost", "The cost of %s could not be worked out: %r", model, error)
+        return {}
+
+
+@functools.lru_cache(maxsize=1024)
+def _cost(model: str, provider: str | None, usage: tuple[tuple[str, int], ...]) -> dict[str, float]:
+    from mlflow.tracing.utils import calculate_cost_by_model_and_token_usage  # noqa: PLC0415
+
+    return calculate_cost_by_model_and_token_usage(model, dict(usage), provider) or {}
 
 
 @dataclass(frozen=True, slots=True)

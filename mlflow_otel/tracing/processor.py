@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class _Trace:
 class _Snapshot:
     """A trace's context, frozen when its spans are passed on, worked out when first read."""
 
-    __slots__ = ("_context", "_experiment_name", "_facts", "_root", "_spans")
+    __slots__ = ("_context", "_cost", "_experiment_name", "_facts", "_root", "_spans")
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class _Snapshot:
         root: ReadableSpan | None,
         spans: Sequence[ReadableSpan],
         experiment_name: str | None,
+        cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
     ) -> None:
+        self._cost = cost
         self._facts = facts
         self._root = root
         self._spans: Sequence[ReadableSpan] = spans
@@ -102,7 +104,10 @@ class _Snapshot:
     def _nodes(self, key: str) -> list[usage.UsageNode]:
         nodes = []
         for span in self._spans:
-            numbers = as_dict(decode((span.attributes or {}).get(key))) or None
+            attributes = span.attributes or {}
+            numbers = as_dict(decode(attributes.get(key))) or None
+            if numbers is None and key == keys.LLM_COST:
+                numbers = dict(self._cost(attributes)) or None
             parent = span.parent.span_id if span.parent is not None else None
             nodes.append(usage.UsageNode(span.context.span_id, parent, numbers))
         return nodes
@@ -143,6 +148,7 @@ class MlflowSpanProcessor(SpanProcessor):
             Settings.from_environment(accounting=accounting) if settings is None else settings
         )
         self._options = mapping_options(self._settings)
+        self._cost = mlflow_adapter.cost if self._settings.work_out_cost else _no_cost
         if isinstance(next, SpanExporter):
             next = (  # noqa: A001
                 BatchSpanProcessor(next)
@@ -161,7 +167,8 @@ class MlflowSpanProcessor(SpanProcessor):
     def _begin(self) -> None:
         # Also after a fork, in the child: what the parent holds is the parent's to send.
         self._lock = threading.Lock()
-        self._traces: OrderedDict[int, _Trace] = OrderedDict()
+        self._traces: OrderedDict[int, _Trace] = OrderedDict()  # under way, by OpenTelemetry's ID
+        self._recent: OrderedDict[int, _Trace] = OrderedDict()  # passed on; spans may yet come late
         self._held_bytes = 0
         self._sweeper: threading.Thread | None = None
 
@@ -180,13 +187,15 @@ class MlflowSpanProcessor(SpanProcessor):
             if self._sweeper is None and not self._stopped.is_set():
                 self._start_sweeper()
             trace = self._traces.get(context.trace_id)
-            if trace is None or (trace.released and local_root):
-                # A trace met in the middle (its root is another process's, or the parent's of a
-                # fork) has no end to wait for.
-                info = trace.info if trace is not None else None
-                trace = _Trace(self._clock(), info=info, released=not local_root)
+            if trace is None:
+                trace = self._recent.pop(context.trace_id, None)
+                if trace is None or local_root:
+                    # A trace met in the middle (its root is another process's, or the parent's of
+                    # a fork) has no end to wait for.
+                    trace = _Trace(self._clock(), released=not local_root)
                 self._traces[context.trace_id] = trace
-                self._traces.move_to_end(context.trace_id)
+            elif trace.released and local_root:
+                trace.released = False
             trace.open_spans += 1
             mlflows = made_by_mlflow(span)
             if local_root:
@@ -223,7 +232,7 @@ class MlflowSpanProcessor(SpanProcessor):
         context = span.context
         assert context is not None  # noqa: S101 (an ended span has one)
         with self._lock:
-            trace = self._traces.get(context.trace_id)
+            trace = self._traces.get(context.trace_id) or self._recent.get(context.trace_id)
             if trace is None:
                 return [([span], None, None)]
             trace.open_spans -= 1
@@ -252,28 +261,36 @@ class MlflowSpanProcessor(SpanProcessor):
             self._accounting.count("passed_on_early.bytes")
             batches.append(self._take(trace_id, trace))
         while len(self._traces) > self._settings.max_traces:
-            trace_id, trace = self._traces.popitem(last=False)
-            if trace.held or trace.open_roots:
-                self._accounting.count("passed_on_early.traces")
+            trace_id, trace = next(iter(self._traces.items()))
+            self._accounting.count("passed_on_early.traces")
             trace.released = True
-            trace.open_spans = 0  # nothing more is awaited
             batches.append(self._take(trace_id, trace))
+            # MLflow keeps knowing it: the app may go on calling update_current_trace.
+            self._remember_passed_on(trace_id, trace)
         return batches
 
     def _take(self, trace_id: int, trace: _Trace) -> _Batch:
         spans, trace.held = trace.held, []
         self._held_bytes -= trace.held_bytes
         trace.held_bytes = 0
-        done = (trace_id, trace) if trace.released and trace.open_spans <= 0 else None
-        return spans, trace, done
+        if not trace.released or trace.open_spans > 0:
+            return spans, trace, None
+        self._remember_passed_on(trace_id, trace)
+        return spans, trace, trace_id
+
+    def _remember_passed_on(self, trace_id: int, trace: _Trace) -> None:
+        if self._traces.pop(trace_id, None) is not None:
+            self._recent[trace_id] = trace
+            while len(self._recent) > self._settings.max_traces:
+                self._recent.popitem(last=False)
 
     def _pass_on(self, batches: list[_Batch]) -> None:
         for spans, trace, done in batches:
             try:
                 self._pass_on_one(spans, trace)
-                if done is not None and done[1].registered:
-                    done[1].registered = False
-                    mlflow_adapter.forget(done[0], done[1].info)
+                if done is not None and trace is not None and trace.registered:
+                    trace.registered = False
+                    mlflow_adapter.forget(done, trace.info)
             except Exception as error:
                 self._failed("hand-over", error)
 
@@ -294,6 +311,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 entry=entry,
                 local_root=root,
                 accounting=self._accounting,
+                cost=self._cost,
             )
             self._next.on_end(mapped)
 
@@ -305,7 +323,9 @@ class MlflowSpanProcessor(SpanProcessor):
             # MLflow's own processor may have registered the trace anew behind ours.
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
         facts = TraceFacts() if info is None else mlflow_adapter.facts(info)
-        trace.context = _Snapshot(facts, trace.root, spans, self._settings.experiment_name)
+        trace.context = _Snapshot(
+            facts, trace.root, spans, self._settings.experiment_name, self._cost
+        )
         return trace.context
 
     def _start_sweeper(self) -> None:
@@ -330,10 +350,10 @@ class MlflowSpanProcessor(SpanProcessor):
             for trace_id, trace in aged:
                 if trace.held:
                     self._accounting.count("passed_on_early.age")
-                if not trace.open_spans:
-                    del self._traces[trace_id]
                 trace.released = True
                 batches.append(self._take(trace_id, trace))
+            for trace_id in [i for i, t in self._recent.items() if t.started <= before]:
+                del self._recent[trace_id]
         self._pass_on(batches)
 
     def stats(self) -> dict[str, int]:
@@ -357,13 +377,12 @@ class MlflowSpanProcessor(SpanProcessor):
         self._stopped.set()
         with self._lock:
             batches = []
-            for trace_id, trace in self._traces.items():
+            for trace_id, trace in list(self._traces.items()):
                 if trace.held:
                     self._accounting.count("passed_on_early.shutdown")
                 trace.released = True
                 trace.open_spans = 0
                 batches.append(self._take(trace_id, trace))
-            self._traces.clear()
         self._pass_on(batches)
         self._next.shutdown()
 
@@ -376,7 +395,12 @@ class MlflowSpanProcessor(SpanProcessor):
         )  # fmt: skip
 
 
-_Batch = tuple[list[ReadableSpan], "_Trace | None", "tuple[int, _Trace] | None"]
+# Spans to pass on, their trace, and its ID when nothing more of it is awaited.
+_Batch = tuple[list[ReadableSpan], "_Trace | None", "int | None"]
+
+
+def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
+    return {}
 
 
 def _size(span: ReadableSpan) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -352,3 +353,69 @@ def test_a_recursive_object_leaves(instrumented):
         # MLflow's own set_inputs raises RecursionError in the app here (3.17, attachments).
         span.set_attribute("mlflow.spanInputs", loop)
     assert len(spans()) == 1
+
+
+def test_a_long_trace_is_not_pushed_out_by_finished_ones(pair):
+    here = pair(max_traces=10)
+    root = here.tracer.start_span("long")
+    here.tracer.start_span("child", context=otel.set_span_in_context(root)).end()
+    for _ in range(100):
+        here.tracer.start_span("short").end()
+    assert "child" not in here.names()
+    root.end()
+    assert here.names()[-2:] == ["child", "long"]
+    assert "passed_on_early.traces" not in here.accounting.snapshot()
+
+
+def test_a_later_request_of_the_same_upstream_trace_starts_anew(instrumented):
+    from mlflow.tracing.distributed import set_tracing_context_from_http_request_headers
+
+    _, spans = instrumented
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    for request in ("r-1", None, "r-3"):
+        with set_tracing_context_from_http_request_headers(headers), mlflow.start_span("served"):
+            if request:
+                mlflow.update_current_trace(client_request_id=request)
+    found = [s.attributes.get("mlflow.trace.client_request_id") for s in spans()]
+    assert found == ["r-1", None, "r-3"]
+
+
+def test_mlflows_registry_does_not_keep_late_spans_traces(instrumented):
+    from mlflow.tracing.trace_manager import InMemoryTraceManager
+
+    with mlflow.start_span("root") as root:
+        late = mlflow.start_span_no_context("late", parent_span=root)
+    late.end()
+    mlflow.start_span_no_context("afterwards", parent_span=root).end()
+    manager = InMemoryTraceManager.get_instance()
+    assert len(manager._traces) == len(manager._otel_id_to_mlflow_trace_id) == 0
+
+
+PRICES = {"input_per_million_tokens": 0.15, "output_per_million_tokens": 0.6}
+CATALOG = {"schema_version": "1.0", "models": {"gpt-4o-mini": {"mode": "chat", "pricing": PRICES}}}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_cost_is_worked_out_by_mlflows_prices_only_when_asked(memory, monkeypatch, tmp_path, asked):
+    import mlflow_otel
+
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    if asked:
+        monkeypatch.setenv("MLFLOW_OTEL_COST", "true")
+        (tmp_path / "openai.json").write_text(json.dumps(CATALOG))
+        monkeypatch.setenv("MLFLOW_MODEL_CATALOG_URI", tmp_path.as_uri())
+    mlflow_otel.instrument(exporter=memory)
+    try:
+        with mlflow.start_span("root"), mlflow.start_span("llm", span_type="CHAT_MODEL") as llm:
+            llm.set_attribute("mlflow.llm.model", "gpt-4o-mini")
+            llm.set_attribute("mlflow.llm.provider", "openai")
+            llm.set_attribute(
+                "mlflow.chat.tokenUsage",
+                {"input_tokens": 1000, "output_tokens": 1000, "total_tokens": 2000},
+            )
+        llm, root = memory.get_finished_spans()
+    finally:
+        mlflow_otel.uninstrument()
+    expected = pytest.approx(0.00075) if asked else None
+    assert llm.attributes.get("mlflow.llm.cost.total_cost") == expected
+    assert root.attributes.get("mlflow.trace.cost.total_cost") == expected
