@@ -17,7 +17,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
-from mlflow_otel.tracing.processor import MlflowSpanProcessor
+from mlflow_otel.tracing.processor import MlflowSpanProcessor, batched
 from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
 from mlflow_otel.version import __version__
 
@@ -44,7 +44,8 @@ class Handle:
         self.accounting = accounting
         self._exporter = exporter
         self._processor: MlflowSpanProcessor | None = None
-        self._shared: tuple[TracerProvider, tuple[SpanProcessor, ...]] | None = None
+        self._exporting: SpanProcessor | None = None
+        self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
 
     @property
@@ -79,32 +80,34 @@ class Handle:
         if self.settings.dual_export:
             for processor in mlflow_adapter.own_processors():
                 provider.add_span_processor(processor)
-        provider.add_span_processor(self._processor or self._make(self._export()))
+        provider.add_span_processor(self._processor or self._make(self._own_export()))
         return provider
 
     def _join(self) -> TracerProvider:
         """Join the global provider, the app's where it has one."""
-        if self._shared is not None:
-            return self._shared[0]
         provider = trace.get_tracer_provider()
+        if any(provider is joined for joined, _ in self._shared):
+            return provider  # type: ignore[return-value]
         if not isinstance(provider, TracerProvider):
+            if self._shared:
+                return self._shared[-1][0]
             provider = self._build()
-            self._shared = provider, ()
+            self._shared.append((provider, ()))
             return provider
-        before = otel_adapter.processors(provider)
-        self._shared = provider, before
-
-        def own_export() -> SpanProcessor:
-            # A processor of its own, for its batching; ours stands in front of it.
-            return MlflowSpanProcessor(self._export(), self.settings)._next  # noqa: SLF001
-
-        otel_adapter.stand_in_front(
-            provider, own_export, self._make, keep_mlflow=self.settings.dual_export
+        before = otel_adapter.stand_in_front(
+            provider, self._own_export, self._make, keep_mlflow=self.settings.dual_export
         )
+        self._shared.append((provider, before))
         if self.settings.dual_export and not any(map(otel_adapter.by_mlflow, before)):
             front = otel_adapter.processors(provider)
             otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
         return provider
+
+    def _own_export(self) -> SpanProcessor:
+        """Return the one processor that exports for us in providers that send no OTLP."""
+        if self._exporting is None:
+            self._exporting = batched(self._export(), self.settings)
+        return self._exporting
 
     def stats(self) -> dict[str, int]:
         """Return every counter, and what is held now."""
@@ -126,13 +129,14 @@ class Handle:
         if self._take_over is not None:
             self._take_over.undo()
             self._take_over = None
-        if self._shared is not None:
-            provider, before = self._shared
-            self.force_flush()
+        self.force_flush()
+        for provider, before in self._shared:
             if before:
-                otel_adapter.set_processors(provider, before)  # theirs go on
-                return
-        self.shutdown()
+                otel_adapter.set_processors(provider, before)  # the app's own go on
+        if not any(before for _, before in self._shared):
+            self.shutdown()
+        elif self._exporting is not None:
+            self._exporting.shutdown()
 
 
 def instrument(settings: Settings | None = None, *, exporter: SpanExporter | None = None) -> Handle:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import NoOpTracerProvider
 
 from mlflow_otel.accounting import ACCOUNTING
@@ -268,7 +268,8 @@ class TakeOver:
 
     Args:
         build: Returns the provider to install when MLflow keeps one of its own.
-        join: Puts us into the global provider when MLflow shares it, and returns it.
+        join: Puts us into the global provider when MLflow shares it, and returns it; called again
+            whenever the app has set another.
     """
 
     def __init__(self, build: Callable[[], Any], join: Callable[[], Any]) -> None:
@@ -279,8 +280,10 @@ class TakeOver:
         self._utils = utils
         self._build = build
         self._join = join
+        self._joined: Any = None
         self._initialize = provider._initialize_tracer_provider  # noqa: SLF001
         self._reset = provider.provider.reset
+        self._get = provider.provider.get
         self._default_uri = utils._get_default_tracking_uri  # noqa: SLF001
         utils._tracking_store_registry.register(store.SCHEME, store.builder)  # noqa: SLF001
         utils._get_default_tracking_uri = lambda: store.URI  # noqa: SLF001
@@ -289,9 +292,9 @@ class TakeOver:
             self._reset()  # whatever MLflow had built goes, flushed
         provider._initialize_tracer_provider = self._install  # noqa: SLF001
         provider.provider.reset = self._reset_but_keep_shared
-        if not isolated():
+        provider.provider.get = self._get_joined
+        if not isolated() and isinstance(self._get(), TracerProvider):
             self._install()
-            provider.provider.once._done = True  # noqa: SLF001
 
     def _install(self, disabled: bool = False) -> None:
         wrapper = self._provider.provider
@@ -300,20 +303,28 @@ class TakeOver:
         elif isolated():
             wrapper.set(self._build())
         else:
-            joined = self._join()
-            if wrapper.get() is not joined:
-                wrapper.set(joined)
+            self._joined = self._join()
+            if self._get() is not self._joined:
+                wrapper.set(self._joined)
+
+    def _get_joined(self) -> Any:
+        # Asked at each span's start: the app may set its global provider at any time.
+        current = self._get()
+        if current is not self._joined and not isolated() and isinstance(current, TracerProvider):
+            self._install()
+        return current
 
     def _reset_but_keep_shared(self) -> None:
         # MLflow's reset leaves the process without a global provider; the app's own stays.
         self._reset()
-        if not isolated():
-            self._install()
+        if self._joined is not None and not isolated():
+            self._provider.provider.set(self._joined)
 
     def undo(self) -> None:
         """Give MLflow its own provider back; it builds it at the next span."""
         self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
-        self._provider.provider.__dict__.pop("reset", None)
+        for name in ("reset", "get"):
+            self._provider.provider.__dict__.pop(name, None)
         self._utils._get_default_tracking_uri = self._default_uri  # noqa: SLF001
         if isolated():
             self._reset()

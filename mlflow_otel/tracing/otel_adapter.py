@@ -61,7 +61,7 @@ def stand_in_front(
     make: Callable[[SpanProcessor], SpanProcessor],
     *,
     keep_mlflow: bool,
-) -> tuple[SpanProcessor, tuple[SpanProcessor, ...]]:
+) -> tuple[SpanProcessor, ...]:
     """Put a processor in front of all that export in ``provider``.
 
     Args:
@@ -71,7 +71,7 @@ def stand_in_front(
         keep_mlflow: Whether MLflow's processors stay (dual export).
 
     Returns:
-        The processor, and the processors that stood there before.
+        The processors that stood there before.
     """
     before = processors(provider)
     exporting = [processor for processor in before if exports(processor)]
@@ -79,6 +79,5 @@ def stand_in_front(
     targets = list(exporting)
     if not any(speaks_otlp(processor) for processor in exporting):
         targets.append(own_export())
-    front = make(fan_out(targets))
-    set_processors(provider, (*others, front))
-    return front, before
+    set_processors(provider, (*others, make(fan_out(targets))))
+    return before

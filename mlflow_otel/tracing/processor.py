@@ -149,13 +149,7 @@ class MlflowSpanProcessor(SpanProcessor):
         )
         self._options = mapping_options(self._settings)
         self._cost = mlflow_adapter.cost if self._settings.work_out_cost else _no_cost
-        if isinstance(next, SpanExporter):
-            next = (  # noqa: A001
-                BatchSpanProcessor(next)
-                if self._settings.asynchronous
-                else SimpleSpanProcessor(next)
-            )
-        self._next = next
+        self._next = batched(next, self._settings) if isinstance(next, SpanExporter) else next
         self._accounting = accounting
         self._clock = clock
         self._stopped = threading.Event()
@@ -397,6 +391,11 @@ class MlflowSpanProcessor(SpanProcessor):
 
 # Spans to pass on, their trace, and its ID when nothing more of it is awaited.
 _Batch = tuple[list[ReadableSpan], "_Trace | None", "int | None"]
+
+
+def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
+    """Return the SDK's processor for an exporter: batching, or exporting as spans end."""
+    return BatchSpanProcessor(exporter) if settings.asynchronous else SimpleSpanProcessor(exporter)
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

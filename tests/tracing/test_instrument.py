@@ -177,6 +177,46 @@ def test_mlflows_spans_nest_below_fastapis_and_all_carry_the_session(run_app):
     assert others == len(spans)  # the app's own exporter sends no OTLP, so ours sends too, once
 
 
+LATE = """
+import json
+import mlflow, mlflow_otel
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+ours, theirs = InMemorySpanExporter(), InMemorySpanExporter()
+handle = mlflow_otel.instrument(exporter=ours)
+EARLY
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(theirs))
+trace.set_tracer_provider(provider)
+with trace.get_tracer("app").start_as_current_span("first"):
+    with mlflow.start_span("inner"):
+        mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
+with trace.get_tracer("app").start_as_current_span("second"):
+    with mlflow.start_span("inner"):
+        mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
+handle.force_flush()
+print(json.dumps([[[s.name, s.attributes.get("session.id")] for s in m.get_finished_spans()] for m in (ours, theirs)]))
+"""
+
+
+@pytest.mark.parametrize(
+    "early", ["", "with mlflow.start_span('early'): pass"], ids=["unused", "used"]
+)
+def test_the_app_may_set_its_global_provider_after_instrument(run_app, early):
+    ours, theirs = run_app(
+        LATE.replace("EARLY", early), {"MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"}
+    )
+    # The first server span had started before MLflow's first span joined the app's provider.
+    whole = [["inner", "s"], ["first", "s"], ["inner", "s"], ["second", "s"]]
+    assert [s for s in theirs if s[0] != "first"] == [s for s in whole if s[0] != "first"]
+    assert [s for s in ours if s[0] not in ("early", "first")] == [
+        s for s in whole if s[0] != "first"
+    ]
+    assert len([s for s in theirs if s[0] == "first"]) == 1
+
+
 def test_zero_code_finds_us_by_the_entry_points(run_app, receiver, tmp_path):
     import sys
     from pathlib import Path
