@@ -47,8 +47,12 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 .venv-backends/ready: pyproject.toml tests/backends/requirements.txt
 	$(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
-	.venv-backends/bin/uv pip install --quiet --python .venv-backends/bin/python -r tests/backends/requirements.txt
+	.venv-backends/bin/uv pip install --quiet --python .venv-backends/bin/python \
+	  -r tests/backends/requirements.txt --editable . --group dev
 	touch $@
+
+test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
+	.venv-backends/bin/python -m pytest -m "not backend"
 
 servers:         ## build the Collector and Jaeger once, into a cache folder outside the checkout
 	bash tests/backends/build-servers.sh
@@ -59,4 +63,4 @@ test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the r
 clean:           ## remove what the targets made here
 	rm -rf .venv .venv-oldest .venv-backends .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo test lint types format test-oldest servers test-backends clean
+.PHONY: help setup demo test lint types format test-oldest test-mlflow servers test-backends clean

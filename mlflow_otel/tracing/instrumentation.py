@@ -94,6 +94,12 @@ class Handle:
             provider = self._build()
             self._shared.append((provider, ()))
             return provider
+        standing = otel_adapter.processors(provider)
+        pair = next((p for p in standing if isinstance(p, MlflowSpanProcessor)), None)
+        if pair is not None:  # the app put the pair there itself
+            self._processor = pair
+            self._shared.append((provider, standing))
+            return provider
         before = otel_adapter.stand_in_front(
             provider, self._own_export, self._make, keep_mlflow=self.settings.dual_export
         )

@@ -254,6 +254,7 @@ def own_processors() -> list[SpanProcessor]:
     """Return the processors of MLflow's export to its tracking server, for dual export."""
     from mlflow.tracing import provider  # noqa: PLC0415
 
+    _name_experiment()
     asked = provider.should_use_otlp_exporter
     provider.should_use_otlp_exporter = lambda: False  # OTLP is ours
     try:
@@ -261,6 +262,36 @@ def own_processors() -> list[SpanProcessor]:
     finally:
         provider.should_use_otlp_exporter = asked
     return found
+
+
+def _name_experiment() -> None:
+    """Resolve ``MLFLOW_EXPERIMENT_NAME`` or ``_ID`` where MLflow cannot.
+
+    ``mlflow-tracing`` alone fails on them (``MlflowClient`` is not defined there) and makes no spans.
+    """
+    from mlflow.environment_variables import (  # noqa: PLC0415
+        MLFLOW_EXPERIMENT_ID,
+        MLFLOW_EXPERIMENT_NAME,
+    )
+    from mlflow.tracking import fluent  # noqa: PLC0415
+    from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+    if hasattr(fluent, "MlflowClient") or fluent._active_experiment_id is not None:  # noqa: SLF001
+        return
+    name, identity = MLFLOW_EXPERIMENT_NAME.get(), MLFLOW_EXPERIMENT_ID.get()
+    if name is not None:
+        try:
+            server = utils._get_store()  # noqa: SLF001
+            found = server.get_experiment_by_name(name)
+            identity = found.experiment_id if found else server.create_experiment(name, None, [])
+        except Exception as error:
+            ACCOUNTING.warn(
+                "mlflow.experiment",
+                "MLflow's experiment %r was not found on its server: %r",
+                name,
+                error,
+            )
+    fluent._active_experiment_id = identity or "0"  # noqa: SLF001
 
 
 class TakeOver:

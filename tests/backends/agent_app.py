@@ -84,5 +84,4 @@ except TimeoutError:
     pass
 if sys.argv[1] == "ours":
     handle.force_flush()
-else:
-    mlflow.flush_trace_async_logging()
+mlflow.flush_trace_async_logging()

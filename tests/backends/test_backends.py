@@ -132,6 +132,23 @@ def test_through_the_collector_into_mlflow_is_as_if_logged_there_directly(stack)
             assert through[key] == direct[key], key
 
 
+def test_dual_export_reaches_the_mlflow_server_and_jaeger(stack):
+    create = f"{stack['mlflow']}/api/2.0/mlflow/experiments/create"
+    experiment = httpx.post(create, json={"name": "dual"}).json()["experiment_id"]
+    run_agent(
+        "ours",
+        MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT="true",
+        MLFLOW_TRACKING_URI=stack["mlflow"],
+        MLFLOW_EXPERIMENT_NAME="dual",
+        OTEL_EXPORTER_OTLP_ENDPOINT=stack["jaeger_otlp"],
+        OTEL_SERVICE_NAME="dual",
+    )
+    traces = stored({**stack, "dual": experiment}, "dual")
+    assert [t["session"] for t in traces] == ["s-1", "s-2"]
+    found = jaeger_search(stack["jaeger"], "dual", 2, **{"user.id": "u-1"})
+    assert sorted(len(trace["spans"]) for trace in found) == [1, 6]
+
+
 def test_doctor_finds_the_collector_well(stack):
     command = [sys.executable, "-m", "mlflow_otel.cli", "doctor"]
     done = subprocess.run(

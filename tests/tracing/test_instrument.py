@@ -276,3 +276,82 @@ def test_without_mlflow_one_sentence_says_what_to_install(run_app):
     assert active is False
     assert len(said) == 1
     assert "pip install" in said[0]
+
+
+PAIR = """
+import json
+import mlflow, mlflow_otel
+from mlflow_otel import MlflowSpanProcessor
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+memory = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(MlflowSpanProcessor(memory))
+trace.set_tracer_provider(provider)
+mlflow_otel.instrument()
+with mlflow.start_span("a"):
+    mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
+provider.force_flush()
+print(json.dumps([[s.name, s.attributes["session.id"]] for s in memory.get_finished_spans()]))
+"""
+
+
+def test_the_pair_in_the_apps_own_provider_is_used_as_it_stands(run_app, receiver):
+    env = {
+        "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+    }
+    assert run_app(PAIR, env) == [["a", "s"]]
+    assert receiver.store.spans() == []
+
+
+def test_zero_code_in_the_shared_provider_sends_each_span_once(run_app, receiver):
+    import sys
+    from pathlib import Path
+
+    code = """
+    import mlflow
+    from opentelemetry import trace
+    with trace.get_tracer("app").start_as_current_span("outer"):
+        with mlflow.start_span("root", span_type="AGENT"):
+            mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
+    """
+    env = {
+        "OTEL_TRACES_EXPORTER": "mlflow_otlp", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint, "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
+    }  # fmt: skip
+    wrap = Path(sys.executable).parent / "opentelemetry-instrument"
+    run_app(code, env, command=(str(wrap), sys.executable))
+    found = sorted((s["name"], s["attributes"]["session.id"]) for s in receiver.store.spans())
+    assert found == [("invoke_agent root", "s"), ("outer", "s")]
+
+
+def test_the_console_exporter_prints_mapped_spans(run_app):
+    code = """
+    import io, json
+    import mlflow, mlflow_otel
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+    out = io.StringIO()
+    handle = mlflow_otel.instrument(exporter=ConsoleSpanExporter(out=out))
+    with mlflow.start_span("a", span_type="TOOL"):
+        pass
+    handle.force_flush()
+    printed = json.loads(out.getvalue())
+    print(json.dumps([printed["name"], printed["attributes"]["gen_ai.operation.name"]]))
+    """
+    assert run_app(code) == ["execute_tool a", "execute_tool"]
+
+
+def test_the_stock_otlp_exporters_send_mapped_spans(run_app, receiver):
+    code = """
+    import mlflow, mlflow_otel
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    handle = mlflow_otel.instrument(exporter=OTLPSpanExporter())
+    with mlflow.start_span("a", span_type="TOOL"):
+        mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
+    handle.force_flush()
+    """
+    run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
+    (span,) = receiver.store.spans()
+    assert (span["name"], span["attributes"]["session.id"]) == ("execute_tool a", "s")
