@@ -190,7 +190,7 @@ SDK_VARIABLES: Final[Mapping[str, str]] = {
     "OTEL_TRACES_SAMPLER_ARG": "its argument",
     "OTEL_TRACES_EXPORTER": "for opentelemetry-instrument; mlflow_otlp names ours",
     "OTEL_BSP_SCHEDULE_DELAY": "milliseconds between two batches (5000)",
-    "OTEL_BSP_MAX_QUEUE_SIZE": "spans that may wait for export (2048)",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "spans that may wait for export (twice MLFLOW_OTEL_MAX_HELD_SPANS)",
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "spans handed to the exporter at once (512)",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "characters of one attribute value",
     "OTEL_ATTRIBUTE_COUNT_LIMIT": "attributes of one span (128)",

@@ -394,8 +394,19 @@ _Batch = tuple[list[ReadableSpan], "_Trace | None", "int | None"]
 
 
 def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
-    """Return the SDK's processor for an exporter: batching, or exporting as spans end."""
-    return BatchSpanProcessor(exporter) if settings.asynchronous else SimpleSpanProcessor(exporter)
+    """Return the SDK's processor for an exporter: batching, or exporting as spans end.
+
+    A trace's spans are passed on all at once, so the queue has room for two of the largest traces
+    that are held, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says otherwise; the SDK's default of 2048 drops
+    spans of any larger trace.
+    """
+    if not settings.asynchronous:
+        return SimpleSpanProcessor(exporter)
+    set_by_user = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
+    return BatchSpanProcessor(
+        exporter,
+        max_queue_size=None if set_by_user else max(2048, 2 * settings.max_spans_per_trace),
+    )
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

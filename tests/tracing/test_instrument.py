@@ -355,3 +355,21 @@ def test_the_stock_otlp_exporters_send_mapped_spans(run_app, receiver):
     run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
     (span,) = receiver.store.spans()
     assert (span["name"], span["attributes"]["session.id"]) == ("execute_tool a", "s")
+
+
+def test_a_trace_of_ten_thousand_spans_arrives_whole(run_app, receiver):
+    code = """
+    import json, mlflow, mlflow_otel
+    handle = mlflow_otel.instrument()
+    with mlflow.start_span("root"):
+        for _ in range(9_999):
+            with mlflow.start_span("child"):
+                pass
+        mlflow.update_current_trace(client_request_id="r")
+    handle.force_flush()
+    print(json.dumps([handle.stats()["exported"]]))
+    """
+    assert run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint}) == [10_000]
+    spans = receiver.store.spans()
+    assert len({s["span_id"] for s in spans}) == 10_000
+    assert {s["attributes"]["mlflow.trace.client_request_id"] for s in spans} == {"r"}
