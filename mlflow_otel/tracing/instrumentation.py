@@ -60,7 +60,9 @@ class Handle:
 
     def start(self) -> None:
         """Take MLflow's exporter's place."""
-        self._take_over = mlflow_adapter.TakeOver(self._build, self._join)
+        self._take_over = mlflow_adapter.TakeOver(
+            self._build, self._join, keep_media=not self.settings.dual_export
+        )
         atexit.register(self.shutdown)
 
     def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -301,9 +302,14 @@ class TakeOver:
         build: Returns the provider to install when MLflow keeps one of its own.
         join: Puts us into the global provider when MLflow shares it, and returns it; called again
             whenever the app has set another.
+        keep_media: Whether images and audio stay in their spans. MLflow moves them to its server's
+            artifact store and leaves a reference, behind which there is nothing without a server.
     """
 
-    def __init__(self, build: Callable[[], Any], join: Callable[[], Any]) -> None:
+    def __init__(
+        self, build: Callable[[], Any], join: Callable[[], Any], *, keep_media: bool
+    ) -> None:
+        from mlflow.entities.span import LiveSpan  # noqa: PLC0415
         from mlflow.tracing import provider  # noqa: PLC0415
         from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
 
@@ -318,6 +324,10 @@ class TakeOver:
         self._default_uri = utils._get_default_tracking_uri  # noqa: SLF001
         utils._tracking_store_registry.register(store.SCHEME, store.builder)  # noqa: SLF001
         utils._get_default_tracking_uri = lambda: store.URI  # noqa: SLF001
+        self._live_span = LiveSpan
+        self._extract = LiveSpan.__dict__["_should_extract_base64"]
+        if keep_media:
+            LiveSpan._should_extract_base64 = staticmethod(_attachments_asked_for)  # noqa: SLF001
         _quiet()
         if isolated():
             self._reset()  # whatever MLflow had built goes, flushed
@@ -354,11 +364,16 @@ class TakeOver:
     def undo(self) -> None:
         """Give MLflow its own provider back; it builds it at the next span."""
         self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
+        self._live_span._should_extract_base64 = self._extract  # noqa: SLF001
         for name in ("reset", "get"):
             self._provider.provider.__dict__.pop(name, None)
         self._utils._get_default_tracking_uri = self._default_uri  # noqa: SLF001
         if isolated():
             self._reset()
+
+
+def _attachments_asked_for() -> bool:
+    return os.environ.get("MLFLOW_TRACE_EXTRACT_ATTACHMENTS", "").strip().lower() in {"true", "1"}
 
 
 def _quiet() -> None:

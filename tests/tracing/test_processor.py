@@ -419,3 +419,26 @@ def test_cost_is_worked_out_by_mlflows_prices_only_when_asked(memory, monkeypatc
     expected = pytest.approx(0.00075) if asked else None
     assert llm.attributes.get("mlflow.llm.cost.total_cost") == expected
     assert root.attributes.get("mlflow.trace.cost.total_cost") == expected
+
+
+@pytest.mark.parametrize("extract", [None, "true"])
+def test_an_image_stays_in_its_span_unless_mlflow_is_told_to_move_it(
+    instrumented, monkeypatch, extract
+):
+    if extract:
+        monkeypatch.setenv("MLFLOW_TRACE_EXTRACT_ATTACHMENTS", extract)
+    _, spans = instrumented
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}
+    with mlflow.start_span("llm", span_type="CHAT_MODEL") as span:
+        span.set_inputs({"model": "m", "messages": [{"role": "user", "content": [image]}]})
+    ((message,),) = [json.loads(s.attributes["gen_ai.input.messages"]) for s in spans()]
+    (part,) = message["parts"]
+    if extract:
+        assert part["uri"].startswith("mlflow-attachment://")
+    else:
+        assert part == {
+            "type": "blob",
+            "modality": "image",
+            "content": "iVBORw0K",
+            "mime_type": "image/png",
+        }
