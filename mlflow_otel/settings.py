@@ -179,6 +179,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_PROMOTE_TAGS", "promote_tags", _pairs, "trace tags on every span: tag or tag=attribute (environment)"),
     Variable("MLFLOW_OTEL_KEEP_CHUNK_EVENTS", "keep_chunk_events", _boolean, "true: keep the event of every stream chunk"),
     Variable("MLFLOW_OTEL_COST", "work_out_cost", _boolean, "true: work out the cost of model calls that have none, by MLflow's price catalog, which MLflow fetches from MLFLOW_MODEL_CATALOG_URI"),
+    Variable("MLFLOW_OTEL_MAX_REQUEST_BYTES", "max_request_bytes", _integer(4096), "bytes of one export request, at most (4128768, a little under gRPC's 4 MiB)"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
     Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once (268435456)"),
 )  # fmt: skip
@@ -263,6 +264,7 @@ class Settings:
     promote_tags: tuple[tuple[str, str], ...] = tuple(DEFAULT_PROMOTIONS.items())
     keep_chunk_events: bool = False
     work_out_cost: bool = False
+    max_request_bytes: int = 4 * 1024 * 1024 - 64 * 1024
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 

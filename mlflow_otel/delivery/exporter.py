@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import random
-import threading
-import time
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.delivery import split
 from mlflow_otel.delivery.encode import encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
+from mlflow_otel.delivery.sender import Request, Sender
 from mlflow_otel.delivery.transport import Outcome, Transport, open_transport
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.settings import Settings
 
-FIRST_BACKOFF_SECONDS: Final = 0.5
-TRIES: Final = 3
+SHUTDOWN_SECONDS: Final = 5.0
+SMALLEST_LIMIT: Final = 4096
 
 
 class MlflowSpanExporter(SpanExporter):
@@ -31,13 +32,18 @@ class MlflowSpanExporter(SpanExporter):
     rest; MLflow spans from another processor are mapped by what they hold themselves. Nothing here
     raises: what cannot be sent is counted and warned about, once a minute a cause.
 
-    Each request gets ``OTEL_EXPORTER_OTLP_TIMEOUT`` seconds in all, a few tries with exponential
-    backoff and jitter for retryable answers among them (OTLP specification, *Retry*).
+    Requests are cut below ``MLFLOW_OTEL_MAX_REQUEST_BYTES``, and below what a server refuses as too
+    large; a span too large by itself has its largest values truncated. Up to
+    ``MLFLOW_ASYNC_TRACE_LOGGING_MAX_WORKERS`` requests are in flight, each retried as the OTLP
+    specification says for up to ``MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT`` seconds without holding
+    up the others. With ``MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false`` each is sent in the calling
+    thread, within ``OTEL_EXPORTER_OTLP_TIMEOUT``.
 
     Args:
         settings: The configuration; from the environment when None.
-        transport: Sends the bytes; opened by the settings when None. Yours to close.
-        accounting: Gets the counters ``exported``, ``rejected_by_server``, ``dropped.*``.
+        transport: Sends the bytes; opened by the settings when None.
+        accounting: Gets the counters ``exported``, ``retried``, ``truncated``, ``dropped``,
+            ``dropped.*`` by cause, ``rejected_by_server``.
     """
 
     def __init__(
@@ -47,46 +53,37 @@ class MlflowSpanExporter(SpanExporter):
         transport: Transport | None = None,
         accounting: Accounting = ACCOUNTING,
     ) -> None:
-        self._settings = (
-            Settings.from_environment(accounting=accounting) if settings is None else settings
-        )
-        self._options = mapping_options(self._settings)
+        found = Settings.from_environment(accounting=accounting) if settings is None else settings
+        self._settings = found
+        self._options = mapping_options(found)
         self._accounting = accounting
-        self._given = transport
-        self._transport = transport
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        if hasattr(os, "register_at_fork"):
-            # gRPC channels and sockets do not survive a fork: the child opens its own.
-            os.register_at_fork(after_in_child=self._after_fork)
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
-        if self._given is None:
-            self._transport = None
+        self._limit = found.max_request_bytes
+        self._stopped = False
+        self._sender = Sender(
+            lambda: transport or open_transport("traces", found.traces),
+            workers=found.max_workers,
+            timeout=found.traces.timeout,
+            retry_timeout=found.retry_timeout,
+            accounting=accounting,
+            done=self._done,
+        )
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send ``spans`` and wait for the answer; SUCCESS only if the server accepted them."""
-        if self._stop.is_set():
+        """Take ``spans`` for delivery; they are exported or counted as dropped from here on.
+
+        Returns:
+            SUCCESS when taken (or, when exporting in the calling thread, accepted by the server).
+        """
+        if self._stopped:
             self._lost("dropped.already_shutdown", len(spans), "the exporter is shut down")
             return SpanExportResult.FAILURE
         try:
-            mapped = [self._mapped(span) for span in spans]
-            request = encode_spans(mapped, self._accounting)
-            number = sum(len(s.spans) for r in request.resource_spans for s in r.scope_spans)
-            if number == 0:
-                return SpanExportResult.SUCCESS if not spans else SpanExportResult.FAILURE
-            outcome = self._deliver(request.SerializeToString())
+            request = encode_spans(map(self._mapped, spans), self._accounting)
+            taken = self._hand_over(request) if split.count_spans(request) else not spans
         except Exception as error:
             self._lost("dropped.error", len(spans), f"{type(error).__name__}: {error}")
             return SpanExportResult.FAILURE
-        if outcome.result != "accepted":
-            kind = "dropped.unreachable" if outcome.result == "retryable" else "dropped.rejected"
-            self._lost(kind, number, f"{outcome.status} {outcome.message}".strip())
-            return SpanExportResult.FAILURE
-        self._account(outcome, number)
-        return SpanExportResult.SUCCESS
+        return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
 
     def _mapped(self, span: ReadableSpan) -> ReadableSpan:
         if isinstance(span, MappedSpan) or not made_by_mlflow(span):
@@ -95,23 +92,43 @@ class MlflowSpanExporter(SpanExporter):
             span, options=self._options, entry=span.parent is None, accounting=self._accounting
         )
 
-    def _deliver(self, request: bytes) -> Outcome:
-        transport = self._open()
-        deadline = time.monotonic() + self._settings.traces.timeout
-        for attempt in range(TRIES):
-            outcome = transport.send(request, max(deadline - time.monotonic(), 0.001))
-            pause = FIRST_BACKOFF_SECONDS * 2**attempt * random.uniform(0.8, 1.2)  # noqa: S311
-            last = attempt + 1 == TRIES or time.monotonic() + pause >= deadline
-            if outcome.result != "retryable" or last or self._stop.wait(pause):
-                return outcome
-            self._accounting.count("retried")
-        raise AssertionError("unreachable")
+    def _hand_over(self, message: ExportTraceServiceRequest) -> bool:
+        taken = True
+        for part in split.cut(message, self._limit, self._accounting.count):
+            request = Request(part.SerializeToString(), split.count_spans(part))
+            if not self._settings.asynchronous:
+                taken &= self._sender.send_now(request)
+            elif not self._sender.submit(request):
+                taken = False
+                self._lost("dropped.shutdown", request.spans, "there was no time left to send them")
+        return taken
 
-    def _open(self) -> Transport:
-        with self._lock:
-            if self._transport is None:
-                self._transport = open_transport("traces", self._settings.traces)
-            return self._transport
+    def _done(self, request: Request, outcome: Outcome) -> bool:
+        if outcome.result == "accepted":
+            self._account(outcome, request.spans)
+            return True
+        if outcome.too_large and len(request.body) > SMALLEST_LIMIT:
+            return self._smaller(request)
+        kind = "dropped.unreachable" if outcome.result == "retryable" else "dropped.rejected"
+        self._lost(kind, request.spans, f"{outcome.status} {outcome.message}".strip())
+        return False
+
+    def _smaller(self, request: Request) -> bool:
+        """Halve a request that the server found too large, and remember."""
+        self._limit = min(self._limit, max(len(request.body) // 2, SMALLEST_LIMIT))
+        self._accounting.warn(
+            "request_too_large",
+            "%s refused a request of %d bytes: requests are cut at %d from here on. "
+            "MLFLOW_OTEL_MAX_REQUEST_BYTES sets this.",
+            self._settings.traces.endpoint, len(request.body), self._limit,
+        )  # fmt: skip
+        message = ExportTraceServiceRequest.FromString(request.body)
+        parts = list(split.cut(message, self._limit, self._accounting.count))
+        sent = [
+            self._sender.send_now(Request(part.SerializeToString(), split.count_spans(part)))
+            for part in parts
+        ]
+        return all(sent)
 
     def _account(self, outcome: Outcome, number: int) -> None:
         rejected = 0
@@ -139,15 +156,23 @@ class MlflowSpanExporter(SpanExporter):
         )  # fmt: skip
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Nothing is held here: ``export`` returns when its spans are sent or counted as lost."""
-        return timeout_millis >= 0
+        """Wait for what is in flight; True if all taken since the last flush was accepted in time."""
+        return self._sender.flush(timeout_millis / 1000)
+
+    @property
+    def in_flight(self) -> int:
+        """Spans taken and neither exported nor dropped yet."""
+        return self._sender.in_flight
+
+    def stop_by(self, seconds: float) -> None:
+        """Begin to end: whatever is not delivered in ``seconds`` is given up and counted."""
+        self._sender.stop(seconds)
 
     def shutdown(self) -> None:
-        """Stop: a retry under way ends now, the connection is closed, later spans are dropped."""
-        self._stop.set()
-        with self._lock:
-            if self._transport is not None and self._given is None:
-                self._transport.close()
+        """Give what is in flight up to 5 seconds, close the connection; later spans are dropped."""
+        self._stopped = True
+        self._sender.stop(SHUTDOWN_SECONDS)
+        self._sender.close()
 
 
 def mapping_options(settings: Settings) -> MappingOptions:

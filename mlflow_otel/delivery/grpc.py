@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from mlflow_otel.delivery.retry import retry_info, says_too_large
 from mlflow_otel.delivery.transport import SERVICE_METHODS, USER_AGENT, Outcome
 from mlflow_otel.settings import OtlpSettings, Signal
 from mlflow_otel.version import __version__
@@ -22,6 +23,8 @@ RETRYABLE = frozenset(
     }
 )
 """The OTLP specification's table; RESOURCE_EXHAUSTED is retryable only with RetryInfo."""
+
+MAYBE_TOO_LARGE = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE})
 
 COMPRESSION = {
     "none": grpc.Compression.NoCompression,
@@ -63,9 +66,7 @@ class GrpcTransport:
         try:
             response = self._export(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            code = error.code()
-            result = "retryable" if code in RETRYABLE else "rejected"
-            return Outcome(result, code.name, error.details() or "")  # type: ignore[arg-type]
+            return _failed(error)
         except Exception as error:  # a closed channel is a ValueError
             return Outcome("rejected", type(error).__name__, str(error))
         return Outcome("accepted", "OK", response=response)
@@ -73,3 +74,13 @@ class GrpcTransport:
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+
+def _failed(error: grpc.RpcError) -> Outcome:
+    code, said = error.code(), error.details() or ""
+    if code in MAYBE_TOO_LARGE and says_too_large(said):
+        return Outcome("rejected", code.name, said, too_large=True)
+    asked = retry_info(error.trailing_metadata())
+    exhausted = code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    retryable = asked is not None if exhausted else code in RETRYABLE
+    return Outcome("retryable" if retryable else "rejected", code.name, said, retry_after=asked)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import requests
 
+from mlflow_otel.delivery.retry import retry_after
 from mlflow_otel.delivery.transport import USER_AGENT, Outcome, compress
 from mlflow_otel.settings import OtlpSettings
 from mlflow_otel.version import __version__
 
 RETRYABLE = frozenset({429, 502, 503, 504})
 """The OTLP specification's list."""
+TOO_LARGE = 413
 
 
 class HttpTransport:
@@ -62,8 +64,14 @@ class HttpTransport:
         status = str(answer.status_code)
         if 200 <= answer.status_code < 300:
             return Outcome("accepted", status, response=answer.content)
-        result = "retryable" if answer.status_code in RETRYABLE else "rejected"
-        return Outcome(result, status, answer.text[:500])  # type: ignore[arg-type]
+        retryable = answer.status_code in RETRYABLE
+        return Outcome(
+            "retryable" if retryable else "rejected",
+            status,
+            answer.text[:500],
+            retry_after=retry_after(answer.headers.get("Retry-After")) if retryable else None,
+            too_large=answer.status_code == TOO_LARGE,
+        )
 
     def close(self) -> None:
         """Close the connection."""

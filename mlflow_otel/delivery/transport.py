@@ -28,12 +28,16 @@ class Outcome:
         status: gRPC's code name or HTTP's status, or the error's name.
         message: What the server or the network said.
         response: The response's protobuf bytes when accepted.
+        retry_after: Seconds the server asks to wait before a retry, or None.
+        too_large: Whether it was refused for its size.
     """
 
     result: Result
     status: str
     message: str = ""
     response: bytes = b""
+    retry_after: float | None = None
+    too_large: bool = False
 
 
 class Transport(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 
 
 def processors(provider: TracerProvider) -> tuple[SpanProcessor, ...]:
@@ -43,6 +43,14 @@ def speaks_otlp(processor: SpanProcessor) -> bool:
         exporter is not None
         and "otlp" in f"{type(exporter).__module__}.{type(exporter).__name__}".lower()
     ) or (type(exporter).__module__.startswith("mlflow_otel."))
+
+
+def exporters(processor: SpanProcessor) -> list[SpanExporter]:
+    """Return the exporters behind a processor, one of the SDK's or several."""
+    if isinstance(processor, SynchronousMultiSpanProcessor):
+        return [e for p in processor._span_processors for e in exporters(p)]  # noqa: SLF001
+    exporter = getattr(processor, "span_exporter", None)
+    return [exporter] if isinstance(exporter, SpanExporter) else []
 
 
 def fan_out(chain: list[SpanProcessor]) -> SpanProcessor:

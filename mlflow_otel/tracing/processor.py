@@ -18,14 +18,14 @@ from opentelemetry.trace import StatusCode
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.delivery.exporter import mapping_options
+from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, MlflowSpanExporter, mapping_options
 from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews
 from mlflow_otel.mapping.values import as_dict, decode
 from mlflow_otel.settings import Settings
-from mlflow_otel.tracing import mlflow_adapter, store
+from mlflow_otel.tracing import mlflow_adapter, otel_adapter, store
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 SWEEPS_PER_TIMEOUT: Final = 4
@@ -351,21 +351,42 @@ class MlflowSpanProcessor(SpanProcessor):
         self._pass_on(batches)
 
     def stats(self) -> dict[str, int]:
-        """Return how much is held now: ``held.traces``, ``held.spans``, ``held.bytes``."""
+        """Return how much is held or on its way now.
+
+        ``held.traces``, ``held.spans``, ``held.bytes``, and ``in_flight``: spans in requests.
+        """
+        ours = (e for e in otel_adapter.exporters(self._next) if isinstance(e, MlflowSpanExporter))
+        in_flight = sum(exporter.in_flight for exporter in ours)
         with self._lock:
             holding = [trace for trace in self._traces.values() if trace.held]
             return {
                 "held.traces": len(holding),
                 "held.spans": sum(len(trace.held) for trace in holding),
                 "held.bytes": self._held_bytes,
+                "in_flight": in_flight,
             }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush what was passed on; spans of traces under way stay held."""
-        return self._next.force_flush(timeout_millis)
+        """Flush what was passed on; spans of traces under way stay held.
+
+        Returns in time whatever the backend does; True only if all of it was accepted by then.
+        """
+        until = time.monotonic() + timeout_millis / 1000
+        # The SDK's own force_flush takes its time (opentelemetry-python #4568): on the side, then.
+        flushed: list[bool] = []
+        flush = threading.Thread(
+            target=lambda: flushed.append(self._next.force_flush(timeout_millis)), daemon=True
+        )
+        flush.start()
+        flush.join(timeout_millis / 1000)
+        exporters = otel_adapter.exporters(self._next)
+        return flushed == [True] and all(
+            exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
+            for exporter in exporters
+        )
 
     def shutdown(self) -> None:
-        """Pass on all that is held, then shut down what comes next. Once."""
+        """Pass on all that is held, then shut down what comes next; at most about 5 seconds. Once."""
         if self._stopped.is_set():
             return
         self._stopped.set()
@@ -378,6 +399,9 @@ class MlflowSpanProcessor(SpanProcessor):
                 trace.open_spans = 0
                 batches.append(self._take(trace_id, trace))
         self._pass_on(batches)
+        for exporter in otel_adapter.exporters(self._next):
+            if isinstance(exporter, MlflowSpanExporter):
+                exporter.stop_by(SHUTDOWN_SECONDS)
         self._next.shutdown()
 
     def _failed(self, where: str, error: Exception) -> None:

@@ -54,9 +54,8 @@ def make_spans(number=3, **attributes):
 
 def export(environ, spans=None):
     accounting = Accounting()
-    exporter = MlflowSpanExporter(
-        Settings.from_environment(environ, accounting), accounting=accounting
-    )
+    settings = Settings.from_environment(environ, accounting, asynchronous=False)
+    exporter = MlflowSpanExporter(settings, accounting=accounting)
     result = exporter.export(spans or make_spans())
     exporter.shutdown()
     return result, accounting.snapshot()

@@ -1,0 +1,142 @@
+"""OTLP servers that do what a test tells them: refuse, hang, ask to wait, limit size, lie."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+HANG_SECONDS = 60
+
+
+class Server:
+    """Answers by ``script``: a list of answers, the last one for good.
+
+    An answer is ``"ok"``, ``"hang"``, ``("slow", seconds)``, ``(status, retry seconds or None)`` or
+    ``(status, retry, message)``; the status is a gRPC code or an HTTP number.
+    """
+
+    def __init__(self, script):
+        self.script = list(script)
+        self.times = []
+        self.names = []
+        self.sizes = []
+        self.lock = threading.Lock()
+        self.released = threading.Event()
+
+    def next(self, body):
+        with self.lock:
+            self.times.append(time.monotonic())
+            self.sizes.append(len(body))
+            return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+    def take(self, body):
+        request = ExportTraceServiceRequest.FromString(body)
+        names = [s.name for r in request.resource_spans for g in r.scope_spans for s in g.spans]
+        with self.lock:
+            self.names += names
+
+    def settle(self, answer, body):
+        """Do what comes before the answer; return the answer, or None for acceptance."""
+        if answer == "hang":
+            self.released.wait(HANG_SECONDS)
+            return None
+        if answer[0] == "slow":
+            self.released.wait(answer[1])
+            self.take(body)
+            return None
+        if answer == "ok":
+            self.take(body)
+            return None
+        return answer
+
+
+class Grpc(Server):
+    def __init__(self, *script, **options):
+        super().__init__(script)
+        self.server = grpc.server(ThreadPoolExecutor(16), options=list(options.items()))
+        self.server.add_generic_rpc_handlers((Handler(self),))
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    environ = property(
+        lambda self: {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}"}
+    )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.released.set()
+        self.server.stop(0).wait()
+
+
+class Handler(grpc.GenericRpcHandler):
+    def __init__(self, server):
+        self.server = server
+
+    def service(self, details):
+        def export(body, context):
+            answer = self.server.settle(self.server.next(body), body)
+            if answer is not None:
+                status, retry, *message = answer
+                if retry is not None:
+                    detail = Status(code=status.value[0])
+                    delay = Duration(seconds=int(retry), nanos=int(retry % 1 * 1e9))
+                    detail.details.add().Pack(RetryInfo(retry_delay=delay))
+                    context.set_trailing_metadata(
+                        (("grpc-status-details-bin", detail.SerializeToString()),)
+                    )
+                context.abort(status, message[0] if message else "told to")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(export)
+
+
+class Http(Server):
+    def __init__(self, *script):
+        super().__init__(script)
+        outer = self
+
+        class Handle(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                answer = outer.settle(outer.next(body), body)
+                status, retry = (200, None) if answer is None else answer[:2]
+                self.send_response(status)
+                if retry is not None:
+                    self.send_header("retry-after", str(retry))
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handle)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    environ = property(
+        lambda self: {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+    )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
