@@ -180,6 +180,10 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_KEEP_CHUNK_EVENTS", "keep_chunk_events", _boolean, "true: keep the event of every stream chunk"),
     Variable("MLFLOW_OTEL_COST", "work_out_cost", _boolean, "true: work out the cost of model calls that have none, by MLflow's price catalog, which MLflow fetches from MLFLOW_MODEL_CATALOG_URI"),
     Variable("MLFLOW_OTEL_MAX_REQUEST_BYTES", "max_request_bytes", _integer(4096), "bytes of one export request, at most (4128768, a little under gRPC's 4 MiB)"),
+    Variable("MLFLOW_OTEL_SPOOL_DIR", "spool_dir", _text, "folder for what cannot be delivered now; sent later, by the next process too (none)"),
+    Variable("MLFLOW_OTEL_SPOOL_MAX_BYTES", "spool_max_bytes", _integer(1), "bytes of the spool for one signal, compressed; the oldest go first (1073741824)"),
+    Variable("MLFLOW_OTEL_SPOOL_MAX_AGE", "spool_max_age", _number(1), "seconds a request is kept in the spool (604800, a week)"),
+    Variable("MLFLOW_OTEL_SPOOL_FSYNC", "spool_fsync", _boolean, "false: the spool survives its process but perhaps not the machine's crash (true)"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
     Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once (268435456)"),
 )  # fmt: skip
@@ -265,6 +269,10 @@ class Settings:
     keep_chunk_events: bool = False
     work_out_cost: bool = False
     max_request_bytes: int = 4 * 1024 * 1024 - 64 * 1024
+    spool_dir: str | None = None
+    spool_max_bytes: int = 1024 * 1024 * 1024
+    spool_max_age: float = 7 * 24 * 3600.0
+    spool_fsync: bool = True
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 

@@ -14,15 +14,23 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery import split
+from mlflow_otel.delivery.backlog import Request
 from mlflow_otel.delivery.encode import encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
-from mlflow_otel.delivery.sender import Request, Sender
+from mlflow_otel.delivery.sender import Sender
+from mlflow_otel.delivery.spool import open_spool
 from mlflow_otel.delivery.transport import Outcome, Transport, open_transport
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.settings import Settings
 
 SHUTDOWN_SECONDS: Final = 5.0
 SMALLEST_LIMIT: Final = 4096
+CAUSES: Final = {
+    "stopped": "shutdown",
+    "spool_bounds": "spool_bounds",
+    "spool_corrupt": "spool_corrupt",
+}
+"""Causes of loss by our own words of an outcome; a server's are rejected or unreachable."""
 
 
 class MlflowSpanExporter(SpanExporter):
@@ -39,11 +47,15 @@ class MlflowSpanExporter(SpanExporter):
     up the others. With ``MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false`` each is sent in the calling
     thread, within ``OTEL_EXPORTER_OTLP_TIMEOUT``.
 
+    With ``MLFLOW_OTEL_SPOOL_DIR`` set, what the backend does not take at the first try is written
+    there and sent when it is back, by this process or the next: see ``spool`` and ``backlog``.
+
     Args:
         settings: The configuration; from the environment when None.
         transport: Sends the bytes; opened by the settings when None.
         accounting: Gets the counters ``exported``, ``retried``, ``truncated``, ``dropped``,
-            ``dropped.*`` by cause, ``rejected_by_server``.
+            ``dropped.*`` by cause, ``rejected_by_server``, and of what other processes left in the
+            spool ``recovered.exported``, ``recovered.dropped``, ``recovered.rejected_by_server``.
     """
 
     def __init__(
@@ -66,6 +78,7 @@ class MlflowSpanExporter(SpanExporter):
             retry_timeout=found.retry_timeout,
             accounting=accounting,
             done=self._done,
+            spool=open_spool(found, "traces", accounting),
         )
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -95,7 +108,7 @@ class MlflowSpanExporter(SpanExporter):
     def _hand_over(self, message: ExportTraceServiceRequest) -> bool:
         taken = True
         for part in split.cut(message, self._limit, self._accounting.count):
-            request = Request(part.SerializeToString(), split.count_spans(part))
+            request = self._request(part)
             if not self._settings.asynchronous:
                 taken &= self._sender.send_now(request)
             elif not self._sender.submit(request):
@@ -105,12 +118,15 @@ class MlflowSpanExporter(SpanExporter):
 
     def _done(self, request: Request, outcome: Outcome) -> bool:
         if outcome.result == "accepted":
-            self._account(outcome, request.spans)
+            self._account(request, outcome)
             return True
         if outcome.too_large and len(request.body) > SMALLEST_LIMIT:
             return self._smaller(request)
-        kind = "dropped.unreachable" if outcome.result == "retryable" else "dropped.rejected"
-        self._lost(kind, request.spans, f"{outcome.status} {outcome.message}".strip())
+        cause = CAUSES.get(outcome.status, "unreachable" if outcome.unanswered else "rejected")
+        self._lost(
+            f"dropped.{cause}", request.spans, f"{outcome.status} {outcome.message}".strip(),
+            recovered=request.recovered,
+        )  # fmt: skip
         return False
 
     def _smaller(self, request: Request) -> bool:
@@ -123,32 +139,34 @@ class MlflowSpanExporter(SpanExporter):
             self._settings.traces.endpoint, len(request.body), self._limit,
         )  # fmt: skip
         message = ExportTraceServiceRequest.FromString(request.body)
-        parts = list(split.cut(message, self._limit, self._accounting.count))
-        sent = [
-            self._sender.send_now(Request(part.SerializeToString(), split.count_spans(part)))
-            for part in parts
-        ]
+        parts = split.cut(message, self._limit, self._accounting.count)
+        sent = [self._sender.send_now(self._request(part, request.recovered)) for part in parts]
         return all(sent)
 
-    def _account(self, outcome: Outcome, number: int) -> None:
+    @staticmethod
+    def _request(message: ExportTraceServiceRequest, recovered: bool = False) -> Request:
+        return Request(message.SerializeToString(), split.count_spans(message), recovered)
+
+    def _account(self, request: Request, outcome: Outcome) -> None:
         rejected = 0
         try:
             answer = ExportTraceServiceResponse.FromString(outcome.response)
-            rejected = min(max(answer.partial_success.rejected_spans, 0), number)
+            rejected = min(max(answer.partial_success.rejected_spans, 0), request.spans)
             said = answer.partial_success.error_message
         except Exception:
             said = ""  # an accepted request whose answer is not ours to read is accepted
-        self._accounting.count("exported", number - rejected)
+        origin = "recovered." if request.recovered else ""
+        self._accounting.count(f"{origin}exported", request.spans - rejected)
         if rejected:
-            self._accounting.count("rejected_by_server", rejected)
+            self._accounting.count(f"{origin}rejected_by_server", rejected)
         if rejected or said:
             self._accounting.warn(
                 "partial_success", "The OTLP endpoint %s rejected %d of %d spans: %s",
-                self._settings.traces.endpoint, rejected, number, said or "no reason given",
+                self._settings.traces.endpoint, rejected, request.spans, said or "no reason given",
             )  # fmt: skip
 
-    def _lost(self, cause: str, number: int, why: str) -> None:
-        self._accounting.count("dropped", number)
+    def _lost(self, cause: str, number: int, why: str, *, recovered: bool = False) -> None:
+        self._accounting.count("recovered.dropped" if recovered else "dropped", number)
         self._accounting.warn(
             cause,
             "%d spans could not be exported to %s: %s. Check the endpoint with `mlflow-otel doctor`.",
@@ -161,15 +179,23 @@ class MlflowSpanExporter(SpanExporter):
 
     @property
     def in_flight(self) -> int:
-        """Spans taken and neither exported nor dropped yet."""
+        """Spans taken and neither exported, dropped nor spooled yet."""
         return self._sender.in_flight
+
+    @property
+    def spooled(self) -> int:
+        """Spans of this process that are left to the spool; it is emptied in the background."""
+        return self._sender.spooled
 
     def stop_by(self, seconds: float) -> None:
         """Begin to end: whatever is not delivered in ``seconds`` is given up and counted."""
         self._sender.stop(seconds)
 
     def shutdown(self) -> None:
-        """Give what is in flight up to 5 seconds, close the connection; later spans are dropped."""
+        """Give what is in flight up to 5 seconds, close the connection; later spans are dropped.
+
+        With a spool what did not arrive by then is in it.
+        """
         self._stopped = True
         self._sender.stop(SHUTDOWN_SECONDS)
         self._sender.close()

@@ -8,22 +8,16 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery.backlog import Backlog, Request
 from mlflow_otel.delivery.retry import backoff
+from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, Transport
 
 IDLE_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An encoded request: its bytes, made once, and the number of spans in them."""
-
-    body: bytes
-    spans: int
+SPOOLED: Final = Outcome("spooled", "spooled")
 
 
 class Sender:
@@ -36,7 +30,8 @@ class Sender:
         workers: Requests in flight at once.
         timeout: Seconds one try may take.
         retry_timeout: Seconds one request may be retried.
-        accounting: Gets ``retried``.
+        accounting: Gets ``retried`` and what goes wrong with the spool.
+        spool: Keeps what the backend does not take at the first try, or None to retry from memory.
         done: Called with each request and its last outcome, in the thread that sent it; returns
             whether its spans arrived.
     """
@@ -50,6 +45,7 @@ class Sender:
         retry_timeout: float,
         accounting: Accounting,
         done: Callable[[Request, Outcome], bool],
+        spool: Spool | None = None,
     ) -> None:
         self._open_transport = open_transport
         self._workers = workers
@@ -57,13 +53,21 @@ class Sender:
         self._retry_timeout = retry_timeout
         self._accounting = accounting
         self._done = done
+        self._spool = spool
         self._begin()
+        if self._backlog is not None:
+            self._backlog.start()
         if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._begin)
-            os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
+            weak = weakref.WeakMethod(self._forked)
+            os.register_at_fork(after_in_child=lambda: (forked := weak()) and forked())
+
+    def _forked(self) -> None:
+        # In the child: connections, threads, requests and the spool's lock are the parent's.
+        if self._spool is not None:
+            self._spool.forked()
+        self._begin()
 
     def _begin(self) -> None:
-        # Also after a fork, in the child: connections, threads and requests are the parent's.
         self._changed = threading.Condition()
         self._transport: Transport | None = None
         self._waiting: deque[Request] = deque()
@@ -72,6 +76,17 @@ class Sender:
         self._flying: dict[int, Request] = {}  # taken and not yet done, by identity
         self._failed = 0
         self._stop_at: float | None = None
+        self._backlog = self._new_backlog()
+
+    def _new_backlog(self) -> Backlog | None:
+        if self._spool is None:
+            return None
+        return Backlog(self._spool, self._try_once, self._done, self._accounting)
+
+    @property
+    def spooled(self) -> int:
+        """Spans left to the spool."""
+        return 0 if self._backlog is None else self._backlog.spans
 
     @property
     def in_flight(self) -> int:
@@ -81,36 +96,51 @@ class Sender:
 
     def submit(self, request: Request) -> bool:
         """Take a request, waiting for a free worker; False when stopped before there was one."""
+        backlog = self._backlog
+        if backlog is not None:
+            backlog.start()
+            if backlog.is_down and backlog.keep(request):
+                return True
         with self._changed:
             while len(self._flying) >= self._workers:
                 remaining = None if self._stop_at is None else self._stop_at - time.monotonic()
                 if remaining is not None and remaining <= 0:
-                    return False
+                    break
                 self._changed.wait(remaining)
-            self._flying[id(request)] = request
-            self._waiting.append(request)
-            if self._idle < len(self._waiting) and self._threads < self._workers:
-                self._threads += 1
-                threading.Thread(target=self._work, name="MlflowSpanExporter", daemon=True).start()
-            self._changed.notify_all()
-        return True
+            else:
+                self._flying[id(request)] = request
+                self._waiting.append(request)
+                if self._idle < len(self._waiting) and self._threads < self._workers:
+                    self._threads += 1
+                    threading.Thread(
+                        target=self._work, name="MlflowSpanExporter", daemon=True
+                    ).start()
+                self._changed.notify_all()
+                return True
+        return backlog is not None and backlog.keep(request)
 
     def send_now(self, request: Request) -> bool:
-        """Send a request in the calling thread, within one timeout; True if its spans arrived."""
-        outcome = self._send(request, min(self._timeout, self._retry_timeout))
-        return self._done(request, outcome)
+        """Send a request in the calling thread, within one timeout; True if it arrived or is kept."""
+        return self._settle(request, self._send(request, min(self._timeout, self._retry_timeout)))
 
     def flush(self, seconds: float) -> bool:
         """Wait until nothing is in flight; True if all since the last flush was accepted in time."""
         until = time.monotonic() + seconds
+        if not self._landed(until):
+            return False
+        with self._changed:
+            failed, self._failed = self._failed, 0
+        drained = self._backlog is None or self._backlog.drain(until)
+        return drained and failed == 0
+
+    def _landed(self, until: float) -> bool:
         with self._changed:
             while self._flying:
                 remaining = until - time.monotonic()
                 if remaining <= 0:
                     return False
                 self._changed.wait(remaining)
-            failed, self._failed = self._failed, 0
-        return failed == 0
+        return True
 
     def stop(self, seconds: float) -> None:
         """Let what is in flight have ``seconds`` more; nothing is retried or waited for after."""
@@ -122,16 +152,21 @@ class Sender:
     def close(self) -> None:
         """Wait for what is in flight, until the time ``stop`` gave, and close the connection.
 
-        What is in flight then is reported as done without an answer: a server that hangs cannot be
-        waited for, and HTTP cannot be called back.
+        What is in flight then is spooled, or reported as done without an answer: a server that
+        hangs cannot be waited for, and HTTP cannot be called back.
         """
         self.stop(0.0 if self._stop_at is None else max(self._stop_at - time.monotonic(), 0.0))
-        self.flush(max((self._stop_at or 0.0) - time.monotonic(), 0.0))
+        until = self._stop_at or 0.0
+        self._landed(until)
         with self._changed:
             abandoned, self._flying = list(self._flying.values()), {}
             self._waiting.clear()
         for request in abandoned:
-            self._done(request, Outcome("retryable", "stopped", "no answer came in time"))
+            self._settle(request, Outcome("retryable", "stopped", "no answer came in time"))
+        if self._backlog is not None:
+            if not self._backlog.is_down:
+                self._backlog.drain(until)
+            self._backlog.stop()
         if self._transport is not None:
             self._transport.close()
 
@@ -147,19 +182,24 @@ class Sender:
                 self._idle -= 1
                 request = self._waiting.popleft()
             outcome = self._send(request, self._retry_timeout)
-            self._finish(request, outcome)
+            if id(request) in self._flying:  # else given up by close(), and settled then
+                self._finish(request, outcome)
 
     def _finish(self, request: Request, outcome: Outcome) -> None:
-        if id(request) not in self._flying:
-            return  # given up by close(), and reported then
-        arrived = False
+        settled = False
         try:
-            arrived = self._done(request, outcome)
+            settled = self._settle(request, outcome)
         finally:
             with self._changed:
                 self._flying.pop(id(request), None)
-                self._failed += not arrived
+                self._failed += not settled
                 self._changed.notify_all()
+
+    def _settle(self, request: Request, outcome: Outcome) -> bool:
+        """Report a request's last outcome, or spool it when that was no answer."""
+        if outcome.unanswered and self._backlog is not None:
+            outcome = SPOOLED if self._backlog.keep(request, outcome) else outcome
+        return outcome is SPOOLED or self._done(request, outcome)
 
     def _send(self, request: Request, budget: float) -> Outcome:
         give_up_at = time.monotonic() + budget
@@ -168,6 +208,8 @@ class Sender:
             outcome = self._try(request, give_up_at)
             if outcome.result != "retryable":
                 return outcome
+            if self._backlog is not None and self._backlog.keep(request, outcome):
+                return SPOOLED
             asked = outcome.retry_after
             pause = backoff(attempt) if asked is None else asked
             attempt += 1
@@ -179,17 +221,20 @@ class Sender:
                     self._changed.wait(until - now)
             self._accounting.count("retried")
 
+    def _try_once(self, request: Request) -> Outcome:
+        return self._try(request, time.monotonic() + self._timeout)
+
     def _try(self, request: Request, give_up_at: float) -> Outcome:
         left = self._last_moment(give_up_at) - time.monotonic()
         if left <= 0:
-            return Outcome("rejected", "stopped", "there was no time left to send it")
+            return Outcome("unsent", "stopped", "there was no time left to send it")
         try:
             with self._changed:
                 if self._transport is None:
                     self._transport = self._open_transport()
                 transport = self._transport
         except Exception as error:
-            return Outcome("rejected", type(error).__name__, str(error))
+            return Outcome("unsent", type(error).__name__, str(error))
         return transport.send(request.body, min(self._timeout, left))
 
     def _last_moment(self, give_up_at: float) -> float:

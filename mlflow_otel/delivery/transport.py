@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 from mlflow_otel.settings import Compression, OtlpSettings, Signal
 
-Result = Literal["accepted", "retryable", "rejected"]
+Result = Literal["accepted", "retryable", "rejected", "unsent", "spooled"]
 
 SERVICE_METHODS: Final[dict[Signal, str]] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -24,8 +24,9 @@ class Outcome:
     """What became of one request.
 
     Args:
-        result: ``accepted``; ``retryable``, by the OTLP specification's table; or ``rejected``.
-        status: gRPC's code name or HTTP's status, or the error's name.
+        result: ``accepted``; ``retryable``, by the OTLP specification's table; ``rejected``; ``unsent``: it
+            could not be tried; or ``spooled``: it is to be tried later.
+        status: gRPC's code name or HTTP's status, the error's name, or a word of ours.
         message: What the server or the network said.
         response: The response's protobuf bytes when accepted.
         retry_after: Seconds the server asks to wait before a retry, or None.
@@ -38,6 +39,11 @@ class Outcome:
     response: bytes = b""
     retry_after: float | None = None
     too_large: bool = False
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the request may yet arrive another time."""
+        return self.result in {"retryable", "unsent"}
 
 
 class Transport(Protocol):

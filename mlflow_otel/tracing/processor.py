@@ -353,17 +353,19 @@ class MlflowSpanProcessor(SpanProcessor):
     def stats(self) -> dict[str, int]:
         """Return how much is held or on its way now.
 
-        ``held.traces``, ``held.spans``, ``held.bytes``, and ``in_flight``: spans in requests.
+        ``held.traces``, ``held.spans``, ``held.bytes``; ``in_flight``: spans in requests; and
+        ``spooled``: spans left to the spool.
         """
-        ours = (e for e in otel_adapter.exporters(self._next) if isinstance(e, MlflowSpanExporter))
-        in_flight = sum(exporter.in_flight for exporter in ours)
+        exporters = otel_adapter.exporters(self._next)
+        ours = [e for e in exporters if isinstance(e, MlflowSpanExporter)]
         with self._lock:
             holding = [trace for trace in self._traces.values() if trace.held]
             return {
                 "held.traces": len(holding),
                 "held.spans": sum(len(trace.held) for trace in holding),
                 "held.bytes": self._held_bytes,
-                "in_flight": in_flight,
+                "in_flight": sum(exporter.in_flight for exporter in ours),
+                "spooled": sum(exporter.spooled for exporter in ours),
             }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

@@ -233,12 +233,7 @@ def test_spans_past_the_bound_of_a_trace_are_passed_on_early_and_none_is_lost(pa
             here.tracer.start_span("child").end()
     assert len(here.names()) == 10_001
     assert here.accounting.snapshot()["passed_on_early.spans"] == 99
-    assert here.processor.stats() == {
-        "held.traces": 0,
-        "held.spans": 0,
-        "held.bytes": 0,
-        "in_flight": 0,
-    }
+    assert not any(here.processor.stats().values())
 
 
 def test_traces_and_bytes_past_their_bounds_are_passed_on_early(pair):

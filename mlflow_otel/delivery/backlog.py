@@ -1,0 +1,233 @@
+"""What waits in the spool: put there while the backend is down, sent oldest first when it is back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery import retry
+from mlflow_otel.delivery.spool import CorruptError, Entry, Spool
+from mlflow_otel.delivery.transport import Outcome
+
+LOOK_SECONDS: Final = 10.0  # how often the folder is looked into for what other processes left
+LOCKED_SECONDS: Final = 0.5
+WHY_GONE: Final = "beyond MLFLOW_OTEL_SPOOL_MAX_BYTES or MLFLOW_OTEL_SPOOL_MAX_AGE, oldest first"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An encoded request: its bytes, made once, and the number of spans in them.
+
+    Args:
+        body: The bytes.
+        spans: How many spans are in them.
+        recovered: Whether another process, perhaps an earlier run, left it in the spool.
+    """
+
+    body: bytes
+    spans: int
+    recovered: bool = False
+
+
+class Backlog:
+    """Keeps requests in a spool and sends them from a thread of its own.
+
+    While the backend is known to be down new requests go straight to the spool: one request at a
+    time asks whether it is back, by the same backoff as any retry.
+
+    Args:
+        spool: Where they are kept.
+        send: Tries a request once.
+        done: Called with each request that was answered, and with each that had to go.
+        accounting: Gets ``spool.written``, ``spool_failed`` and ``spool_corrupt``.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        send: Callable[[Request], Outcome],
+        done: Callable[[Request, Outcome], object],
+        accounting: Accounting,
+    ) -> None:
+        self._spool = spool
+        self._send = send
+        self._done = done
+        self._accounting = accounting
+        self._changed = threading.Condition()
+        self._waiting: dict[str, int] = {}  # of ours: spans by file
+        self._taken_over = 0  # spans of ours that another process has taken out
+        self._failures = 0  # in a row
+        self._tries = 0
+        self._due = 0.0  # when to look next
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to send what is there, an earlier run's too."""
+        with self._changed:
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._work, name="mlflow-otel spool", daemon=True)  # fmt: skip
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more; what is left stays in the spool."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the backend did not take the last request, so that more need not try."""
+        return self._failures > 0
+
+    @property
+    def spans(self) -> int:
+        """Spans that this process spooled and has not taken out again itself."""
+        with self._changed:
+            return sum(self._waiting.values()) + self._taken_over
+
+    def keep(self, request: Request, outcome: Outcome | None = None) -> bool:
+        """Write a request; False when that is not possible.
+
+        Args:
+            request: What could not be delivered.
+            outcome: The answer to a try at it, if there was one: the backend is down then.
+        """
+        try:
+            entry = self._spool.put(request.body, request.spans)
+        except Exception as error:
+            self._accounting.warn(
+                "spool_failed",
+                "A request could not be written to MLFLOW_OTEL_SPOOL_DIR (%s); it is retried from "
+                "memory. Make room or raise MLFLOW_OTEL_SPOOL_MAX_BYTES.",
+                error,
+            )  # fmt: skip
+            return False
+        with self._changed:
+            if not request.recovered:
+                self._waiting[entry.name] = entry.spans
+            if outcome is not None and not self.is_down:
+                self._down(outcome)
+        self._accounting.count("spool.written", request.spans)
+        self._drop_over_bounds(self._spool.entries(), entry)
+        self.start()
+        return True
+
+    def drain(self, until: float) -> bool:
+        """Try now; True once none of ours is left, False at the first failure or ``until``."""
+        with self._changed:
+            tries = self._tries
+            self._due = 0.0
+            self._changed.notify_all()
+            while self._waiting:
+                failed = self._tries > tries and self.is_down
+                remaining = until - time.monotonic()
+                if failed or remaining <= 0 or self._stopped:
+                    return False
+                self._changed.wait(remaining)
+        return True
+
+    def _down(self, outcome: Outcome) -> None:
+        self._failures += 1
+        asked = outcome.retry_after
+        pause = retry.backoff(self._failures - 1) if asked is None else asked
+        self._due = time.monotonic() + pause
+        self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._stopped and (left := self._due - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                if self._stopped:
+                    return
+                self._due = time.monotonic() + LOOK_SECONDS
+            try:
+                self._look()
+            except Exception as error:
+                self._accounting.warn(
+                    "spool_failed",
+                    "MLFLOW_OTEL_SPOOL_DIR could not be read (%s: %s); it is looked into again.",
+                    type(error).__name__, error,
+                )  # fmt: skip
+
+    def _look(self) -> None:
+        with self._spool.exclusive() as ours:
+            with self._changed:
+                waiting = set(self._waiting)  # before the listing: what is put meanwhile is later
+            entries = self._spool.entries()
+            self._reconcile(waiting.difference(entry.name for entry in entries))
+            if not entries:
+                with self._changed:
+                    self._failures = 0  # nothing left to ask with: the next request asks
+            if not ours:
+                with self._changed:
+                    if self._waiting:
+                        self._due = time.monotonic() + LOCKED_SECONDS
+                return
+            self._spool.remove_unfinished()
+            going = self._drop_over_bounds(entries)
+            for entry in entries:
+                if not entry.corrupt and entry not in going and not self._take_out(entry):
+                    return
+            with self._changed:
+                if self._waiting:
+                    self._due = 0.0
+
+    def _take_out(self, entry: Entry) -> bool:
+        """Send one; False when there is no point in going on."""
+        if self._stopped:
+            return False
+        try:
+            body = self._spool.read(entry)
+        except FileNotFoundError:
+            return True
+        except CorruptError as error:
+            self._spool.set_aside(entry)
+            self._accounting.warn(
+                "spool_corrupt",
+                "%s in MLFLOW_OTEL_SPOOL_DIR is damaged (%s) and was set aside; its %d spans are lost.",
+                entry.name, error, entry.spans,
+            )  # fmt: skip
+            self._gone(entry, Outcome("rejected", "spool_corrupt", str(error)))
+            return True
+        outcome = self._send(self._request(entry, body))
+        with self._changed:
+            self._tries += 1
+            if outcome.unanswered:
+                if not self._stopped:
+                    self._down(outcome)
+                return False
+            self._failures = 0
+        if not self._stopped:
+            # Answered first, removed then: a crash between the two sends it twice, never not at all.
+            self._gone(entry, outcome, body)
+            self._spool.remove(entry)
+        return not self._stopped
+
+    def _request(self, entry: Entry, body: bytes) -> Request:
+        with self._changed:
+            return Request(body, entry.spans, recovered=entry.name not in self._waiting)
+
+    def _gone(self, entry: Entry, outcome: Outcome, body: bytes = b"") -> None:
+        self._done(self._request(entry, body), outcome)
+        with self._changed:
+            self._waiting.pop(entry.name, None)
+            self._changed.notify_all()
+
+    def _drop_over_bounds(self, entries: list[Entry], newest: Entry | None = None) -> set[Entry]:
+        going = {e for e in self._spool.over_bounds(entries) if e != newest}
+        for entry in sorted(going):
+            if self._spool.remove(entry) and not entry.corrupt:
+                self._gone(entry, Outcome("rejected", "spool_bounds", WHY_GONE))  # fmt: skip
+        return going
+
+    def _reconcile(self, missing: set[str]) -> None:
+        with self._changed:
+            for name in missing:
+                self._taken_over += self._waiting.pop(name, 0)
+            self._changed.notify_all()
