@@ -5,32 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
+from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.spool import CorruptError, Entry, Spool
 from mlflow_otel.delivery.transport import Outcome
 
 LOOK_SECONDS: Final = 10.0  # how often the folder is looked into for what other processes left
 LOCKED_SECONDS: Final = 0.5
 WHY_GONE: Final = "beyond MLFLOW_OTEL_SPOOL_MAX_BYTES or MLFLOW_OTEL_SPOOL_MAX_AGE, oldest first"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An encoded request: its bytes, made once, and the number of spans in them.
-
-    Args:
-        body: The bytes.
-        spans: How many spans are in them.
-        recovered: Whether another process, perhaps an earlier run, left it in the spool.
-    """
-
-    body: bytes
-    spans: int
-    recovered: bool = False
 
 
 class Backlog:
@@ -98,7 +83,7 @@ class Backlog:
             outcome: The answer to a try at it, if there was one: the backend is down then.
         """
         try:
-            entry = self._spool.put(request.body, request.spans)
+            entry = self._spool.put(request)
         except Exception as error:
             self._accounting.warn(
                 "spool_failed",

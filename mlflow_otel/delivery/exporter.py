@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery import split
-from mlflow_otel.delivery.backlog import Request
 from mlflow_otel.delivery.encode import encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
+from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
 from mlflow_otel.delivery.spool import open_spool
 from mlflow_otel.delivery.transport import Outcome, Transport, open_transport
@@ -73,6 +73,7 @@ class MlflowSpanExporter(SpanExporter):
         self._stopped = False
         self._sender = Sender(
             lambda: transport or open_transport("traces", found.traces),
+            compression=found.traces.compression,
             workers=found.max_workers,
             timeout=found.traces.timeout,
             retry_timeout=found.retry_timeout,
@@ -145,7 +146,7 @@ class MlflowSpanExporter(SpanExporter):
 
     @staticmethod
     def _request(message: ExportTraceServiceRequest, recovered: bool = False) -> Request:
-        return Request(message.SerializeToString(), split.count_spans(message), recovered)
+        return Request(message.SerializeToString(), split.count_spans(message), recovered=recovered)
 
     def _account(self, request: Request, outcome: Outcome) -> None:
         rejected = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from mlflow_otel.delivery.retry import retry_after
-from mlflow_otel.delivery.transport import USER_AGENT, Outcome, compress
+from mlflow_otel.delivery.transport import USER_AGENT, Outcome
 from mlflow_otel.settings import OtlpSettings
 from mlflow_otel.version import __version__
 
@@ -32,7 +32,6 @@ class HttpTransport:
         self._url = (
             settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
         )
-        self._compression = settings.compression
         self._session = requests.Session()
         # Given with each request: a session's own is beaten by REQUESTS_CA_BUNDLE in the environment.
         self._verify = settings.certificate or True
@@ -50,10 +49,9 @@ class HttpTransport:
 
     def send(self, request: bytes, timeout: float) -> Outcome:
         """Send one request and wait, at most ``timeout`` seconds for each of its stages."""
-        body = compress(request, self._compression)
         try:
             answer = self._session.post(
-                self._url, body, timeout=timeout, allow_redirects=False, verify=self._verify
+                self._url, request, timeout=timeout, allow_redirects=False, verify=self._verify
             )
         except requests.exceptions.SSLError as error:
             return Outcome("rejected", "SSLError", str(error))

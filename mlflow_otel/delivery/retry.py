@@ -9,7 +9,6 @@ from __future__ import annotations
 import email.utils
 import random
 import time
-from collections.abc import Iterable
 from typing import Final
 
 from google.rpc.error_details_pb2 import RetryInfo
@@ -30,19 +29,20 @@ def backoff(attempt: int) -> float:
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
 
 
-def retry_info(metadata: Iterable[tuple[str, str | bytes]] | None) -> float | None:
-    """Return the seconds that gRPC's ``RetryInfo`` asks to wait, or None when there is none."""
-    for key, value in metadata or ():
-        if key != STATUS_DETAILS or not isinstance(value, bytes):
-            continue
-        try:
-            for detail in Status.FromString(value).details:
-                info = RetryInfo()
-                if detail.Unpack(info):
-                    delay = info.retry_delay
-                    return max(float(delay.seconds) + float(delay.nanos) / 1e9, 0.0)
-        except Exception:
-            return None  # details that cannot be read ask for nothing
+def retry_info(details: bytes) -> float | None:
+    """Return the seconds that gRPC's ``RetryInfo`` asks to wait, or None when there is none.
+
+    Args:
+        details: The ``google.rpc.Status`` of ``grpc-status-details-bin``.
+    """
+    try:
+        for detail in Status.FromString(details).details:
+            info = RetryInfo()
+            if detail.Unpack(info):
+                delay = info.retry_delay
+                return max(float(delay.seconds) + float(delay.nanos) / 1e9, 0.0)
+    except Exception:
+        return None  # details that cannot be read ask for nothing
     return None
 
 

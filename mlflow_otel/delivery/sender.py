@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery.backlog import Backlog, Request
+from mlflow_otel.delivery.backlog import Backlog
+from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.retry import backoff
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, Transport
+from mlflow_otel.settings import Compression
 
 IDLE_SECONDS: Final = 5.0
 SPOOLED: Final = Outcome("spooled", "spooled")
@@ -27,6 +29,7 @@ class Sender:
 
     Args:
         open_transport: Opens the connection; called again in a forked child.
+        compression: Of the bodies that the transport takes.
         workers: Requests in flight at once.
         timeout: Seconds one try may take.
         retry_timeout: Seconds one request may be retried.
@@ -40,6 +43,7 @@ class Sender:
         self,
         open_transport: Callable[[], Transport],
         *,
+        compression: Compression,
         workers: int,
         timeout: float,
         retry_timeout: float,
@@ -48,6 +52,7 @@ class Sender:
         spool: Spool | None = None,
     ) -> None:
         self._open_transport = open_transport
+        self._compression = compression
         self._workers = workers
         self._timeout = timeout
         self._retry_timeout = retry_timeout
@@ -235,7 +240,7 @@ class Sender:
                 transport = self._transport
         except Exception as error:
             return Outcome("unsent", type(error).__name__, str(error))
-        return transport.send(request.body, min(self._timeout, left))
+        return transport.send(request.compressed(self._compression), min(self._timeout, left))
 
     def _last_moment(self, give_up_at: float) -> float:
         return give_up_at if self._stop_at is None else min(give_up_at, self._stop_at)

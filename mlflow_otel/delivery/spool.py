@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.transport import compress
+from mlflow_otel.delivery.request import Request
 from mlflow_otel.settings import Settings, Signal
 
 try:
@@ -87,13 +87,13 @@ class Spool:
     def _open(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
-    def put(self, body: bytes, spans: int) -> Entry:
+    def put(self, request: Request) -> Entry:
         """Write one request; it is whole and named when this returns.
 
         Raises:
             OSError: It cannot be written, or is larger than the whole spool may be.
         """
-        data = compress(body, "gzip")
+        data, spans = request.compressed("gzip"), request.spans
         if len(data) > self._max_bytes:
             raise OSError(f"a request of {len(data)} bytes is more than the spool may hold")
         created, chance = time.time_ns(), secrets.token_hex(8)

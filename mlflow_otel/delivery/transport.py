@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from mlflow_otel.settings import Compression, OtlpSettings, Signal
+from mlflow_otel.settings import OtlpSettings, Signal
 
 Result = Literal["accepted", "retryable", "rejected", "unsent", "spooled"]
 
@@ -47,7 +45,7 @@ class Outcome:
 
 
 class Transport(Protocol):
-    """Sends encoded requests of one signal to one endpoint."""
+    """Sends encoded requests of one signal to one endpoint, compressed as its settings say."""
 
     def send(self, request: bytes, timeout: float) -> Outcome:
         """Send one request and wait, at most ``timeout`` seconds. Never raises."""
@@ -62,9 +60,10 @@ def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
     """Return the transport that ``settings`` ask for.
 
     Raises:
+        ValueError: The endpoint names no host.
         OSError: A certificate or key file cannot be read.
     """
-    # Here, not above: an app that speaks HTTP need not load gRPC, nor the other way round.
+    # Here, not above: an app that speaks HTTP need not load HTTP/2, nor the other way round.
     if settings.protocol == "grpc":
         from mlflow_otel.delivery.grpc import GrpcTransport  # noqa: PLC0415
 
@@ -72,10 +71,3 @@ def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
     from mlflow_otel.delivery.http import HttpTransport  # noqa: PLC0415
 
     return HttpTransport(settings)
-
-
-def compress(body: bytes, compression: Compression) -> bytes:
-    """Return ``body`` as it goes on the wire."""
-    if compression == "gzip":
-        return gzip.compress(body, 1, mtime=0)
-    return zlib.compress(body, 1) if compression == "deflate" else body
