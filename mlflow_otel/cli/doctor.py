@@ -15,7 +15,6 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery.encode import fill_attributes
 from mlflow_otel.delivery.transport import Outcome, open_transport
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
@@ -159,7 +158,7 @@ def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
         return f"the backend takes no {signal}; nothing to do unless you expect them there"
     if any(word in said for word in ("ssl", "tls", "certificate", "handshake", "wrong version")):
         return "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE"
-    if not settings.secure and ("socket closed" in said or "first frame" in said):
+    if not settings.secure and "http/2" in said:
         return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
     host = urlsplit(settings.endpoint).netloc or settings.endpoint
     return f"see that the backend listens on {host} and can be reached from here"
@@ -168,7 +167,8 @@ def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
 def _traces() -> bytes:
     request = ExportTraceServiceRequest()
     holder = request.resource_spans.add()
-    fill_attributes(holder.resource.attributes, {"service.name": "mlflow-otel-doctor"})
+    name = holder.resource.attributes.add(key="service.name")
+    name.value.string_value = "mlflow-otel-doctor"
     group = holder.scope_spans.add()
     group.scope.name = "mlflow_otel.doctor"
     span = group.spans.add(

@@ -1,161 +1,173 @@
-"""Spans to an OTLP request, filled in place: messages are never built twice or copied.
+"""Spans to OTLP bytes: each span once, straight to the wire format, ready to be cut by size.
 
 Follows ``opentelemetry/proto/trace/v1/trace.proto``. The stock encoder builds each nested message
 apart, copies it into its parent and hashes the resource (a ``json.dumps``) once a span; here
-resource and scope are written once a group and spans into the request itself.
+resource and scope are written once a group, and what all spans of a trace carry once a trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.mapping.values import INT64_MAX, INT64_MIN, dumps
+from mlflow_otel.delivery import wire
+from mlflow_otel.delivery.mapped import MappedSpan
 
-KINDS: Final = {
-    SpanKind.INTERNAL: Span.SPAN_KIND_INTERNAL,
-    SpanKind.SERVER: Span.SPAN_KIND_SERVER,
-    SpanKind.CLIENT: Span.SPAN_KIND_CLIENT,
-    SpanKind.PRODUCER: Span.SPAN_KIND_PRODUCER,
-    SpanKind.CONSUMER: Span.SPAN_KIND_CONSUMER,
-}
 # Flags of a span: bit 8 says that bit 9, the parent's being remote, is known.
 HAS_IS_REMOTE: Final = 0x100
 IS_REMOTE: Final = 0x200
+KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
+ATTRIBUTES: Final = b"\x4a"
+# trace_id, span_id; parent_span_id; kind, start and end; flags: tags and fixed lengths in place.
+IDS: Final = struct.Struct(">2sQQ2sQ").pack
+PARENT: Final = struct.Struct(">2sQ").pack
+TIMES: Final = struct.Struct("<BBBQBQ").pack
+FLAGS: Final = struct.Struct("<HI").pack
+UNSET: Final = b"\x7a\x00"  # an empty status
+MASK64: Final = (1 << 64) - 1
 
 
-def encode_spans(
-    spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNTING
-) -> ExportTraceServiceRequest:
-    """Return the request that carries ``spans``.
+@dataclass(slots=True)
+class Group:
+    """Encoded spans of one resource and scope.
 
-    A span that cannot be encoded is left out and counted as ``dropped.unencodable``; the others
-    are untouched by it.
+    Args:
+        resource: What ``ResourceSpans`` says besides.
+        scope: What ``ScopeSpans`` says besides.
+        spans: Each as a field of ``ScopeSpans``, tag and length in front.
     """
-    request = ExportTraceServiceRequest()
-    resources: dict[int, ResourceSpans] = {}
-    scopes: dict[tuple[int, int], ScopeSpans] = {}
+
+    resource: bytes
+    scope: bytes
+    spans: list[bytes] = field(default_factory=list)
+
+
+def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNTING) -> list[Group]:
+    """Return ``spans`` encoded, by resource and scope.
+
+    A span that cannot be encoded is left out and counted as ``dropped`` and
+    ``dropped.unencodable``; the others are untouched by it.
+    """
+    groups: dict[tuple[int, int], Group] = {}
     for span in spans:
         resource, scope = span.resource, span.instrumentation_scope
         place = (id(resource), id(scope))
-        group = scopes.get(place)
-        if group is None:
-            holder = resources.get(place[0])
-            if holder is None:
-                holder = resources[place[0]] = request.resource_spans.add()
-                fill_attributes(holder.resource.attributes, resource.attributes)
-                holder.schema_url = resource.schema_url or ""
-            group = scopes[place] = holder.scope_spans.add()
-            if scope is not None:
-                group.scope.name = clean(scope.name)
-                group.scope.version = clean(scope.version or "")
-                group.schema_url = clean(scope.schema_url or "")
-                if scope.attributes:
-                    fill_attributes(group.scope.attributes, scope.attributes)
-        message = group.spans.add()
         try:
-            _fill_span(message, span)
+            group = groups.get(place)
+            if group is None:
+                group = groups[place] = Group(_resource(resource), _scope(scope))
+            group.spans.append(wire.field(b"\x12", encode_span(span)))
         except Exception as error:
-            del group.spans[-1]
+            accounting.count("dropped")
             accounting.warn(
                 "dropped.unencodable",
                 "A span could not be encoded and was dropped (%s: %s). Please report it to mlflow-otel.",
                 type(error).__name__, error,
             )  # fmt: skip
-    return request
+    return [group for group in groups.values() if group.spans]
 
 
-def _fill_span(message: Span, span: ReadableSpan) -> None:
+def request(groups: Iterable[Group]) -> bytes:
+    """Return the ``ExportTraceServiceRequest`` that carries ``groups``: their bytes, copied once."""
+    pieces: list[bytes] = []
+    for group in groups:
+        size = len(group.scope) + sum(map(len, group.spans))
+        spans = b"\x12" + wire.varint(size)
+        holder = b"\x0a" + wire.varint(len(group.resource) + len(spans) + size)
+        pieces += (holder, group.resource, spans, group.scope, *group.spans)
+    return b"".join(pieces)
+
+
+def _resource(resource: Any) -> bytes:
+    described = wire.attributes(b"\x0a", resource.attributes)
+    return wire.field(b"\x0a", described) + _string(b"\x1a", resource.schema_url)
+
+
+def _scope(scope: Any) -> bytes:
+    if scope is None:
+        return b""
+    named = _string(b"\x0a", scope.name) + _string(b"\x12", scope.version)
+    body = wire.field(b"\x0a", named + wire.attributes(b"\x1a", scope.attributes))
+    return body + _string(b"\x1a", scope.schema_url)
+
+
+def _string(tag: bytes, value: str | None) -> bytes:
+    return wire.field(tag, wire.text(value)) if value else b""
+
+
+def _count(tag: bytes, number: int) -> bytes:
+    return tag + wire.varint(number) if number else b""
+
+
+def encode_span(span: ReadableSpan) -> bytes:
+    """Return one ``Span``."""
     context, parent = span.context, span.parent
-    message.trace_id = context.trace_id.to_bytes(16, "big")
-    message.span_id = context.span_id.to_bytes(8, "big")
-    message.flags = int(context.trace_flags) | HAS_IS_REMOTE
-    if parent is not None:
-        message.parent_span_id = parent.span_id.to_bytes(8, "big")
-        if parent.is_remote:
-            message.flags |= IS_REMOTE
+    trace_id = context.trace_id
+    pieces = [IDS(b"\x0a\x10", trace_id >> 64, trace_id & MASK64, b"\x12\x08", context.span_id)]
+    flags = int(context.trace_flags) | HAS_IS_REMOTE
     if context.trace_state:
-        message.trace_state = context.trace_state.to_header()
-    set_string(message, "name", span.name)
-    message.kind = KINDS[span.kind]
-    message.start_time_unix_nano = span.start_time or 0
-    message.end_time_unix_nano = span.end_time or 0
-    fill_attributes(message.attributes, span.attributes)
-    message.dropped_attributes_count = span.dropped_attributes
-    for event in span.events:
-        target = message.events.add()
-        set_string(target, "name", event.name)
-        target.time_unix_nano = event.timestamp
-        fill_attributes(target.attributes, event.attributes)
-    message.dropped_events_count = span.dropped_events
-    for link in span.links:
-        linked = message.links.add()
-        linked.trace_id = link.context.trace_id.to_bytes(16, "big")
-        linked.span_id = link.context.span_id.to_bytes(8, "big")
-        linked.flags = int(link.context.trace_flags) | HAS_IS_REMOTE
-        if link.context.is_remote:
-            linked.flags |= IS_REMOTE
-        fill_attributes(linked.attributes, link.attributes)
-    message.dropped_links_count = span.dropped_links
-    status = span.status
-    message.status.code = status.status_code.value  # type: ignore[assignment]
-    if status.description:
-        set_string(message.status, "message", status.description)
+        pieces.append(_string(b"\x1a", context.trace_state.to_header()))
+    if parent is not None:
+        pieces.append(PARENT(b"\x22\x08", parent.span_id))
+        if parent.is_remote:
+            flags |= IS_REMOTE
+    name, kind, own, events, shared = _content(span)
+    times = TIMES(0x30, KINDS[kind], 0x39, span.start_time or 0, 0x41, span.end_time or 0)
+    pieces += (_string(b"\x2a", name), times, shared, wire.attributes(ATTRIBUTES, own))
+    if events:
+        pieces += [wire.field(b"\x5a", _event(event)) for event in events]
+    links = span.links
+    if links:
+        pieces += [wire.field(b"\x6a", _link(link)) for link in links]
+    pieces += (
+        _count(b"\x50", span.dropped_attributes),
+        _count(b"\x60", span.dropped_events),
+        _count(b"\x70", span.dropped_links),
+        _status(span.status),
+        FLAGS(0x0185, flags),
+    )
+    return b"".join(pieces)
 
 
-def fill_attributes(target: Any, attributes: Mapping[str, Any] | None) -> None:
-    """Add ``attributes`` to a repeated ``KeyValue`` field; None values say nothing and stay out."""
-    for key, value in (attributes or {}).items():
-        if value is None:
-            continue
-        pair = target.add()
-        try:
-            pair.key = key
-        except (UnicodeEncodeError, ValueError):
-            pair.key = clean(key)
-        fill_value(pair.value, value)
+def _content(span: ReadableSpan) -> tuple[str, str, Any, Any, bytes]:
+    """Return name, kind, attributes, events, and the encoded attributes all of the trace share."""
+    if not isinstance(span, MappedSpan):
+        return span.name, span.kind.name, span.attributes, span.events, b""
+    name, kind, own, events, shared, _ = span.map_once()
+    encoded = b"" if shared is None else shared.encoded(_attributes)
+    return name, kind or span.recorded_kind.name, own, events, encoded
 
 
-def fill_value(target: AnyValue, value: Any) -> None:
-    """Set an ``AnyValue``: scalars, bytes and sequences as they are, anything else as JSON text."""
-    if isinstance(value, str):
-        set_string(target, "string_value", value)
-    elif isinstance(value, bool):
-        target.bool_value = value
-    elif isinstance(value, int):
-        if INT64_MIN <= value <= INT64_MAX:
-            target.int_value = value
-        else:
-            target.string_value = str(value)
-    elif isinstance(value, float):
-        target.double_value = value
-    elif isinstance(value, bytes):
-        target.bytes_value = value
-    elif isinstance(value, Sequence):
-        target.array_value.SetInParent()
-        for item in value:
-            element = target.array_value.values.add()
-            if item is not None:
-                fill_value(element, item)
-    else:
-        target.string_value = clean(dumps(value))
+def _attributes(values: dict[str, Any]) -> bytes:
+    return wire.attributes(ATTRIBUTES, values)
 
 
-def set_string(message: Any, field: str, value: str) -> None:
-    """Set a string field; what UTF-8 has no bytes for (lone surrogates) leaves as ``?``."""
-    try:
-        setattr(message, field, value)
-    except (UnicodeEncodeError, ValueError):
-        setattr(message, field, clean(value))
+def _event(event: Any) -> bytes:
+    body = b"\x09" + struct.pack("<Q", event.timestamp) + _string(b"\x12", event.name)
+    return body + wire.attributes(b"\x1a", event.attributes)
 
 
-def clean(text: str) -> str:
-    """Return ``text`` with lone surrogates replaced, which protobuf would refuse."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _link(link: Any) -> bytes:
+    context = link.context
+    flags = int(context.trace_flags) | HAS_IS_REMOTE | (IS_REMOTE if context.is_remote else 0)
+    trace_id = context.trace_id
+    return b"".join(
+        (
+            IDS(b"\x0a\x10", trace_id >> 64, trace_id & MASK64, b"\x12\x08", context.span_id),
+            _string(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
+            wire.attributes(b"\x22", link.attributes),
+            b"\x35" + struct.pack("<I", flags),
+        )
+    )
+
+
+def _status(status: Any) -> bytes:
+    if status.is_unset and not status.description:
+        return UNSET
+    code = status.status_code.value
+    return wire.field(b"\x7a", _string(b"\x12", status.description) + _count(b"\x18", code))

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery import split
-from mlflow_otel.delivery.encode import encode_spans
+from mlflow_otel.delivery.encode import Group, encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
@@ -92,8 +89,8 @@ class MlflowSpanExporter(SpanExporter):
             self._lost("dropped.already_shutdown", len(spans), "the exporter is shut down")
             return SpanExportResult.FAILURE
         try:
-            request = encode_spans(map(self._mapped, spans), self._accounting)
-            taken = self._hand_over(request) if split.count_spans(request) else not spans
+            groups = encode_spans(map(self._mapped, spans), self._accounting)
+            taken = self._hand_over(groups) if groups else not spans
         except Exception as error:
             self._lost("dropped.error", len(spans), f"{type(error).__name__}: {error}")
             return SpanExportResult.FAILURE
@@ -106,10 +103,9 @@ class MlflowSpanExporter(SpanExporter):
             span, options=self._options, entry=span.parent is None, accounting=self._accounting
         )
 
-    def _hand_over(self, message: ExportTraceServiceRequest) -> bool:
+    def _hand_over(self, groups: list[Group]) -> bool:
         taken = True
-        for part in split.cut(message, self._limit, self._accounting.count):
-            request = self._request(part)
+        for request in split.cut(groups, self._limit, self._accounting.count):
             if not self._settings.asynchronous:
                 taken &= self._sender.send_now(request)
             elif not self._sender.submit(request):
@@ -139,14 +135,13 @@ class MlflowSpanExporter(SpanExporter):
             "MLFLOW_OTEL_MAX_REQUEST_BYTES sets this.",
             self._settings.traces.endpoint, len(request.body), self._limit,
         )  # fmt: skip
-        message = ExportTraceServiceRequest.FromString(request.body)
-        parts = split.cut(message, self._limit, self._accounting.count)
-        sent = [self._sender.send_now(self._request(part, request.recovered)) for part in parts]
+        parts = split.cut(
+            split.parse(request.body), self._limit, self._accounting.count, recovered=request.recovered
+        )  # fmt: skip
+        sent = [
+            self._sender.send_now(part) for part in parts
+        ]  # each, whatever became of the others
         return all(sent)
-
-    @staticmethod
-    def _request(message: ExportTraceServiceRequest, recovered: bool = False) -> Request:
-        return Request(message.SerializeToString(), split.count_spans(message), recovered=recovered)
 
     def _account(self, request: Request, outcome: Outcome) -> None:
         rejected = 0

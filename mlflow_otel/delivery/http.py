@@ -19,16 +19,9 @@ class HttpTransport:
 
     Args:
         settings: Endpoint, TLS files, headers, compression.
-
-    Raises:
-        OSError: A certificate or key file does not exist.
     """
 
     def __init__(self, settings: OtlpSettings) -> None:
-        for file in (settings.certificate, settings.client_key, settings.client_certificate):
-            if file is not None:
-                with open(file, "rb"):  # noqa: PTH123 (only to say early that it cannot be read)
-                    pass
         self._url = (
             settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
         )

@@ -141,7 +141,8 @@ def _connect(target: Target, seconds: float) -> socket.socket:
     return secured
 
 
-NOT_HTTP2: Final = "the server does not speak HTTP/2 there: is it the port for http/protobuf?"
+CLOSED: Final = "the server closed the connection"
+NOT_HTTP2: Final = "what listens there speaks no HTTP/2: TLS, or http/protobuf, perhaps"
 
 
 @dataclass(slots=True)
@@ -171,6 +172,7 @@ class Connection:
         self._stream = 0
         self._ended = False
         self._leaving = False
+        self._spoken = False  # whether the server ever spoke HTTP/2
         self.used_at = time.monotonic()
 
     def call(self, headers: Headers, body: bytes, until: float) -> Answer:
@@ -190,8 +192,9 @@ class Connection:
         except h2.exceptions.ProtocolError as error:
             if self._answer.headers.keys() >= {"grpc-status"}:
                 return self._answer  # all was said before the connection broke
-            first = self._stream == 1 and not self._answer.headers
-            raise UnansweredError(NOT_HTTP2 if first else f"HTTP/2: {error}") from error
+            raise UnansweredError(f"HTTP/2: {error}" if self._spoken else NOT_HTTP2) from error
+        except ConnectionError as error:
+            raise UnansweredError(str(error) if self._spoken else NOT_HTTP2) from error
         self.used_at = time.monotonic()
         return self._answer
 
@@ -226,12 +229,13 @@ class Connection:
         self._socket.settimeout(_left(until))
         data = self._socket.recv(READ_BYTES)
         if not data:
-            raise UnansweredError("the server closed the connection")
+            raise UnansweredError(CLOSED if self._spoken else NOT_HTTP2)
         self._take(data)
         self._write(until)
 
     def _take(self, data: bytes) -> None:
         for event in self._h2.receive_data(data):
+            self._spoken = True
             if isinstance(event, h2.events.ConnectionTerminated):
                 self._leaving = True
             if getattr(event, "stream_id", None) != self._stream:

@@ -28,6 +28,19 @@ SCOPE: Final = InstrumentationScope("mlflow_otel", __version__, genai.SCHEMA_URL
 NO_CONTEXT: Final = TraceContext()
 
 
+def recorded(span: ReadableSpan) -> Mapping[str, Any]:
+    """Return an ended span's attributes; the SDK's view of them takes a lock for each one read."""
+    held = span._attributes  # noqa: SLF001
+    return getattr(held, "_dict", held) or {}
+
+
+def _events(span: ReadableSpan) -> Sequence[EventView]:
+    held = span._events  # noqa: SLF001
+    if not len(held):
+        return ()
+    return [EventView(e.name, e.timestamp, e.attributes or {}) for e in held]
+
+
 def made_by_mlflow(span: ReadableSpan) -> bool:
     """Tell whether MLflow made a span, by the instrumentation scope its tracer has."""
     scope = span.instrumentation_scope
@@ -45,7 +58,6 @@ class MappedSpan(ReadableSpan):
         context: Gives what is known of its trace; called on first read.
         options: How to map.
         entry: Whether trace-level attributes belong on it.
-        local_root: Whether it is the first of its trace in this process.
         resource: What describes the process.
         cost: Works out a span's cost (USD, by MLflow's keys) from its raw attributes when MLflow
             did not write one.
@@ -59,7 +71,6 @@ class MappedSpan(ReadableSpan):
         options: MappingOptions | None = None,
         *,
         entry: bool = False,
-        local_root: bool = False,
         resource: Resource | None = None,
         accounting: Accounting = ACCOUNTING,
         cost: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {},
@@ -69,7 +80,6 @@ class MappedSpan(ReadableSpan):
         self._trace_context = context
         self._options = options or MappingOptions()
         self._entry = entry
-        self._local_root = local_root
         self._accounting = accounting
         self._mapped: Mapped | None = None
         self._by_mlflow = made_by_mlflow(span)
@@ -89,30 +99,32 @@ class MappedSpan(ReadableSpan):
             self._mapped = self._map()
         return self._mapped
 
+    def map_once(self) -> Mapped:
+        """Return what leaves, without keeping it: for whoever reads the span once."""
+        return self._map() if self._mapped is None else self._mapped
+
     def _map(self) -> Mapped:
         span = self._span
         try:
-            attributes: Mapping[str, Any] = span.attributes or {}
+            attributes = recorded(span)
             if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
                 found = self._cost(attributes)
                 if found:
                     attributes = {**attributes, keys.LLM_COST: dumps(found)}
             view = SpanView(
                 name=span.name,
-                kind=span.kind.name,  # type: ignore[arg-type]
                 attributes=attributes,
-                events=[EventView(e.name, e.timestamp, e.attributes or {}) for e in span.events],
+                events=_events(span),
                 start_time=span.start_time or 0,
                 failed=span.status.status_code is StatusCode.ERROR,
                 made_by_mlflow=self._by_mlflow,
-                is_local_root=self._local_root,
                 is_entry=self._entry,
             )
             mapped = map_span(view, self._trace_context(), self._options)
         except Exception as error:
             self._failed(f"span: {type(error).__name__}")
             kept = {str(k): to_otlp(v) for k, v in (span.attributes or {}).items()}
-            return Mapped(span.name, None, kept if self._options.capture_content else {}, ())
+            return Mapped(span.name, None, kept if self._options.capture_content else {})
         if mapped.failures:
             self._failed(", ".join(mapped.failures))
         return mapped
@@ -134,7 +146,12 @@ class MappedSpan(ReadableSpan):
     def kind(self) -> SpanKind:
         """The mapped kind."""
         kind = self.mapped.kind
-        return self._span.kind if kind is None else SpanKind[kind]
+        return self.recorded_kind if kind is None else SpanKind[kind]
+
+    @property
+    def recorded_kind(self) -> SpanKind:
+        """The kind before mapping."""
+        return self._span.kind
 
     @property
     def attributes(self) -> Any:
@@ -149,22 +166,23 @@ class MappedSpan(ReadableSpan):
     @property
     def links(self) -> Any:
         """The span's links, unchanged."""
-        return self._span.links
+        held = self._span._links  # noqa: SLF001
+        return tuple(held) if len(held) else ()
 
     @property
     def dropped_attributes(self) -> int:
         """What the SDK's limits dropped."""
-        return self._span.dropped_attributes
+        return getattr(self._span._attributes, "dropped", 0)  # noqa: SLF001
 
     @property
     def dropped_events(self) -> int:
         """What the SDK's limits dropped."""
-        return self._span.dropped_events
+        return getattr(self._span._events, "dropped", 0)  # noqa: SLF001
 
     @property
     def dropped_links(self) -> int:
         """What the SDK's limits dropped."""
-        return self._span.dropped_links
+        return getattr(self._span._links, "dropped", 0)  # noqa: SLF001
 
     _name = name
     _kind = kind

@@ -1,65 +1,82 @@
-"""Requests cut by their encoded bytes, and single spans made to fit."""
+"""Encoded spans cut into requests by bytes, and single spans made to fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+
+from mlflow_otel.delivery import encode, wire
+from mlflow_otel.delivery.encode import Group
+from mlflow_otel.delivery.request import Request
 
 TRUNCATED: Final = "mlflow_otel.truncated"
-SPAN_FRAME_BYTES: Final = 6  # a span's tag and length in its request, at most
-GROUP_FRAME_BYTES: Final = 24  # the tags and lengths of its resource, scope and their holders
+LENGTH_BYTES: Final = 6  # a tag and a length below 4 GiB, at most
 KEPT_AT_LEAST: Final = 256
 ELLIPSIS: Final = "…"
 
 
-def count_spans(request: ExportTraceServiceRequest) -> int:
-    """Return how many spans a request carries."""
-    return sum(
-        len(group.spans) for holder in request.resource_spans for group in holder.scope_spans
-    )
-
-
 def cut(
-    request: ExportTraceServiceRequest, limit: int, count: Callable[[str], None] = lambda _: None
-) -> Iterator[ExportTraceServiceRequest]:
-    """Yield requests of at most ``limit`` encoded bytes that carry ``request``'s spans.
+    groups: Iterable[Group],
+    limit: int,
+    count: Callable[[str], None] = lambda _: None,
+    *,
+    recovered: bool = False,
+) -> Iterator[Request]:
+    """Yield requests of at most ``limit`` encoded bytes that carry the groups' spans.
 
-    A request that fits is yielded as it is. A span that alone is too large has its largest values
-    truncated in place, with ``mlflow_otel.truncated`` naming them and their sizes; ``count`` is
-    called with ``truncated``.
+    A span that alone is too large has its largest values truncated, with ``mlflow_otel.truncated``
+    naming them and their sizes; ``count`` is called with ``truncated``.
     """
-    if request.ByteSize() <= limit:
-        yield request
-        return
-    part, size = ExportTraceServiceRequest(), 0
-    for holder in request.resource_spans:
-        for group in holder.scope_spans:
-            frame = holder.resource.ByteSize() + group.scope.ByteSize() + GROUP_FRAME_BYTES
-            frame += len(holder.schema_url) + len(group.schema_url)
-            target = None
-            for span in group.spans:
-                needed = span.ByteSize() + SPAN_FRAME_BYTES
-                if needed + frame > limit:
-                    if truncate(span, limit - frame - SPAN_FRAME_BYTES):
-                        count("truncated")
-                    needed = span.ByteSize() + SPAN_FRAME_BYTES
-                if size and size + needed + (frame if target is None else 0) > limit:
-                    yield part
-                    part, size, target = ExportTraceServiceRequest(), 0, None
-                if target is None:
-                    kept = part.resource_spans.add(schema_url=holder.schema_url)
-                    kept.resource.CopyFrom(holder.resource)
-                    target = kept.scope_spans.add(schema_url=group.schema_url)
-                    target.scope.CopyFrom(group.scope)
-                    size += frame
-                target.spans.add().CopyFrom(span)
-                size += needed
-    if size:
-        yield part
+    part: list[Group] = []
+    spans = size = 0
+    for group in groups:
+        frame = len(group.resource) + len(group.scope) + 2 * LENGTH_BYTES
+        target = None
+        for span in group.spans:
+            body = span
+            if len(body) + frame > limit:
+                body = _fitted(body, limit - frame)
+                if body is not span:
+                    count("truncated")
+            needed = len(body) + (frame if target is None else 0)
+            if spans and size + needed > limit:
+                yield Request(encode.request(part), spans, recovered=recovered)
+                part, spans, size, target = [], 0, 0, None
+                needed = len(body) + frame
+            if target is None:
+                target = Group(group.resource, group.scope)
+                part.append(target)
+            target.spans.append(body)
+            spans += 1
+            size += needed
+    if spans:
+        yield Request(encode.request(part), spans, recovered=recovered)
+
+
+def parse(body: bytes) -> list[Group]:
+    """Return a request's spans as they were before they were put together."""
+    groups = []
+    for holder in ExportTraceServiceRequest.FromString(body).resource_spans:
+        resource = ResourceSpans(resource=holder.resource, schema_url=holder.schema_url)
+        for found in holder.scope_spans:
+            scope = ScopeSpans(scope=found.scope, schema_url=found.schema_url)
+            spans = [wire.field(SPAN, span.SerializeToString()) for span in found.spans]
+            groups.append(Group(resource.SerializeToString(), scope.SerializeToString(), spans))
+    return groups
+
+
+SPAN: Final = b"\x12"
+
+
+def _fitted(span: bytes, limit: int) -> bytes:
+    (message,) = ScopeSpans.FromString(span).spans
+    if not truncate(message, limit - LENGTH_BYTES):
+        return span
+    return wire.field(SPAN, message.SerializeToString())
 
 
 def truncate(span: Span, limit: int) -> bool:

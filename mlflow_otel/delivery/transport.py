@@ -63,6 +63,10 @@ def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
         ValueError: The endpoint names no host.
         OSError: A certificate or key file cannot be read.
     """
+    for file in (settings.certificate, settings.client_key, settings.client_certificate):
+        if file is not None:
+            with open(file, "rb"):  # noqa: PTH123 (to name it: ssl's own error does not)
+                pass
     # Here, not above: an app that speaks HTTP need not load HTTP/2, nor the other way round.
     if settings.protocol == "grpc":
         from mlflow_otel.delivery.grpc import GrpcTransport  # noqa: PLC0415

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 SpanKind = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 
 
-@dataclass(frozen=True, slots=True)
-class EventView:
+class EventView(NamedTuple):
     """A span's event: name, nanoseconds since the epoch, attributes."""
 
     name: str
@@ -18,31 +18,26 @@ class EventView:
     attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SpanView:
+class SpanView(NamedTuple):
     """The plain values of one ended span.
 
     Args:
         name: Its name.
-        kind: Its kind, in the specification's word.
         attributes: As recorded; those MLflow wrote are JSON strings.
         events: In order.
         start_time: Nanoseconds since the epoch.
         failed: Whether its status is ERROR.
         made_by_mlflow: Whether MLflow made it; another library's span keeps its name and scope.
-        is_local_root: Whether it is the first of its trace in this process.
         is_entry: Whether trace-level attributes belong on it: the local root, and the topmost
             MLflow span where another library's span is the local root.
     """
 
     name: str
-    kind: SpanKind = "INTERNAL"
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = MappingProxyType({})
     events: Sequence[EventView] = ()
     start_time: int = 0
     failed: bool = False
     made_by_mlflow: bool = True
-    is_local_root: bool = False
     is_entry: bool = False
 
 
@@ -63,6 +58,7 @@ class TraceContext:
         token_usage: Sums over the trace's spans, by MLflow's keys.
         cost: Sums in USD over the trace's spans, by MLflow's keys.
         sampled: Whether the trace was kept by the sampler.
+        memo: What was worked out of the others, so that it is once a trace, not once a span.
     """
 
     trace_id: str | None = None
@@ -77,6 +73,7 @@ class TraceContext:
     token_usage: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     sampled: bool = True
+    memo: list[Any] = field(default_factory=list, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +93,52 @@ class MappingOptions:
     keep_chunk_events: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What leaves in place of a span; ``kind`` None means as it was."""
+class Shared:
+    """What every span of a trace carries, worked out and encoded once for all of them.
+
+    Args:
+        attributes: By key.
+    """
+
+    __slots__ = ("_encoded", "attributes")
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self.attributes = attributes
+        self._encoded: bytes | None = None
+
+    def encoded(self, encode: Callable[[dict[str, Any]], bytes]) -> bytes:
+        """Return the attributes encoded, by ``encode`` the first time."""
+        if self._encoded is None:
+            self._encoded = encode(self.attributes)
+        return self._encoded
+
+
+class Mapped(NamedTuple):
+    """What leaves in place of a span.
+
+    Args:
+        name: Its name.
+        kind: Its kind, or None: as it was.
+        own: Its attributes, less those of ``shared``.
+        events: Its events.
+        shared: What its trace gives every span, or None.
+        failures: The steps that could not be done.
+    """
 
     name: str
     kind: SpanKind | None
-    attributes: dict[str, Any]
-    events: Sequence[EventView]
+    own: dict[str, Any]
+    events: Sequence[EventView] = ()
+    shared: Shared | None = None
     failures: tuple[str, ...] = ()
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """All attributes that leave."""
+        return self.own if self.shared is None else {**self.shared.attributes, **self.own}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Conversation:
     """A chat span's inputs and outputs in the GenAI convention's form.
 

@@ -18,6 +18,7 @@ QUERY_KEYS: Final = (
 )
 CONTENT_KEYS: Final = ("page_content", "content", "text")
 ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id")
+DOCUMENT_KEYS: Final = frozenset({*CONTENT_KEYS, *ID_KEYS})
 SCORE_KEYS: Final = ("score", "similarity", "relevance_score")
 
 
@@ -59,9 +60,11 @@ def _document(item: Any) -> dict[str, Any] | None:
         return {"content": item}
     if not isinstance(item, dict):
         return None
-    held = {**as_dict(item.get("node")), **{k: v for k, v in item.items() if k != "node"}}
+    held = item
+    if "node" in item:
+        held = {**as_dict(item["node"]), **{k: v for k, v in item.items() if k != "node"}}
     metadata = as_dict(held.get("metadata"))
-    if not any(key in held for key in (*CONTENT_KEYS, *ID_KEYS)):
+    if DOCUMENT_KEYS.isdisjoint(held):
         return None
     document: dict[str, Any] = {}
     identity = _first(held, ID_KEYS) or _first(metadata, ID_KEYS)
@@ -80,4 +83,7 @@ def _document(item: Any) -> dict[str, Any] | None:
 
 
 def _first(held: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((held[key] for key in keys if held.get(key) is not None), None)
+    for key in keys:
+        if held.get(key) is not None:
+            return held[key]
+    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_otel.conventions import genai
@@ -16,12 +15,13 @@ from mlflow_otel.mapping.model import (
     EventView,
     Mapped,
     MappingOptions,
+    Shared,
     SpanKind,
     SpanView,
     TraceContext,
 )
 from mlflow_otel.mapping.providers import provider_name
-from mlflow_otel.mapping.values import as_dict, as_list, as_text, decode, dumps, to_otlp
+from mlflow_otel.mapping.values import PLAIN, as_dict, as_list, as_text, decode, dumps, to_otlp
 
 INTERNAL_KEYS: Final = frozenset(
     {keys.TRACE_REQUEST_ID, keys.EXPERIMENT_ID_ATTRIBUTE, keys.SPAN_START_TIME_NS}
@@ -56,23 +56,29 @@ CONTENT_PREFIXES: Final = (
 )
 
 
-@dataclass(slots=True)
 class _Draft:
     """What the steps have found so far."""
 
-    view: SpanView
-    trace: TraceContext
-    options: MappingOptions
-    raw: dict[str, Any] = field(default_factory=dict)
-    span_type: str | None = None
-    inputs: Any = None
-    outputs: Any = None
-    rest_inputs: Any = None
-    rest_outputs: Any = None
-    conversation: Conversation | None = None
-    documents: list[dict[str, Any]] | None = None
-    genai: dict[str, Any] = field(default_factory=dict)
-    own: dict[str, Any] = field(default_factory=dict)
+    __slots__ = (
+        "conversation", "documents", "genai", "inputs", "options", "outputs", "own", "raw",
+        "rest_inputs", "rest_outputs", "row", "span_type", "trace", "view",
+    )  # fmt: skip
+
+    def __init__(self, view: SpanView, trace: TraceContext, options: MappingOptions) -> None:
+        self.view = view
+        self.trace = trace
+        self.options = options
+        self.raw: dict[str, Any] = {}  # what MLflow wrote for itself, decoded
+        self.own: dict[str, Any] = {}  # what the app and its instrumentation wrote
+        self.genai: dict[str, Any] = {}
+        self.span_type = "UNKNOWN"
+        self.row = span_types.OTHER
+        self.inputs: Any = None
+        self.outputs: Any = None
+        self.rest_inputs: Any = None
+        self.rest_outputs: Any = None
+        self.conversation: Conversation | None = None
+        self.documents: list[dict[str, Any]] | None = None
 
 
 def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
@@ -89,33 +95,52 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
     """
     draft = _Draft(view, context, options)
     failures = []
-    for step in MLFLOW_STEPS if view.made_by_mlflow else OTHER_STEPS:
+
+    def take(step: Step) -> None:
         try:
             step(draft)
         except Exception as error:
             failures.append(f"{step.__name__.strip('_')}: {type(error).__name__}")
+
     name, kind = view.name, None
-    if view.made_by_mlflow and "genai" in options.conventions:
-        name, kind = _name_and_kind(draft)
-    attributes = _attributes(draft, renamed=name != view.name)
-    return Mapped(name, kind, attributes, _events(view, options), tuple(failures))
+    if view.made_by_mlflow:
+        for first in FIRST_STEPS:
+            take(first)
+        for typed in TYPE_STEPS.get(draft.span_type, ()):
+            take(typed)
+        for key, keyed in KEY_STEPS:
+            if key in draft.raw:
+                take(keyed)
+        if view.failed:
+            take(_error)
+        if view.events:
+            take(_stream)
+        if "genai" in options.conventions:
+            name, kind = _name_and_kind(draft)
+    else:
+        take(_foreign)
+    own, shared = _attributes(draft, renamed=name != view.name)
+    events = _events(view, options) if view.events else ()
+    return Mapped(name, kind, own, events, shared, tuple(failures))
 
 
-def _decode(draft: _Draft) -> None:
+def _read(draft: _Draft) -> None:
+    raw, own = draft.raw, draft.own
     for key, value in draft.view.attributes.items():
-        draft.raw[key] = decode(value)
-    raw = draft.raw
+        if key in HANDLED_KEYS:
+            raw[key] = value if key in INTERNAL_KEYS else decode(value)
+        else:
+            own[key] = decode(value)
     span_type = raw.get(keys.SPAN_TYPE)
-    draft.span_type = span_type if isinstance(span_type, str) else "UNKNOWN"
+    if isinstance(span_type, str):
+        draft.span_type = span_type
+    own[keys.SPAN_TYPE] = draft.span_type
+    draft.row = span_types.row(draft.span_type)
     draft.inputs = draft.rest_inputs = raw.get(keys.SPAN_INPUTS)
     draft.outputs = draft.rest_outputs = raw.get(keys.SPAN_OUTPUTS)
-
-
-def _keep(draft: _Draft) -> None:
-    # Another library's span: only what MLflow's registry put on it is MLflow's to decode.
-    for key, value in draft.view.attributes.items():
-        if key not in INTERNAL_KEYS:
-            draft.raw[key] = decode(value) if key.startswith(keys.RESERVED_PREFIX) else value
+    # An unmapped span still says which trace it is of.
+    if draft.trace.trace_id is None and keys.TRACE_REQUEST_ID in raw:
+        own[keys.TRACE_ID] = decode(raw[keys.TRACE_REQUEST_ID])
 
 
 def _model(draft: _Draft) -> None:
@@ -134,24 +159,29 @@ def _model(draft: _Draft) -> None:
 
 
 def _operation(draft: _Draft) -> None:
-    row = span_types.row(draft.span_type)
-    if draft.span_type == "LLM":
-        draft.genai[genai.OPERATION_NAME] = span_types.llm_operation(draft.inputs)
-    elif row.operation is not None:
-        draft.genai[genai.OPERATION_NAME] = row.operation
-    operation = draft.raw.get(genai.OPERATION_NAME)
-    if draft.span_type == "MEMORY" and isinstance(operation, str) and operation.endswith("_memory"):
+    if draft.row.operation is not None:
+        draft.genai[genai.OPERATION_NAME] = draft.row.operation
+
+
+def _llm(draft: _Draft) -> None:
+    draft.genai[genai.OPERATION_NAME] = span_types.llm_operation(draft.inputs)
+
+
+def _memory(draft: _Draft) -> None:
+    operation = draft.own.get(genai.OPERATION_NAME)
+    if isinstance(operation, str) and operation.endswith("_memory"):
         draft.genai[genai.OPERATION_NAME] = operation
 
 
-def _usage(draft: _Draft) -> None:
-    draft.genai |= usage.span_tokens(draft.raw.get(keys.CHAT_TOKEN_USAGE))
-    draft.own |= usage.span_cost(draft.raw.get(keys.LLM_COST))
+def _tokens(draft: _Draft) -> None:
+    draft.genai |= usage.span_tokens(draft.raw[keys.CHAT_TOKEN_USAGE])
+
+
+def _cost(draft: _Draft) -> None:
+    draft.own |= usage.span_cost(draft.raw[keys.LLM_COST])
 
 
 def _messages(draft: _Draft) -> None:
-    if draft.span_type not in (*span_types.MODEL_TYPES, "AGENT"):
-        return
     found = messages.convert(draft.raw.get(keys.MESSAGE_FORMAT), draft.inputs, draft.outputs)
     if found is None:
         return
@@ -183,17 +213,15 @@ def _tools(draft: _Draft) -> None:
 
 
 def _tool(draft: _Draft) -> None:
-    if draft.span_type != "TOOL":
-        return
     answer = as_dict(draft.outputs)
     named = answer.get("tool_name") or (
         answer.get("name") if answer.get("type") == "tool" else None
     )
     draft.genai[genai.TOOL_NAME] = as_text(
-        draft.raw.get(genai.TOOL_NAME) or named or draft.view.name
+        draft.own.get(genai.TOOL_NAME) or named or draft.view.name
     )
     draft.genai[genai.TOOL_TYPE] = "function"
-    call_id = draft.raw.get("tool_call_id") or answer.get("tool_call_id")
+    call_id = draft.own.get("tool_call_id") or answer.get("tool_call_id")
     if isinstance(call_id, str):
         draft.genai[genai.TOOL_CALL_ID] = call_id
     if draft.inputs is not None:
@@ -204,8 +232,6 @@ def _tool(draft: _Draft) -> None:
 
 
 def _retriever(draft: _Draft) -> None:
-    if draft.span_type != "RETRIEVER":
-        return
     query = retrieval.query(draft.inputs)
     if query is not None:
         draft.genai[genai.RETRIEVAL_QUERY] = query
@@ -222,11 +248,16 @@ def _retriever(draft: _Draft) -> None:
 
 
 def _agent(draft: _Draft) -> None:
-    target = {"AGENT": genai.AGENT_NAME, "WORKFLOW": genai.WORKFLOW_NAME}.get(draft.span_type or "")
-    if target is not None:
-        draft.genai[target] = as_text(
-            draft.raw.get(target) or draft.raw.get("agent_name") or draft.view.name
-        )
+    _named(draft, genai.AGENT_NAME)
+
+
+def _workflow(draft: _Draft) -> None:
+    _named(draft, genai.WORKFLOW_NAME)
+
+
+def _named(draft: _Draft, key: str) -> None:
+    named = draft.own.get(key) or draft.own.get("agent_name")
+    draft.genai[key] = as_text(named or draft.view.name)
 
 
 def _prompts(draft: _Draft) -> None:
@@ -240,8 +271,6 @@ def _prompts(draft: _Draft) -> None:
 
 
 def _error(draft: _Draft) -> None:
-    if not draft.view.failed:
-        return
     raised = [
         e.attributes.get(genai.EXCEPTION_TYPE)
         for e in draft.view.events
@@ -260,52 +289,61 @@ def _stream(draft: _Draft) -> None:
             draft.genai[genai.RESPONSE_TIME_TO_FIRST_CHUNK] = waited
 
 
-def _own(draft: _Draft) -> None:
-    function = draft.raw.get(keys.SPAN_FUNCTION_NAME)
+def _function(draft: _Draft) -> None:
+    function = draft.raw[keys.SPAN_FUNCTION_NAME]
     if isinstance(function, str):
         draft.own[genai.CODE_FUNCTION_NAME] = function
-    draft.own[keys.SPAN_TYPE] = draft.span_type
-    for key, value in draft.raw.items():
-        if key not in HANDLED_KEYS:
-            draft.own[key] = value
-    # An unmapped span still says which trace it is of.
-    identity = draft.raw.get(keys.TRACE_REQUEST_ID)
-    if identity is not None and draft.trace.trace_id is None:
-        draft.own[keys.TRACE_ID] = identity
 
 
 def _foreign(draft: _Draft) -> None:
-    draft.own |= draft.raw
+    # Another library's span: only what MLflow's registry put on it is MLflow's to decode.
+    for key, value in draft.view.attributes.items():
+        if key not in INTERNAL_KEYS:
+            draft.own[key] = decode(value) if key.startswith(keys.RESERVED_PREFIX) else value
     if draft.own.get(keys.SPAN_TYPE) in (None, "UNKNOWN"):
         draft.own.pop(keys.SPAN_TYPE, None)  # MLflow's registry writes one on every span it sees
 
 
 Step = Callable[[_Draft], None]
 
-MLFLOW_STEPS: Final[tuple[Step, ...]] = (
-    _decode, _model, _operation, _usage, _messages, _tools, _tool, _retriever, _agent, _prompts,
-    _error, _stream, _own,
-)  # fmt: skip
-OTHER_STEPS: Final[tuple[Step, ...]] = (_keep, _foreign)
+FIRST_STEPS: Final[tuple[Step, ...]] = (_read, _model, _operation)
+TYPE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
+    "CHAT_MODEL": (_messages,),
+    "LLM": (_llm, _messages),
+    "AGENT": (_agent, _messages),
+    "WORKFLOW": (_workflow,),
+    "TOOL": (_tool,),
+    "RETRIEVER": (_retriever,),
+    "MEMORY": (_memory,),
+}
+"""What a span's type asks for."""
+KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
+    (keys.CHAT_TOKEN_USAGE, _tokens),
+    (keys.LLM_COST, _cost),
+    (keys.CHAT_TOOLS, _tools),
+    (keys.LINKED_PROMPTS, _prompts),
+    (keys.SPAN_FUNCTION_NAME, _function),
+)
+"""What an attribute of MLflow's asks for, after its type."""
 
 
 def _name_and_kind(draft: _Draft) -> tuple[str, SpanKind | None]:
-    row = span_types.row(draft.span_type)
+    row = draft.row
     operation = draft.genai.get(genai.OPERATION_NAME)
     if operation is None or row.operation is None:
         return draft.view.name, row.kind
-    target = draft.raw.get(row.named_after) if row.named_after else None
-    target = target or draft.genai.get(row.named_after or "")
+    target = row.named_after and (
+        draft.own.get(row.named_after) or draft.genai.get(row.named_after)
+    )
     if not target:
         return (draft.view.name if row.needs_target else operation), row.kind
     return f"{operation} {as_text(target)}", row.kind
 
 
-def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
+def _attributes(draft: _Draft, *, renamed: bool) -> tuple[dict[str, Any], Shared | None]:
     view, options = draft.view, draft.options
-    found = trace.stamp(draft.trace, options)
-    if view.is_entry:
-        found |= trace.entry(draft.trace, options)
+    shared = trace.shared(draft.trace, options)
+    found = trace.entry(draft.trace, options) if view.is_entry else {}
     if renamed:
         found[keys.SPAN_NAME] = view.name
     if view.made_by_mlflow:
@@ -319,7 +357,7 @@ def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
                 draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
             )  # fmt: skip
         if "mlflow" in options.conventions:
-            found |= {k: v for k, v in draft.raw.items() if k in HANDLED_KEYS - INTERNAL_KEYS}
+            found |= {k: v for k, v in draft.raw.items() if k not in INTERNAL_KEYS}
     if view.is_entry and "openinference" in options.conventions:
         found |= openinference.trace_attributes(draft.trace)
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written
@@ -329,8 +367,14 @@ def _attributes(draft: _Draft, *, renamed: bool) -> dict[str, Any]:
             for k, v in found.items()
             if k not in CONTENT_ATTRIBUTES and not k.startswith(CONTENT_PREFIXES)
         }
-    values = ((str(key), to_otlp(value)) for key, value in found.items())
-    return {key: value for key, value in values if value is not None}
+    found = {
+        key: value if type(value) in PLAIN else to_otlp(value)
+        for key, value in found.items()
+        if value is not None
+    }
+    if shared.attributes.keys().isdisjoint(found):
+        return found, shared
+    return {**shared.attributes, **found}, None
 
 
 def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:

@@ -9,7 +9,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import messages
 from mlflow_otel.mapping.messages import parts
-from mlflow_otel.mapping.model import MappingOptions, TraceContext
+from mlflow_otel.mapping.model import MappingOptions, Shared, TraceContext
 from mlflow_otel.mapping.values import as_text, decode, dumps
 
 METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
@@ -21,6 +21,16 @@ METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
 }
 
 PREVIEW_LENGTH: Final = 1000
+
+
+def shared(trace: TraceContext, options: MappingOptions) -> Shared:
+    """Return what every span of the trace carries, worked out once for all of them."""
+    for known, found in trace.memo:
+        if known is options:
+            return found  # type: ignore[no-any-return]
+    made = Shared(stamp(trace, options))
+    trace.memo.append((options, made))
+    return made
 
 
 def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:

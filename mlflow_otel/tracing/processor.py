@@ -19,7 +19,7 @@ from opentelemetry.trace import StatusCode
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, MlflowSpanExporter, mapping_options
-from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
+from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow, recorded
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews
@@ -81,7 +81,7 @@ class _Snapshot:
         state = facts.state
         if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
             state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
-        attributes = (root.attributes or {}) if root is not None else {}
+        attributes = recorded(root) if root is not None else {}
         request, response = previews(
             attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
         )
@@ -104,7 +104,7 @@ class _Snapshot:
     def _nodes(self, key: str) -> list[usage.UsageNode]:
         nodes = []
         for span in self._spans:
-            attributes = span.attributes or {}
+            attributes = recorded(span)
             numbers = as_dict(decode(attributes.get(key))) or None
             if numbers is None and key == keys.LLM_COST:
                 numbers = dict(self._cost(attributes)) or None
@@ -297,13 +297,11 @@ class MlflowSpanProcessor(SpanProcessor):
         for span in spans:
             identity = span.context.span_id
             entry = identity in trace.entries if trace is not None else span.parent is None
-            root = identity in trace.roots if trace is not None else span.parent is None
             mapped = MappedSpan(
                 span,
                 context,
                 self._options,
                 entry=entry,
-                local_root=root,
                 accounting=self._accounting,
                 cost=self._cost,
             )
@@ -440,8 +438,7 @@ def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def _size(span: ReadableSpan) -> int:
-    attributes = span.attributes or {}
-    return sum(len(value) for value in attributes.values() if isinstance(value, str))
+    return sum([len(value) for value in recorded(span).values() if isinstance(value, str)])
 
 
 def _sweep(

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as stock_encode
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,7 +23,7 @@ from opentelemetry.trace import (
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery.encode import encode_spans
+from mlflow_otel.delivery import encode
 from mlflow_otel.receiver.server import Receiver
 from tests.delivery import certificates
 
@@ -50,6 +51,10 @@ def make_spans(number=3, **attributes):
                 span.add_event("e", {"k": "v"})
                 span.set_status(Status(StatusCode.ERROR, "because"))
     return memory.get_finished_spans()
+
+
+def encoded(spans):
+    return ExportTraceServiceRequest.FromString(encode.request(encode.encode_spans(spans)))
 
 
 def export(environ, spans=None):
@@ -90,7 +95,7 @@ def test_spans_arrive(receiver, protocol, compression):
 
 def test_the_request_says_what_the_stock_encoders_says():
     spans = make_spans(4)
-    ours, stock = encode_spans(spans), stock_encode(spans)
+    ours, stock = encoded(spans), stock_encode(spans)
     assert {r.schema_url for r in ours.resource_spans} == {
         r.schema_url for r in stock.resource_spans
     }
@@ -119,7 +124,7 @@ def test_trace_state_and_flags_leave():
 
     parent = SpanContext(7, 8, True, TraceFlags(1), TraceState([("k", "v")]))
     provider.get_tracer("t").start_span("s", set_span_in_context(NonRecordingSpan(parent))).end()
-    (span,) = encode_spans(memory.get_finished_spans()).resource_spans[0].scope_spans[0].spans
+    (span,) = encoded(memory.get_finished_spans()).resource_spans[0].scope_spans[0].spans
     assert (span.trace_state, span.flags) == ("k=v", 0x301)
 
 

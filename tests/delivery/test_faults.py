@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import retry, split
-from mlflow_otel.delivery.encode import encode_spans, fill_attributes
+from mlflow_otel.delivery import retry, split, wire
+from mlflow_otel.delivery.encode import ATTRIBUTES, encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan
 from tests.delivery.faults import Grpc, Http
 from tests.delivery.test_exporter import make_spans
@@ -146,19 +146,20 @@ def test_a_server_with_a_smaller_limit_is_learned_from(kind):
 
 
 def test_requests_are_cut_by_encoded_bytes():
-    request = encode_spans(make_spans(200, s="ü" * 500))
-    parts = list(split.cut(request, 20_000))
-    assert all(part.ByteSize() <= 20_000 for part in parts)
-    assert sum(map(split.count_spans, parts)) == 200
-    assert len(parts) <= request.ByteSize() // 20_000 + 2
-    assert {p.resource_spans[0].resource.SerializeToString() for p in parts} == {
-        request.resource_spans[0].resource.SerializeToString()
-    }
+    (group,) = encode_spans(make_spans(200, s="ü" * 500))
+    parts = list(split.cut([group], 20_000))
+    sizes = [len(part.body) for part in parts]
+    assert max(sizes) <= 20_000
+    assert sum(part.spans for part in parts) == 200
+    assert len(parts) <= sum(sizes) // 20_000 + 2
+    again = [found for part in parts for found in split.parse(part.body)]
+    assert [span for found in again for span in found.spans] == group.spans
+    assert {(g.resource, g.scope) for g in again} == {(group.resource, group.scope)}
 
 
 def test_a_truncated_span_says_what_was_truncated():
-    span = Span(name="n")
-    fill_attributes(span.attributes, {"small": "s", "large": "é" * 10_000, "larger": "x" * 50_000})
+    values = {"small": "s", "large": "é" * 10_000, "larger": "x" * 50_000}
+    span = Span.FromString(wire.attributes(ATTRIBUTES, values))
     assert split.truncate(span, 12_000)
     found = {p.key: p.value for p in span.attributes}
     assert span.ByteSize() <= 12_000
@@ -170,14 +171,10 @@ def test_a_truncated_span_says_what_was_truncated():
 
 @pytest.mark.parametrize("limit", [300, 1000, 5000])
 def test_whatever_is_too_large_is_made_to_fit(limit):
-    span = Span(name="n")
-    fill_attributes(
-        span.attributes,
-        {f"k{i}": "x" * 900 for i in range(50)} | {"list": ["y" * 50] * 90, "b": b"z" * 999},
-    )
+    values = {f"k{i}": "x" * 900 for i in range(50)} | {"list": ["y" * 50] * 90, "b": b"z" * 999}
+    span = Span.FromString(wire.attributes(ATTRIBUTES, values))
     for _ in range(50):
-        event = span.events.add(name="e")
-        fill_attributes(event.attributes, {"v": "w" * 400})
+        span.events.add(name="e").attributes.add(key="v").value.string_value = "w" * 400
     split.truncate(span, limit)
     assert span.ByteSize() <= limit
 
@@ -252,8 +249,8 @@ def test_nothing_is_dropped_when_an_app_produces_flat_out(kind):
 
 def test_a_mapped_span_is_encoded_from_its_mapping():
     (span,) = make_spans(1)
-    request = encode_spans([MappedSpan(span)])
-    assert split.count_spans(request) == 1
+    (group,) = encode_spans([MappedSpan(span)])
+    assert len(group.spans) == 1
 
 
 def test_exit_with_the_backend_down_takes_the_shutdown_bound(run_app):

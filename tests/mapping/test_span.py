@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from mlflow_otel.delivery.encode import fill_attributes
+from mlflow_otel.delivery import wire
+from mlflow_otel.delivery.encode import ATTRIBUTES
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
@@ -169,7 +170,6 @@ def test_openinference_beside_or_instead():
 def test_another_librarys_span_keeps_its_name_and_its_attributes():
     view = SpanView(
         "GET /",
-        "SERVER",
         {"x": '"quoted"', "mlflow.traceRequestId": '"tr-1"', "mlflow.spanType": "null"},
         made_by_mlflow=False,
     )
@@ -207,4 +207,5 @@ def test_whatever_an_attribute_holds_the_span_leaves_and_can_be_encoded(
     options = MappingOptions(frozenset({"genai", "openinference", "mlflow"}), capture)
     found = map_span(view, TraceContext(tags=tags, metadata=tags), options)
     assert found.failures == ()
-    fill_attributes(Span().attributes, found.attributes)
+    encoded = Span.FromString(wire.attributes(ATTRIBUTES, found.attributes)).attributes
+    assert [pair.key for pair in encoded] == [wire.text(key).decode() for key in found.attributes]

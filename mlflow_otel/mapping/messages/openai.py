@@ -30,15 +30,20 @@ REQUEST: Final = {
 }
 """Request parameters to what follows ``gen_ai.request.``; all of OpenAI's and its kin's."""
 
+PLAIN: Final = {"role", "content"}
+KNOWN: Final = {
+    "role", "content", "tool_calls", "function_call", "tool_call_id", "refusal", "reasoning",
+    "reasoning_content", "audio", "parts", "finish_reason",
+}  # fmt: skip
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
 def request_parameters(inputs: dict[str, Any]) -> dict[str, Any]:
     """Return ``gen_ai.request.*`` values by the name behind the prefix."""
     found: dict[str, Any] = {}
-    for key, name in REQUEST.items():
-        value = inputs.get(key)
-        if isinstance(value, (str, int, float, list)):
+    for key, value in inputs.items():
+        name = REQUEST.get(key)
+        if name is not None and isinstance(value, (str, int, float, list)):
             found[name] = [value] if name == "stop_sequences" and isinstance(value, str) else value
     return found
 
@@ -84,13 +89,13 @@ def message(item: dict[str, Any]) -> parts.Message:
     role = item.get("role")
     role = role if isinstance(role, str) and role else "user"
     content = item.get("content")
+    if item.keys() == PLAIN and role != "tool":  # most messages are a role and a text
+        return {"role": role, "parts": parts.typed_list(content)}
     if role == "tool" or item.get("tool_call_id"):
         answered = parts.tool_response(parts.joined_text(content), item.get("tool_call_id"))
         return {"role": "tool", "parts": [answered], **_extra(item)}
-    thoughts = (item.get(key) for key in ("reasoning_content", "reasoning"))
-    found = [
-        parts.reasoning(thought) for thought in thoughts if thought and isinstance(thought, str)
-    ]
+    thoughts = (item.get("reasoning_content"), item.get("reasoning"))
+    found = [parts.reasoning(said) for said in thoughts if said and isinstance(said, str)]
     found += parts.typed_list(content)
     if item.get("refusal"):
         found.append({"type": "refusal", "content": item["refusal"]})
@@ -107,10 +112,7 @@ def message(item: dict[str, Any]) -> parts.Message:
 
 
 def _extra(item: dict[str, Any]) -> dict[str, Any]:
-    return without(
-        item, "role", "content", "tool_calls", "function_call", "tool_call_id", "refusal",
-        "reasoning", "reasoning_content", "audio", "parts", "finish_reason",
-    )  # fmt: skip
+    return without(item, *KNOWN) if item.keys() - KNOWN else {}
 
 
 def _is_message(item: Any) -> bool:

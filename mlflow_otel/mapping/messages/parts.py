@@ -225,7 +225,7 @@ def typed_list(content: Any) -> list[Part]:
         return []
     if isinstance(content, list):
         return [typed(item) for item in content]
-    return [typed(content) if isinstance(content, dict) else text(content)]
+    return [text(content) if not isinstance(content, dict) else typed(content)]
 
 
 def joined_text(content: Any) -> Any:
@@ -237,6 +237,9 @@ def joined_text(content: Any) -> Any:
     return content
 
 
+SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
+
+
 def definition(tool: Any) -> dict[str, Any] | None:
     """Return a tool's definition as the convention has it: type, name, description, parameters."""
     if not isinstance(tool, dict):
@@ -245,10 +248,11 @@ def definition(tool: Any) -> dict[str, Any] | None:
     name = held.get("name")
     if not isinstance(name, str):
         return None if not isinstance(tool.get("type"), str) else {"name": tool["type"], **tool}
-    parameters = next(
-        (held[key] for key in ("parameters", "input_schema", "inputSchema", "parameters_json_schema") if isinstance(held.get(key), dict)),
-        None,
-    )  # fmt: skip
+    parameters = None
+    for key in SCHEMAS:
+        if isinstance(held.get(key), dict):
+            parameters = held[key]
+            break
     if parameters is not None and isinstance(parameters.get("json"), dict):
         parameters = parameters["json"]  # Bedrock wraps it
     found: dict[str, Any] = {"type": "function", "name": name}

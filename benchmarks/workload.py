@@ -1,0 +1,103 @@
+"""The spans that are measured: an agent's trace of 8 spans and 20 KB, made by MLflow Tracing itself."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import mlflow
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+TEXT: Final = (
+    "The warranty covers the sole and the upper for two years from the day of purchase; "
+    "wear from use on gravel is not covered — ask for the “care” leaflet instead. "
+)
+MODEL: Final = "gpt-4o-mini"
+TOOLS: Final = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"Look up {name} of an order by its number.",
+            "parameters": {"type": "object", "properties": {"order": {"type": "integer"}}},
+        },
+    }
+    for name in ("status", "price", "address")
+]
+
+
+def text(size: int) -> str:
+    """Return prose of ``size`` characters."""
+    return (TEXT * (size // len(TEXT) + 1))[:size]
+
+
+def chat(messages: list[dict[str, Any]], answer: dict[str, Any]) -> None:
+    """Make a chat span as MLflow's autologging of OpenAI does."""
+    with mlflow.start_span("Completions", span_type="CHAT_MODEL") as span:
+        span.set_inputs({"model": MODEL, "messages": messages, "tools": TOOLS, "temperature": 0.2})
+        choice = {"index": 0, "message": {"role": "assistant", **answer}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 812, "completion_tokens": 143, "total_tokens": 955}
+        span.set_outputs(
+            {
+                "id": "chatcmpl-B1", "object": "chat.completion", "created": 1764000000,
+                "model": f"{MODEL}-2024-07-18", "choices": [choice], "usage": usage,
+            }
+        )  # fmt: skip
+        span.set_attributes(
+            {
+                "mlflow.message.format": "openai",
+                "mlflow.llm.model": MODEL,
+                "mlflow.llm.provider": "openai",
+                "mlflow.chat.tools": TOOLS,
+                "mlflow.chat.tokenUsage": {
+                    "input_tokens": 812, "output_tokens": 143, "total_tokens": 955,
+                },
+                "mlflow.llm.cost": {"input_cost": 1e-4, "output_cost": 8e-5, "total_cost": 2e-4},
+            }
+        )  # fmt: skip
+
+
+def agent_trace(scale: float = 1.0) -> None:
+    """Run the agent once: 8 spans, about 20 KB of attributes at ``scale`` 1."""
+    question = text(int(300 * scale))
+    with mlflow.start_span("support_agent", span_type="AGENT") as root:
+        root.set_inputs({"question": question})
+        with mlflow.start_span("plan", span_type="CHAIN") as plan:
+            plan.set_inputs({"question": question})
+            plan.set_outputs(["search", "status"])
+        with mlflow.start_span("search_help", span_type="RETRIEVER") as search:
+            search.set_inputs({"query": question})
+            page = text(int(900 * scale))
+            documents = [
+                {"page_content": page, "id": f"d-{i}", "metadata": {"doc_uri": f"help/{i}"}}
+                for i in range(3)
+            ]
+            search.set_outputs(documents)
+        call = {"id": "call_1", "function": {"name": "status", "arguments": '{"order": 17}'}}
+        messages: list[dict[str, Any]] = [
+            {"role": "system", "content": text(int(1200 * scale))},
+            {"role": "user", "content": question},
+        ]
+        chat(messages, {"content": None, "tool_calls": [{"type": "function", **call}]})
+        with mlflow.start_span("status", span_type="TOOL") as tool:
+            tool.set_inputs({"order": 17})
+            tool.set_outputs({"order": 17, "state": "shipped", "note": text(int(400 * scale))})
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": text(int(400 * scale))},
+        ]
+        answer = text(int(900 * scale))
+        chat(messages, {"content": answer})
+        with mlflow.start_span("guard", span_type="GUARDRAIL") as guard:
+            guard.set_inputs({"answer": answer})
+            guard.set_outputs({"safe": True})
+        with mlflow.start_span("format", span_type="PARSER") as form:
+            form.set_inputs(answer)
+            form.set_outputs({"answer": answer})
+        root.set_outputs({"answer": answer})
+        mlflow.update_current_trace(
+            client_request_id="req-1",
+            tags={"environment": "production", "app_version": "1.2.0"},
+            metadata={"mlflow.trace.session": "s-1", "mlflow.trace.user": "u-1"},
+        )
