@@ -156,10 +156,10 @@ def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
         if signal == "traces":
             return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
         return f"the backend takes no {signal}; nothing to do unless you expect them there"
+    if "speaks no http/2" in said:
+        return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
     if any(word in said for word in ("ssl", "tls", "certificate", "handshake", "wrong version")):
         return "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE"
-    if not settings.secure and "http/2" in said:
-        return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
     host = urlsplit(settings.endpoint).netloc or settings.endpoint
     return f"see that the backend listens on {host} and can be reached from here"
 
