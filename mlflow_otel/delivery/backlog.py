@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -55,8 +56,10 @@ class Backlog:
         """Begin to send what is there, an earlier run's too."""
         with self._changed:
             if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._work, name="mlflow-otel spool", daemon=True)  # fmt: skip
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="mlflow-otel spool", daemon=True)
+                with contextlib.suppress(RuntimeError):  # Python exits: the next process sends it
+                    thread.start()
+                    self._thread = thread
 
     def stop(self) -> None:
         """Send no more; what is left stays in the spool."""

@@ -107,7 +107,7 @@ class MlflowSpanExporter(SpanExporter):
         taken = True
         for request in split.cut(groups, self._limit, self._accounting.count):
             if not self._settings.asynchronous:
-                taken &= self._sender.send_now(request)
+                taken &= self._sender.send_now(request, retry=False)
             elif not self._sender.submit(request):
                 taken = False
                 self._lost("dropped.shutdown", request.spans, "there was no time left to send them")
@@ -138,9 +138,8 @@ class MlflowSpanExporter(SpanExporter):
         parts = split.cut(
             split.parse(request.body), self._limit, self._accounting.count, recovered=request.recovered
         )  # fmt: skip
-        sent = [
-            self._sender.send_now(part) for part in parts
-        ]  # each, whatever became of the others
+        retry = self._settings.asynchronous
+        sent = [self._sender.send_now(part, retry=retry) for part in parts]
         return all(sent)
 
     def _account(self, request: Request, outcome: Outcome) -> None:

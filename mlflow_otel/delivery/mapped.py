@@ -7,6 +7,7 @@ are properties here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -62,6 +63,8 @@ class MappedSpan(ReadableSpan):
         cost: Works out a span's cost (USD, by MLflow's keys) from its raw attributes when MLflow
             did not write one.
         accounting: Gets the failures.
+        size: Bytes it takes up while it waits to be read.
+        read: Gets ``size`` when it is read, or given up unread.
     """
 
     def __init__(
@@ -74,8 +77,12 @@ class MappedSpan(ReadableSpan):
         resource: Resource | None = None,
         accounting: Accounting = ACCOUNTING,
         cost: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {},
+        size: int = 0,
+        read: deque[int] | None = None,
     ) -> None:
         self._span = span
+        self._size = size
+        self._read = read
         self._cost = cost
         self._trace_context = context
         self._options = options or MappingOptions()
@@ -103,8 +110,15 @@ class MappedSpan(ReadableSpan):
         """Return what leaves, without keeping it: for whoever reads the span once."""
         return self._map() if self._mapped is None else self._mapped
 
+    def __del__(self) -> None:
+        if self._read is not None:
+            self._read.append(self._size)
+
     def _map(self) -> Mapped:
         span = self._span
+        if self._read is not None:
+            self._read.append(self._size)  # a deque: no lock, whatever thread this is
+            self._read = None
         try:
             attributes = recorded(span)
             if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:

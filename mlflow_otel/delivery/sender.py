@@ -110,23 +110,39 @@ class Sender:
             while len(self._flying) >= self._workers:
                 remaining = None if self._stop_at is None else self._stop_at - time.monotonic()
                 if remaining is not None and remaining <= 0:
-                    break
+                    return backlog is not None and backlog.keep(request)
                 self._changed.wait(remaining)
-            else:
-                self._flying[id(request)] = request
-                self._waiting.append(request)
-                if self._idle < len(self._waiting) and self._threads < self._workers:
-                    self._threads += 1
-                    threading.Thread(
-                        target=self._work, name="MlflowSpanExporter", daemon=True
-                    ).start()
-                self._changed.notify_all()
+            self._flying[id(request)] = request
+            if self._hand_to_thread(request):
                 return True
-        return backlog is not None and backlog.keep(request)
+        self._finish(request, self._send(request, self._timeout))
+        return True
 
-    def send_now(self, request: Request) -> bool:
-        """Send a request in the calling thread, within one timeout; True if it arrived or is kept."""
-        return self._settle(request, self._send(request, min(self._timeout, self._retry_timeout)))
+    def _hand_to_thread(self, request: Request) -> bool:
+        """Queue a request for a thread, starting one if need be; False when none can be started.
+
+        Python starts no threads while it exits (3.12 and later).
+        """
+        if self._idle <= len(self._waiting) and self._threads < self._workers:
+            try:
+                threading.Thread(target=self._work, name="MlflowSpanExporter", daemon=True).start()
+                self._threads += 1
+            except RuntimeError:
+                if self._threads == 0:
+                    return False
+        self._waiting.append(request)
+        self._changed.notify_all()
+        return True
+
+    def send_now(self, request: Request, *, retry: bool) -> bool:
+        """Send a request in the calling thread; True if it arrived or is kept.
+
+        Args:
+            request: What to send.
+            retry: Whether as long as any request may be retried, or within one timeout.
+        """
+        budget = self._retry_timeout if retry else min(self._timeout, self._retry_timeout)
+        return self._settle(request, self._send(request, budget))
 
     def flush(self, seconds: float) -> bool:
         """Wait until nothing is in flight; True if all since the last flush was accepted in time."""

@@ -17,7 +17,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
-from mlflow_otel.tracing.processor import MlflowSpanProcessor, batched
+from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor, batched
 from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
 from mlflow_otel.version import __version__
 
@@ -123,13 +123,18 @@ class Handle:
         return {**self.accounting.snapshot(), **held}
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export what ended traces have passed on; True if all was handed to the exporter."""
+        """Export what ended traces have passed on; True if all that ended since the last was accepted."""
         return self._processor is None or self._processor.force_flush(timeout_millis)
 
-    def shutdown(self) -> None:
-        """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``."""
+    def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
+        """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
+
+        Args:
+            timeout_millis: Milliseconds it may take; what did not arrive by then is spooled, or
+                counted as dropped.
+        """
         if self._processor is not None:
-            self._processor.shutdown()
+            self._processor.shutdown(timeout_millis)
 
     def stop(self) -> None:
         """Give MLflow its exporter back."""

@@ -6,9 +6,15 @@ stand in a shared provider ours must stand in front of them, so that each span l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
-from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import (
+    ReadableSpan,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 
 
@@ -51,6 +57,18 @@ def exporters(processor: SpanProcessor) -> list[SpanExporter]:
         return [e for p in processor._span_processors for e in exporters(p)]  # noqa: SLF001
     exporter = getattr(processor, "span_exporter", None)
     return [exporter] if isinstance(exporter, SpanExporter) else []
+
+
+def queues(processor: SpanProcessor) -> list[deque[ReadableSpan]]:
+    """Return the queues of the SDK's batching behind a processor; each has its ``maxlen``.
+
+    A full one drops its oldest span, and in older SDKs without a word.
+    """
+    if isinstance(processor, SynchronousMultiSpanProcessor):
+        return [q for p in processor._span_processors for q in queues(p)]  # noqa: SLF001
+    if not isinstance(processor, BatchSpanProcessor):
+        return []
+    return [processor._batch_processor._queue]  # noqa: SLF001
 
 
 def fan_out(chain: list[SpanProcessor]) -> SpanProcessor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -29,6 +30,10 @@ from mlflow_otel.tracing import mlflow_adapter, otel_adapter, store
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 SWEEPS_PER_TIMEOUT: Final = 4
+SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
+GRACE_SECONDS: Final = 0.5  # for what is given up to be spooled and counted
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -153,6 +158,8 @@ class MlflowSpanProcessor(SpanProcessor):
         self._accounting = accounting
         self._clock = clock
         self._stopped = threading.Event()
+        self._closed = False
+        self._queues = otel_adapter.queues(self._next)
         self._begin()
         if hasattr(os, "register_at_fork"):
             weak = weakref.WeakMethod(self._begin)
@@ -164,6 +171,10 @@ class MlflowSpanProcessor(SpanProcessor):
         self._traces: OrderedDict[int, _Trace] = OrderedDict()  # under way, by OpenTelemetry's ID
         self._recent: OrderedDict[int, _Trace] = OrderedDict()  # passed on; spans may yet come late
         self._held_bytes = 0
+        self._passing = threading.Lock()
+        self._waiting_bytes = 0  # passed on and not read yet
+        self._read: deque[int] = deque()  # sizes of what was read since
+        self._lost = 0  # since the last flush
         self._sweeper: threading.Thread | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -294,18 +305,53 @@ class MlflowSpanProcessor(SpanProcessor):
         context: Callable[[], TraceContext] = TraceContext
         if trace is not None:
             context = self._context(spans, trace)
-        for span in spans:
-            identity = span.context.span_id
-            entry = identity in trace.entries if trace is not None else span.parent is None
-            mapped = MappedSpan(
-                span,
-                context,
-                self._options,
-                entry=entry,
-                accounting=self._accounting,
-                cost=self._cost,
+        with self._passing:
+            room = self._room()
+            for span in spans:
+                if room <= 0 or self._waiting_bytes > self._settings.max_held_bytes:
+                    self._drop()
+                    continue
+                room -= 1
+                size = _size(span)
+                self._waiting_bytes += size
+                identity = span.context.span_id
+                mapped = MappedSpan(
+                    span,
+                    context,
+                    self._options,
+                    entry=identity in trace.entries if trace is not None else span.parent is None,
+                    accounting=self._accounting,
+                    cost=self._cost,
+                    size=size,
+                    read=self._read,
+                )
+                self._next.on_end(mapped)
+
+    def _room(self) -> int:
+        """Return how many spans the queues behind have room for."""
+        while self._read:
+            self._waiting_bytes -= self._read.popleft()
+        if self._closed:
+            return 0
+        rooms = (queue.maxlen - len(queue) for queue in self._queues if queue.maxlen is not None)
+        return min(rooms, default=sys.maxsize)
+
+    def _drop(self) -> None:
+        # The newest: a full queue would drop its oldest, uncounted.
+        self._lost += 1
+        self._accounting.count("dropped")
+        if self._closed:
+            self._accounting.warn(
+                "dropped.already_shutdown",
+                "Spans that ended after shutdown() are dropped: shut down last of all.",
             )
-            self._next.on_end(mapped)
+            return
+        self._accounting.warn(
+            "dropped.queue_full",
+            "Spans are dropped: too many wait for export. See that the backend is there "
+            "(`mlflow-otel doctor`); OTEL_BSP_MAX_QUEUE_SIZE and MLFLOW_OTEL_MAX_HELD_BYTES set how "
+            "much may wait.",
+        )
 
     def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and not any(s is trace.root for s in spans):
@@ -351,8 +397,8 @@ class MlflowSpanProcessor(SpanProcessor):
     def stats(self) -> dict[str, int]:
         """Return how much is held or on its way now.
 
-        ``held.traces``, ``held.spans``, ``held.bytes``; ``in_flight``: spans in requests; and
-        ``spooled``: spans left to the spool.
+        ``held.traces``, ``held.spans``, ``held.bytes``; ``queued``: spans that wait for export;
+        ``in_flight``: spans in requests; and ``spooled``: spans left to the spool.
         """
         exporters = otel_adapter.exporters(self._next)
         ours = [e for e in exporters if isinstance(e, MlflowSpanExporter)]
@@ -362,6 +408,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 "held.traces": len(holding),
                 "held.spans": sum(len(trace.held) for trace in holding),
                 "held.bytes": self._held_bytes,
+                "queued": sum(len(queue) for queue in self._queues),
                 "in_flight": sum(exporter.in_flight for exporter in ours),
                 "spooled": sum(exporter.spooled for exporter in ours),
             }
@@ -369,26 +416,29 @@ class MlflowSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush what was passed on; spans of traces under way stay held.
 
-        Returns in time whatever the backend does; True only if all of it was accepted by then.
+        Returns in time whatever the backend does; True only if all that ended since the last flush
+        was accepted by then.
         """
         until = time.monotonic() + timeout_millis / 1000
-        # The SDK's own force_flush takes its time (opentelemetry-python #4568): on the side, then.
-        flushed: list[bool] = []
-        flush = threading.Thread(
-            target=lambda: flushed.append(self._next.force_flush(timeout_millis)), daemon=True
-        )
-        flush.start()
-        flush.join(timeout_millis / 1000)
-        exporters = otel_adapter.exporters(self._next)
-        return flushed == [True] and all(
+        with self._passing:
+            lost, self._lost = self._lost, 0
+        flushed = _within(timeout_millis / 1000, lambda: self._next.force_flush(timeout_millis))
+        arrived = [
             exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
-            for exporter in exporters
-        )
+            for exporter in otel_adapter.exporters(self._next)
+        ]
+        return flushed is True and all(arrived) and not lost
 
-    def shutdown(self) -> None:
-        """Pass on all that is held, then shut down what comes next; at most about 5 seconds. Once."""
+    def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
+        """Pass on all that is held, then shut down what comes next, in time. Once.
+
+        Args:
+            timeout_millis: Milliseconds for all of it; what did not arrive by then is spooled, or
+                counted as dropped.
+        """
         if self._stopped.is_set():
             return
+        until = time.monotonic() + timeout_millis / 1000
         self._stopped.set()
         with self._lock:
             batches = []
@@ -399,10 +449,27 @@ class MlflowSpanProcessor(SpanProcessor):
                 trace.open_spans = 0
                 batches.append(self._take(trace_id, trace))
         self._pass_on(batches)
+        self._closed = True
+        left = max(until - time.monotonic(), 0.0)
         for exporter in otel_adapter.exporters(self._next):
             if isinstance(exporter, MlflowSpanExporter):
-                exporter.stop_by(SHUTDOWN_SECONDS)
-        self._next.shutdown()
+                exporter.stop_by(left)
+        _within(left + GRACE_SECONDS, self._next.shutdown)
+        self._count_left()
+
+    def _count_left(self) -> None:
+        """Count what an exporter that hangs has left in the queue."""
+        left = 0
+        for queue in self._queues:
+            left += len(queue)
+            queue.clear()
+        if left:
+            self._accounting.count("dropped", left)
+            self._accounting.warn(
+                "dropped.shutdown",
+                "%d spans were not exported before shutdown's time was up.",
+                left,
+            )
 
     def _failed(self, where: str, error: Exception) -> None:
         self._accounting.warn(
@@ -439,6 +506,21 @@ def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
 
 def _size(span: ReadableSpan) -> int:
     return sum([len(value) for value in recorded(span).values() if isinstance(value, str)])
+
+
+def _within(seconds: float, call: Callable[[], _T]) -> _T | None:
+    """Return what ``call`` returns, or None after ``seconds``: it then goes on by itself.
+
+    The SDK's force_flush and shutdown take their own time (opentelemetry-python #4568).
+    """
+    answers: list[_T] = []
+    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # Python starts none while it exits (3.12 and later)
+        return call()
+    thread.join(seconds)
+    return answers[0] if answers else None
 
 
 def _sweep(
