@@ -42,16 +42,17 @@ class Accounting:
         with self._lock:
             self._counts[outcome] += number
 
-    def warn(self, cause: str, message: str, *args: object) -> None:
+    def warn(self, cause: str, message: str, *args: object, number: int = 1) -> None:
         """Count ``cause`` and log ``message``, at most once a minute for each cause.
 
         Args:
             cause: A short stable name; it is the counter's name too.
             message: What happened and what to do about it, in ``%``-style.
             args: The values of ``message``.
+            number: How many, spans say, it happened to.
         """
         with self._lock:
-            self._counts[cause] += 1
+            self._counts[cause] += number
             now = self._clock()
             last = self._warned_at.get(cause)
             if last is not None and now - last < WARNING_INTERVAL_SECONDS:

@@ -184,8 +184,9 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_SPOOL_MAX_BYTES", "spool_max_bytes", _integer(1), "bytes of the spool for one signal, compressed; the oldest go first (1073741824)"),
     Variable("MLFLOW_OTEL_SPOOL_MAX_AGE", "spool_max_age", _number(1), "seconds a request is kept in the spool (604800, a week)"),
     Variable("MLFLOW_OTEL_SPOOL_FSYNC", "spool_fsync", _boolean, "false: the spool survives its process but perhaps not the machine's crash (true)"),
+    Variable("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "internal_metrics", _boolean, "true: the SDK's metrics about itself, and our counters beside them"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
-    Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once (268435456)"),
+    Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once, and waiting for export at once (268435456)"),
 )  # fmt: skip
 
 SDK_VARIABLES: Final[Mapping[str, str]] = {
@@ -273,6 +274,7 @@ class Settings:
     spool_max_bytes: int = 1024 * 1024 * 1024
     spool_max_age: float = 7 * 24 * 3600.0
     spool_fsync: bool = True
+    internal_metrics: bool = False
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 

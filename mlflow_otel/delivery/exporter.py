@@ -13,6 +13,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery import split
 from mlflow_otel.delivery.encode import Group, encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
+from mlflow_otel.delivery.observability import observe
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
 from mlflow_otel.delivery.spool import open_spool
@@ -77,7 +78,9 @@ class MlflowSpanExporter(SpanExporter):
             accounting=accounting,
             done=self._done,
             spool=open_spool(found, "traces", accounting),
+            tried=self._tried,
         )
+        self._observer = observe(self, accounting, found.traces) if found.internal_metrics else None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take ``spans`` for delivery; they are exported or counted as dropped from here on.
@@ -160,12 +163,17 @@ class MlflowSpanExporter(SpanExporter):
                 self._settings.traces.endpoint, rejected, request.spans, said or "no reason given",
             )  # fmt: skip
 
+    def _tried(self, seconds: float, outcome: Outcome) -> None:
+        if self._observer is not None:
+            self._observer.tried(seconds, outcome)
+
     def _lost(self, cause: str, number: int, why: str, *, recovered: bool = False) -> None:
         self._accounting.count("recovered.dropped" if recovered else "dropped", number)
+        cause = f"recovered.{cause}" if recovered else cause
         self._accounting.warn(
             cause,
             "%d spans could not be exported to %s: %s. Check the endpoint with `mlflow-otel doctor`.",
-            number, self._settings.traces.endpoint, why,
+            number, self._settings.traces.endpoint, why, number=number,
         )  # fmt: skip
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

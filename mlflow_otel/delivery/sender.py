@@ -37,6 +37,7 @@ class Sender:
         spool: Keeps what the backend does not take at the first try, or None to retry from memory.
         done: Called with each request and its last outcome, in the thread that sent it; returns
             whether its spans arrived.
+        tried: Called with the seconds and the outcome of each try.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Sender:
         accounting: Accounting,
         done: Callable[[Request, Outcome], bool],
         spool: Spool | None = None,
+        tried: Callable[[float, Outcome], None] = lambda _seconds, _outcome: None,
     ) -> None:
         self._open_transport = open_transport
         self._compression = compression
@@ -59,6 +61,7 @@ class Sender:
         self._accounting = accounting
         self._done = done
         self._spool = spool
+        self._tried = tried
         self._begin()
         if self._backlog is not None:
             self._backlog.start()
@@ -145,7 +148,7 @@ class Sender:
         return self._settle(request, self._send(request, budget))
 
     def flush(self, seconds: float) -> bool:
-        """Wait until nothing is in flight; True if all since the last flush was accepted in time."""
+        """Wait for what is in flight; True if all since the last flush was accepted in time."""
         until = time.monotonic() + seconds
         if not self._landed(until):
             return False
@@ -156,7 +159,8 @@ class Sender:
 
     def _landed(self, until: float) -> bool:
         with self._changed:
-            while self._flying:
+            awaited = list(self._flying.values())  # what comes meanwhile is for the next flush
+            while any(id(request) in self._flying for request in awaited):
                 remaining = until - time.monotonic()
                 if remaining <= 0:
                     return False
@@ -256,7 +260,11 @@ class Sender:
                 transport = self._transport
         except Exception as error:
             return Outcome("unsent", type(error).__name__, str(error))
-        return transport.send(request.compressed(self._compression), min(self._timeout, left))
+        body = request.compressed(self._compression)
+        started = time.monotonic()
+        outcome = transport.send(body, min(self._timeout, left))
+        self._tried(time.monotonic() - started, outcome)
+        return outcome
 
     def _last_moment(self, give_up_at: float) -> float:
         return give_up_at if self._stop_at is None else min(give_up_at, self._stop_at)

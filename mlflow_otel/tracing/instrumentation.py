@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing.util
 import os
 import threading
+import weakref
 from typing import Any
 
 from opentelemetry import trace
@@ -64,6 +66,9 @@ class Handle:
             self._build, self._join, keep_media=not self.settings.dual_export
         )
         atexit.register(self.shutdown)
+        # multiprocessing's forked children never run atexit, but their own finalizers.
+        _shut_down_in_child(self)
+        multiprocessing.util.register_after_fork(self, _shut_down_in_child)
 
     def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
         self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
@@ -190,6 +195,17 @@ def instrument(settings: Settings | None = None, *, exporter: SpanExporter | Non
             return handle
         _handle = handle
         return handle
+
+
+def _shut_down_in_child(handle: Handle) -> None:
+    live = weakref.ref(handle)
+
+    def shut_down() -> None:
+        found = live()
+        if found is not None:
+            found.shutdown()
+
+    multiprocessing.util.Finalize(handle, shut_down, exitpriority=0)
 
 
 def uninstrument() -> None:

@@ -31,7 +31,7 @@ from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
-GRACE_SECONDS: Final = 0.5  # for what is given up to be spooled and counted
+SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be spooled and counted
 
 _T = TypeVar("_T")
 
@@ -453,8 +453,8 @@ class MlflowSpanProcessor(SpanProcessor):
         left = max(until - time.monotonic(), 0.0)
         for exporter in otel_adapter.exporters(self._next):
             if isinstance(exporter, MlflowSpanExporter):
-                exporter.stop_by(left)
-        _within(left + GRACE_SECONDS, self._next.shutdown)
+                exporter.stop_by(max(left - SETTLING_SECONDS, left / 2))
+        _within(left, self._next.shutdown)
         self._count_left()
 
     def _count_left(self) -> None:
@@ -467,9 +467,10 @@ class MlflowSpanProcessor(SpanProcessor):
             self._accounting.count("dropped", left)
             self._accounting.warn(
                 "dropped.shutdown",
-                "%d spans were not exported before shutdown's time was up.",
-                left,
-            )
+                "%d spans were not exported before shutdown's time was up. MLFLOW_OTEL_SPOOL_DIR "
+                "keeps them for the next start.",
+                left, number=left,
+            )  # fmt: skip
 
     def _failed(self, where: str, error: Exception) -> None:
         self._accounting.warn(

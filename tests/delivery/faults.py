@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,13 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 HANG_SECONDS = 60
+
+
+def free_port():
+    """Return a port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Server:
@@ -59,11 +67,11 @@ class Server:
 
 
 class Grpc(Server):
-    def __init__(self, *script, **options):
+    def __init__(self, *script, port=0, **options):
         super().__init__(script)
         self.server = grpc.server(ThreadPoolExecutor(16), options=list(options.items()))
         self.server.add_generic_rpc_handlers((Handler(self),))
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
         self.server.start()
 
     environ = property(
@@ -101,7 +109,7 @@ class Handler(grpc.GenericRpcHandler):
 
 
 class Http(Server):
-    def __init__(self, *script):
+    def __init__(self, *script, port=0):
         super().__init__(script)
         outer = self
 
@@ -121,7 +129,7 @@ class Http(Server):
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handle)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handle)
         self.server.daemon_threads = True
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

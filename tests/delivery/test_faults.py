@@ -104,7 +104,7 @@ def test_a_request_is_given_up_when_its_retry_time_is_over(kind):
         assert not exporter.force_flush(20_000)
         exporter.shutdown()
     counted = accounting.snapshot()
-    assert (counted["dropped"], counted["dropped.unreachable"]) == (2, 1)
+    assert (counted["dropped"], counted["dropped.unreachable"]) == (2, 2)
 
 
 def small_among_big(big):

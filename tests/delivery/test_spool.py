@@ -1,0 +1,314 @@
+"""The spool: what outlives an outage, a restart, ``kill -9``, and a folder in any state."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import grpc
+import pytest
+
+from mlflow_otel import MlflowSpanExporter, Settings
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery import backlog, retry
+from mlflow_otel.delivery.request import Request
+from mlflow_otel.delivery.spool import Spool
+from tests.conftest import ROOT
+from tests.delivery.faults import Grpc, Http, free_port
+from tests.delivery.test_exporter import make_spans
+
+DOWN = (grpc.StatusCode.UNAVAILABLE, None)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(backlog, "LOOK_SECONDS", 0.2)
+
+
+def exporter_for(folder, environ, **overrides):
+    accounting = Accounting()
+    settings = Settings.from_environment(
+        {"MLFLOW_OTEL_SPOOL_DIR": str(folder), **environ}, accounting, **overrides
+    )
+    return MlflowSpanExporter(settings, accounting=accounting), accounting
+
+
+def files(folder):
+    return sorted(p for p in (folder / "traces").iterdir() if p.name.endswith(".otlp.gz"))
+
+
+def wait_for(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)
+
+
+NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def leave_behind(folder, number=3, environ=NOWHERE):
+    """Run a process's exporter while nothing listens, to its end."""
+    exporter, accounting = exporter_for(folder, environ)
+    for _ in range(number):
+        exporter.export(make_spans(2))
+    assert exporter.force_flush(5000) is False  # they did not arrive
+    exporter.shutdown()
+    assert accounting.snapshot()["spool.written"] == 2 * number
+    assert "dropped" not in accounting.snapshot()
+    return accounting
+
+
+def test_what_the_backend_does_not_take_is_sent_when_it_is_back(tmp_path):
+    with Grpc(DOWN, DOWN, DOWN, "ok") as server:
+        exporter, accounting = exporter_for(tmp_path, server.environ)
+        exporter.export(make_spans(3))
+        wait_for(lambda: len(server.names) == 3)
+        assert exporter.force_flush(5000)
+        exporter.shutdown()
+    assert accounting.snapshot()["exported"] == 3
+    assert exporter.spooled == 0
+    assert not files(tmp_path)
+
+
+def test_the_next_process_sends_what_the_last_one_left_oldest_first(tmp_path):
+    leave_behind(tmp_path, 3)
+    assert len(files(tmp_path)) == 3
+    order = []
+    with Grpc("ok") as server:
+        take = server.take
+        server.take = lambda body: (order.append(gzip.compress(body, 1, mtime=0)), take(body))
+        spooled = [gzip.decompress(p.read_bytes()) for p in files(tmp_path)]
+        exporter, accounting = exporter_for(tmp_path, server.environ)
+        wait_for(lambda: not files(tmp_path))
+        exporter.shutdown()
+    assert [gzip.decompress(body) for body in order] == spooled
+    assert len(server.names) == 6
+    counted = accounting.snapshot()
+    assert counted["recovered.exported"] == 6
+    assert "exported" not in counted  # this process ended no span
+
+
+def test_an_outage_and_a_restart_lose_nothing(tmp_path):
+    port = free_port()
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+    leave_behind(tmp_path, 4, environ)
+    exporter, accounting = exporter_for(tmp_path, environ)
+    exporter.export(make_spans(2))
+    wait_for(lambda: accounting.snapshot().get("spool.written") == 2)
+    with Grpc("ok", port=port) as server:
+        wait_for(lambda: len(server.names) == 10)
+        assert exporter.force_flush(10_000)
+        exporter.shutdown()
+    counted = accounting.snapshot()
+    assert (counted["exported"], counted["recovered.exported"]) == (2, 8)
+
+
+def test_several_processes_share_a_folder_and_each_request_arrives_once(tmp_path):
+    leave_behind(tmp_path, 20)
+    with Http("ok") as server:
+        exporters = [exporter_for(tmp_path, server.environ) for _ in range(4)]
+        wait_for(lambda: not files(tmp_path))
+        for exporter, _ in exporters:
+            exporter.shutdown()
+    assert len(server.names) == 40
+
+
+def test_files_are_their_owners_alone_and_hold_no_credentials(tmp_path):
+    leave_behind(tmp_path, 1, {**NOWHERE, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=s3cret"})
+    (file,) = files(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert b"s3cret" not in gzip.decompress(file.read_bytes())
+    assert "s3cret" not in file.name
+
+
+def test_a_torn_file_is_set_aside_and_the_others_arrive(tmp_path):
+    leave_behind(tmp_path, 3)
+    torn, changed, _ = files(tmp_path)
+    torn.write_bytes(torn.read_bytes()[:-9])
+    data = bytearray(changed.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    changed.write_bytes(data)
+    with Grpc("ok") as server:
+        exporter, accounting = exporter_for(tmp_path, server.environ)
+        wait_for(lambda: not files(tmp_path))
+        exporter.shutdown()
+    assert len(server.names) == 2
+    counted = accounting.snapshot()
+    assert (counted["recovered.exported"], counted["recovered.dropped"]) == (2, 4)
+    assert len(list((tmp_path / "traces").glob("*.corrupt"))) == 2
+
+
+def test_foreign_files_are_left_alone(tmp_path):
+    folder = tmp_path / "traces"
+    (folder / "a folder").mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "notes.otlp.gz").write_text("mine too")
+    leave_behind(tmp_path, 1)
+    with Grpc("ok") as server:
+        exporter, _ = exporter_for(tmp_path, server.environ)
+        wait_for(lambda: len(server.names) == 2)
+        exporter.shutdown()
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "notes.otlp.gz").read_text() == "mine too"
+
+
+def test_past_its_bytes_the_oldest_go_and_are_counted(tmp_path):
+    spool = Spool(tmp_path, max_bytes=10**9, max_age=60)
+    size = spool.put(Request(os.urandom(1000), 1)).size
+    exporter, accounting = exporter_for(tmp_path / "s", NOWHERE, spool_max_bytes=10 * size)
+    for _ in range(40):
+        exporter.export(make_spans(2))
+    exporter.force_flush(3000)
+    exporter.shutdown()
+    kept = files(tmp_path / "s")
+    assert sum(p.stat().st_size for p in kept) <= 10 * size
+    counted = accounting.snapshot()
+    assert counted["dropped"] == counted["dropped.spool_bounds"] == 80 - 2 * len(kept)
+    assert exporter.spooled == 2 * len(kept)
+    assert kept == sorted(kept)
+
+
+def test_past_its_age_a_request_goes_and_is_counted(tmp_path):
+    leave_behind(tmp_path, 2)
+    exporter, accounting = exporter_for(tmp_path, NOWHERE, spool_max_age=0.001)
+    wait_for(lambda: not files(tmp_path))
+    exporter.shutdown()
+    assert accounting.snapshot()["recovered.dropped"] == 4
+
+
+def unusable(kind, tmp_path):
+    path = tmp_path / "spool"
+    if kind == "a file":
+        path.write_text("")
+    elif kind == "below a file":
+        (tmp_path / "file").write_text("")
+        path = tmp_path / "file" / "spool"
+    elif kind == "read-only":
+        path = "/proc/mlflow-otel"
+    return path
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "read-only"])
+def test_a_folder_that_cannot_be_used_is_one_message_and_export_goes_on(tmp_path, kind, caplog):
+    with Grpc("ok") as server:
+        exporter, accounting = exporter_for(unusable(kind, tmp_path), server.environ)
+        exporter.export(make_spans(2))
+        assert exporter.force_flush(5000)
+        exporter.shutdown()
+    assert accounting.snapshot() == {"spool_unusable": 1, "exported": 2}
+    assert "MLFLOW_OTEL_SPOOL_DIR" in caplog.text
+
+
+def test_a_full_disk_is_counted_and_what_does_not_fit_is_retried_from_memory(tmp_path):
+    """On a file system of its own, of 64 KiB."""
+    script = tmp_path / "app.py"
+    script.write_text(textwrap.dedent(FULL_DISK))
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    steps = 'mount -t tmpfs -o size=64k tmpfs "$1" && exec "$2" "$3" "$1"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", steps, "sh"]
+    done = subprocess.run(
+        [*command, str(folder), sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+FULL_DISK = """
+    import os, sys
+    from mlflow_otel.delivery import retry
+    retry.FIRST_BACKOFF_SECONDS = 0.05
+    from tests.delivery import test_spool as t
+    with t.Grpc(*[t.DOWN] * 30, "ok") as server:
+        exporter, accounting = t.exporter_for(sys.argv[1], server.environ)
+        exporter.export(t.make_spans(200, blob=os.urandom(800).hex()))
+        exporter.export(t.make_spans(2))
+        t.wait_for(lambda: exporter.force_flush(1000), 60)
+        counted = accounting.snapshot()
+        assert counted["exported"] == 202, counted
+        assert counted["spool_failed"] >= 1, counted
+        exporter.shutdown()
+"""
+
+PRODUCER = """
+    import sys, time
+    sys.path.insert(0, {root!r})
+    from mlflow_otel.delivery import retry
+    retry.FIRST_BACKOFF_SECONDS = 0.05
+    from opentelemetry.sdk.trace import TracerProvider
+    from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor
+    processor = MlflowSpanProcessor(MlflowSpanExporter())
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("app")
+    number = 0
+    while True:
+        names = []
+        for _ in range(20):
+            names.append(f"{run}-{{number}}")
+            tracer.start_span(names[-1]).end()
+            number += 1
+        if processor.force_flush(2000) or processor.stats()["spooled"] and processor.stats()["in_flight"] == 0 and processor.stats()["queued"] == 0:
+            print("\\n".join(names), flush=True)
+"""
+
+
+def test_kill_9_at_any_moment_loses_nothing_that_was_promised(tmp_path):
+    """What force_flush said True for, or what was spooled, arrives, whatever kills the app."""
+    promised = []
+    with Grpc("ok") as server:
+        environ = {
+            **os.environ,
+            **server.environ,
+            "MLFLOW_OTEL_SPOOL_DIR": str(tmp_path / "spool"),
+        }
+        for run in range(6):
+            with server.lock:
+                server.script = [DOWN] if run % 2 else [*[DOWN] * 7, "ok"]
+            code = textwrap.dedent(PRODUCER.format(root=str(ROOT), run=run))
+            app = subprocess.Popen(
+                [sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, text=True
+            )
+            lines = []
+            reader = threading.Thread(target=lambda o=app.stdout, f=lines: f.extend(o), daemon=True)
+            reader.start()
+            wait_for(lambda f=lines: len(f) >= 40, 60)
+            time.sleep(0.037 * run)
+            app.send_signal(signal.SIGKILL)
+            app.wait()
+            reader.join()
+            promised += [line.strip() for line in lines if line.endswith("\n")]
+        with server.lock:
+            server.script = ["ok"]
+        exporter, _ = exporter_for(tmp_path / "spool", server.environ)
+        wait_for(lambda: not files(tmp_path / "spool"), 60)
+        exporter.shutdown()
+        assert set(promised) - set(server.names) == set()
+    assert len(promised) >= 240
+
+
+def test_what_a_killed_writer_left_half_written_is_swept_away(tmp_path):
+    spool = Spool(tmp_path, max_bytes=10**9, max_age=60)
+    half = tmp_path / f".unfinished-{'0' * 16}"
+    half.write_bytes(b"\x1f\x8b")
+    os.utime(half, (1, 1))
+    young = tmp_path / f".unfinished-{'1' * 16}"
+    young.write_bytes(b"\x1f\x8b")
+    spool.remove_unfinished()
+    assert not half.exists()
+    assert young.exists()  # another process may be at it
+    assert spool.entries() == []
