@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import mlflow
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 TEXT: Final = (
     "The warranty covers the sole and the upper for two years from the day of purchase; "

@@ -233,9 +233,9 @@ FULL_DISK = """
     from mlflow_otel.delivery import retry
     retry.FIRST_BACKOFF_SECONDS = 0.05
     from tests.delivery import test_spool as t
-    with t.Grpc(*[t.DOWN] * 30, "ok") as server:
+    with t.Grpc(*[t.DOWN] * 6, "ok") as server:
         exporter, accounting = t.exporter_for(sys.argv[1], server.environ)
-        exporter.export(t.make_spans(200, blob=os.urandom(800).hex()))
+        exporter.export([s for _ in range(100) for s in t.make_spans(2, b=os.urandom(800).hex())])
         exporter.export(t.make_spans(2))
         t.wait_for(lambda: exporter.force_flush(1000), 60)
         counted = accounting.snapshot()
