@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import threading
@@ -27,8 +28,9 @@ def free_port():
 class Server:
     """Answers by ``script``: a list of answers, the last one for good.
 
-    An answer is ``"ok"``, ``"hang"``, ``("slow", seconds)``, ``(status, retry seconds or None)`` or
-    ``(status, retry, message)``; the status is a gRPC code or an HTTP number.
+    An answer is ``"ok"``, ``"hang"``, ``("slow", seconds)``, ``("partial", response)``,
+    ``(status, retry seconds or None)`` or ``(status, retry, message)``; the status is a gRPC code or
+    an HTTP number.
     """
 
     def __init__(self, script):
@@ -52,18 +54,18 @@ class Server:
             self.names += names
 
     def settle(self, answer, body):
-        """Do what comes before the answer; return the answer, or None for acceptance."""
+        """Do what comes before the answer; return it, or the response's bytes for acceptance."""
         if answer == "hang":
             self.released.wait(HANG_SECONDS)
-            return None
+            return b""
         if answer[0] == "slow":
             self.released.wait(answer[1])
             self.take(body)
-            return None
+            return b""
         if answer == "ok":
             self.take(body)
-            return None
-        return answer
+            return b""
+        return answer[1] if answer[0] == "partial" else answer
 
 
 class Grpc(Server):
@@ -93,7 +95,7 @@ class Handler(grpc.GenericRpcHandler):
     def service(self, details):
         def export(body, context):
             answer = self.server.settle(self.server.next(body), body)
-            if answer is not None:
+            if not isinstance(answer, bytes):
                 status, retry, *message = answer
                 if retry is not None:
                     detail = Status(code=status.value[0])
@@ -103,7 +105,7 @@ class Handler(grpc.GenericRpcHandler):
                         (("grpc-status-details-bin", detail.SerializeToString()),)
                     )
                 context.abort(status, message[0] if message else "told to")
-            return b""
+            return answer
 
         return grpc.unary_unary_rpc_method_handler(export)
 
@@ -111,20 +113,28 @@ class Handler(grpc.GenericRpcHandler):
 class Http(Server):
     def __init__(self, *script, port=0):
         super().__init__(script)
+        self.connections = []
         outer = self
 
         class Handle(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self):
+                super().setup()
+                outer.connections.append(self.connection)
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 answer = outer.settle(outer.next(body), body)
-                status, retry = (200, None) if answer is None else answer[:2]
+                accepted = isinstance(answer, bytes)
+                status, retry = (200, None) if accepted else answer[:2]
+                content = answer if accepted else b""
                 self.send_response(status)
                 if retry is not None:
                     self.send_header("retry-after", str(retry))
-                self.send_header("content-length", "0")
+                self.send_header("content-length", str(len(content)))
                 self.end_headers()
+                self.wfile.write(content)
 
             def log_message(self, *_):
                 pass
@@ -148,3 +158,6 @@ class Http(Server):
         self.released.set()
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.connections:  # kept alive, they would be served on
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
