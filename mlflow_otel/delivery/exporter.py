@@ -70,7 +70,7 @@ class MlflowSpanExporter(SpanExporter):
         self._limit = found.max_request_bytes
         self._stopped = False
         self._sender = Sender(
-            lambda: transport or open_transport("traces", found.traces),
+            lambda: transport or open_transport("traces", found.traces, found.max_workers + 1),
             compression=found.traces.compression,
             workers=found.max_workers,
             timeout=found.traces.timeout,

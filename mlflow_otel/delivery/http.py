@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import requests
+import requests.adapters
 
 from mlflow_otel.delivery.retry import retry_after
 from mlflow_otel.delivery.transport import USER_AGENT, Outcome
@@ -19,13 +20,17 @@ class HttpTransport:
 
     Args:
         settings: Endpoint, TLS files, headers, compression.
+        connections: How many to keep open at once, at most.
     """
 
-    def __init__(self, settings: OtlpSettings) -> None:
+    def __init__(self, settings: OtlpSettings, connections: int) -> None:
         self._url = (
             settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
         )
         self._session = requests.Session()
+        pool = requests.adapters.HTTPAdapter(pool_maxsize=connections)
+        self._session.mount("http://", pool)
+        self._session.mount("https://", pool)
         # Given with each request: a session's own is beaten by REQUESTS_CA_BUNDLE in the environment.
         self._verify = settings.certificate or True
         if settings.client_certificate:

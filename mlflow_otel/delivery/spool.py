@@ -8,6 +8,7 @@ Nothing about the endpoint, credentials least, is written.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
@@ -15,7 +16,6 @@ import secrets
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -169,11 +169,13 @@ class Spool:
         """Remove what processes that were killed while writing left behind."""
         before = time.time() - UNFINISHED_SECONDS
         for name in os.listdir(self._folder):  # noqa: PTH208
-            path = self._folder / name
-            if UNFINISHED.fullmatch(name) and path.stat().st_mtime < before:
-                path.unlink(missing_ok=True)
+            if UNFINISHED.fullmatch(name):
+                path = self._folder / name
+                with contextlib.suppress(FileNotFoundError):  # whole by now, and renamed
+                    if path.stat().st_mtime < before:
+                        path.unlink()
 
-    @contextmanager
+    @contextlib.contextmanager
     def exclusive(self) -> Iterator[bool]:
         """Be the one process that sends from the folder; False when another is.
 

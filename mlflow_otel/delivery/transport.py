@@ -56,8 +56,13 @@ class Transport(Protocol):
         ...
 
 
-def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
+def open_transport(signal: Signal, settings: OtlpSettings, connections: int = 1) -> Transport:
     """Return the transport that ``settings`` ask for.
+
+    Args:
+        signal: What is sent.
+        settings: Where and how.
+        connections: Requests that may be under way at once.
 
     Raises:
         ValueError: The endpoint names no host.
@@ -74,4 +79,4 @@ def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
         return GrpcTransport(signal, settings)
     from mlflow_otel.delivery.http import HttpTransport  # noqa: PLC0415
 
-    return HttpTransport(settings)
+    return HttpTransport(settings, connections)

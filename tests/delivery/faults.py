@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.server
 import socket
 import threading
@@ -28,7 +29,8 @@ def free_port():
 class Server:
     """Answers by ``script``: a list of answers, the last one for good.
 
-    An answer is ``"ok"``, ``"hang"``, ``("slow", seconds)``, ``("partial", response)``,
+    An answer is ``"ok"``, ``"hang"``, ``("slow", seconds)``, ``("partial", response)`` or
+    ``("partial taken", response)`` (whose spans are in ``names``),
     ``(status, retry seconds or None)`` or ``(status, retry, message)``; the status is a gRPC code or
     an HTTP number.
     """
@@ -65,7 +67,9 @@ class Server:
         if answer == "ok":
             self.take(body)
             return b""
-        return answer[1] if answer[0] == "partial" else answer
+        if answer[0] == "partial taken":
+            self.take(body)
+        return answer[1] if isinstance(answer[1], bytes) else answer
 
 
 class Grpc(Server):
@@ -125,6 +129,8 @@ class Http(Server):
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers["content-encoding"] == "gzip":
+                    body = gzip.decompress(body)
                 answer = outer.settle(outer.next(body), body)
                 accepted = isinstance(answer, bytes)
                 status, retry = (200, None) if accepted else answer[:2]
