@@ -140,7 +140,7 @@ def _content(span: ReadableSpan) -> tuple[str, str, Any, Any, bytes]:
         return span.name, span.kind.name, span.attributes, span.events, b""
     name, kind, own, events, shared, _ = span.map_once()
     encoded = b"" if shared is None else shared.encoded(_attributes)
-    return name, kind or span.recorded_kind.name, own, events, encoded
+    return name, kind or span.recorded.kind.name, own, events, encoded
 
 
 def _attributes(values: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery import split
 from mlflow_otel.delivery.encode import Group, encode_spans
-from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow
+from mlflow_otel.delivery.mapped import MappedSpan, Passage, made_by_mlflow
 from mlflow_otel.delivery.observability import observe
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
@@ -65,7 +65,7 @@ class MlflowSpanExporter(SpanExporter):
     ) -> None:
         found = Settings.from_environment(accounting=accounting) if settings is None else settings
         self._settings = found
-        self._options = mapping_options(found)
+        self._alone = Passage(options=mapping_options(found), accounting=accounting)
         self._accounting = accounting
         self._limit = found.max_request_bytes
         self._stopped = False
@@ -102,9 +102,7 @@ class MlflowSpanExporter(SpanExporter):
     def _mapped(self, span: ReadableSpan) -> ReadableSpan:
         if isinstance(span, MappedSpan) or not made_by_mlflow(span):
             return span
-        return MappedSpan(
-            span, options=self._options, entry=span.parent is None, accounting=self._accounting
-        )
+        return MappedSpan(span, self._alone)
 
     def _hand_over(self, groups: list[Group]) -> bool:
         taken = True

@@ -1,17 +1,18 @@
 """The ``ReadableSpan`` that travels: a span and its trace's context, mapped when first read.
 
 Touches the SDK's private fields: ``ReadableSpan.to_json`` (the console exporter's) and the stock
-encoders of SDK 1.34 to 1.45 read ``_attributes``, ``_name``, ``_kind`` and ``_events``, so these
-are properties here.
+encoders of SDK 1.34 to 1.45 read fields such as ``_attributes`` and ``_name``, so these are
+properties here.
 """
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind, StatusCode
@@ -29,13 +30,16 @@ SCOPE: Final = InstrumentationScope("mlflow_otel", __version__, genai.SCHEMA_URL
 NO_CONTEXT: Final = TraceContext()
 
 
-def recorded(span: ReadableSpan) -> Mapping[str, Any]:
+def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
     """Return an ended span's attributes; the SDK's view of them takes a lock for each one read."""
     held = span._attributes  # noqa: SLF001
-    return getattr(held, "_dict", held) or {}
+    try:
+        return held._dict  # type: ignore[union-attr, no-any-return] # noqa: SLF001
+    except AttributeError:
+        return held or {}
 
 
-def _events(span: ReadableSpan) -> Sequence[EventView]:
+def _events_of(span: ReadableSpan) -> Sequence[EventView]:
     held = span._events  # noqa: SLF001
     if not len(held):
         return ()
@@ -44,8 +48,48 @@ def _events(span: ReadableSpan) -> Sequence[EventView]:
 
 def made_by_mlflow(span: ReadableSpan) -> bool:
     """Tell whether MLflow made a span, by the instrumentation scope its tracer has."""
-    scope = span.instrumentation_scope
-    return scope is not None and (scope.name == "mlflow" or scope.name.startswith("mlflow."))
+    scope = span._instrumentation_scope  # noqa: SLF001
+    known = _scopes.get(id(scope))
+    if known is not None and known[0] is scope:
+        return known[1]
+    found = scope is not None and (scope.name == "mlflow" or scope.name.startswith("mlflow."))
+    if len(_scopes) >= SCOPES_KEPT:
+        _scopes.clear()  # an app that makes a tracer a span
+    _scopes[id(scope)] = scope, found
+    return found
+
+
+SCOPES_KEPT: Final = 256
+_scopes: dict[int, tuple[InstrumentationScope | None, bool]] = {}
+
+
+@dataclass(slots=True)
+class Passage:
+    """What spans that are passed on together share.
+
+    Args:
+        context: Gives what is known of their trace; called when the first of them is read.
+        options: How to map.
+        accounting: Gets the failures.
+        cost: Works out a span's cost (USD, by MLflow's keys) from its raw attributes when MLflow
+            did not write one.
+        entries: IDs of the spans that trace-level attributes belong on; None: those without parent.
+        size: Bytes they take up while they wait to be read.
+        read: Gets ``size`` when the first of them is read.
+    """
+
+    context: Callable[[], TraceContext] = lambda: NO_CONTEXT
+    options: MappingOptions = field(default_factory=MappingOptions)
+    accounting: Accounting = ACCOUNTING
+    cost: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {}
+    entries: set[int] | None = None
+    size: int = 0
+    read: deque[int] | None = None
+
+
+def _of_the_span(name: str) -> Any:
+    """Return a property that is the recorded span's own."""
+    return property(operator.attrgetter(f"recorded.{name}"), doc="As recorded.")
 
 
 class MappedSpan(ReadableSpan):
@@ -54,50 +98,18 @@ class MappedSpan(ReadableSpan):
     The span it stands for is never changed. Reading never raises: a step that cannot be done is
     counted and warned about once a minute, and what could be mapped leaves.
 
+    Made in the app's thread, so that it holds little and works out nothing.
+
     Args:
-        span: The ended span.
-        context: Gives what is known of its trace; called on first read.
-        options: How to map.
-        entry: Whether trace-level attributes belong on it.
-        resource: What describes the process.
-        cost: Works out a span's cost (USD, by MLflow's keys) from its raw attributes when MLflow
-            did not write one.
-        accounting: Gets the failures.
-        size: Bytes it takes up while it waits to be read.
-        read: Gets ``size`` when it is read, or given up unread.
+        recorded: The ended span.
+        passage: What it shares with the spans passed on beside it.
     """
 
-    def __init__(
-        self,
-        span: ReadableSpan,
-        context: Callable[[], TraceContext] = lambda: NO_CONTEXT,
-        options: MappingOptions | None = None,
-        *,
-        entry: bool = False,
-        resource: Resource | None = None,
-        accounting: Accounting = ACCOUNTING,
-        cost: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {},
-        size: int = 0,
-        read: deque[int] | None = None,
-    ) -> None:
-        self._span = span
-        self._size = size
-        self._read = read
-        self._cost = cost
-        self._trace_context = context
-        self._options = options or MappingOptions()
-        self._entry = entry
-        self._accounting = accounting
-        self._mapped: Mapped | None = None
-        self._by_mlflow = made_by_mlflow(span)
-        self._context = span.context
-        self._parent = span.parent
-        self._start_time = span.start_time
-        self._end_time = span.end_time
-        self._status = span.status
-        self._resource = span.resource if resource is None else resource
-        self._instrumentation_scope = SCOPE if self._by_mlflow else span.instrumentation_scope
-        self._instrumentation_info = None
+    def __init__(self, recorded: ReadableSpan, passage: Passage) -> None:
+        self.recorded = recorded
+        self.passage = passage
+
+    _mapped: Mapped | None = None
 
     @property
     def mapped(self) -> Mapped:
@@ -110,45 +122,43 @@ class MappedSpan(ReadableSpan):
         """Return what leaves, without keeping it: for whoever reads the span once."""
         return self._map() if self._mapped is None else self._mapped
 
-    def __del__(self) -> None:
-        if self._read is not None:
-            self._read.append(self._size)
-
     def _map(self) -> Mapped:
-        span = self._span
-        if self._read is not None:
-            self._read.append(self._size)  # a deque: no lock, whatever thread this is
-            self._read = None
+        span, passage = self.recorded, self.passage
+        if passage.read is not None:
+            passage.read.append(passage.size)  # a deque: no lock, whatever thread this is
+            passage.read = None
+        entries, parent = passage.entries, span.parent
+        entry = parent is None if entries is None else span.context.span_id in entries
         try:
-            attributes = recorded(span)
+            attributes = attributes_of(span)
             if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
-                found = self._cost(attributes)
+                found = passage.cost(attributes)
                 if found:
                     attributes = {**attributes, keys.LLM_COST: dumps(found)}
             view = SpanView(
                 name=span.name,
                 attributes=attributes,
-                events=_events(span),
+                events=_events_of(span),
                 start_time=span.start_time or 0,
                 failed=span.status.status_code is StatusCode.ERROR,
-                made_by_mlflow=self._by_mlflow,
-                is_entry=self._entry,
+                made_by_mlflow=made_by_mlflow(span),
+                is_entry=entry,
             )
-            mapped = map_span(view, self._trace_context(), self._options)
+            mapped = map_span(view, passage.context(), passage.options)
         except Exception as error:
             self._failed(f"span: {type(error).__name__}")
             kept = {str(k): to_otlp(v) for k, v in (span.attributes or {}).items()}
-            return Mapped(span.name, None, kept if self._options.capture_content else {})
+            return Mapped(span.name, None, kept if passage.options.capture_content else {})
         if mapped.failures:
             self._failed(", ".join(mapped.failures))
         return mapped
 
     def _failed(self, steps: str) -> None:
-        self._accounting.warn(
+        self.passage.accounting.warn(
             "mapping_failed",
             "A span of %r could not be mapped in full (%s). It is exported with what could be; "
             "please report its inputs' shape to mlflow-otel.",
-            self._span.name, steps,
+            self.recorded.name, steps,
         )  # fmt: skip
 
     @property
@@ -160,12 +170,7 @@ class MappedSpan(ReadableSpan):
     def kind(self) -> SpanKind:
         """The mapped kind."""
         kind = self.mapped.kind
-        return self.recorded_kind if kind is None else SpanKind[kind]
-
-    @property
-    def recorded_kind(self) -> SpanKind:
-        """The kind before mapping."""
-        return self._span.kind
+        return self.recorded.kind if kind is None else SpanKind[kind]
 
     @property
     def attributes(self) -> Any:
@@ -180,24 +185,38 @@ class MappedSpan(ReadableSpan):
     @property
     def links(self) -> Any:
         """The span's links, unchanged."""
-        held = self._span._links  # noqa: SLF001
+        held = self.recorded._links  # noqa: SLF001
         return tuple(held) if len(held) else ()
 
     @property
     def dropped_attributes(self) -> int:
         """What the SDK's limits dropped."""
-        return getattr(self._span._attributes, "dropped", 0)  # noqa: SLF001
+        return getattr(self.recorded._attributes, "dropped", 0)  # noqa: SLF001
 
     @property
     def dropped_events(self) -> int:
         """What the SDK's limits dropped."""
-        return getattr(self._span._events, "dropped", 0)  # noqa: SLF001
+        return getattr(self.recorded._events, "dropped", 0)  # noqa: SLF001
 
     @property
     def dropped_links(self) -> int:
         """What the SDK's limits dropped."""
-        return getattr(self._span._links, "dropped", 0)  # noqa: SLF001
+        return getattr(self.recorded._links, "dropped", 0)  # noqa: SLF001
 
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope | None:
+        """Ours for the spans MLflow made, as recorded for any other."""
+        span = self.recorded
+        return SCOPE if made_by_mlflow(span) else span.instrumentation_scope
+
+    context = _context = _of_the_span("context")
+    parent = _parent = _of_the_span("parent")
+    start_time = _start_time = _of_the_span("start_time")
+    end_time = _end_time = _of_the_span("end_time")
+    status = _status = _of_the_span("status")
+    resource = _resource = _of_the_span("resource")
+    _instrumentation_scope = instrumentation_scope
+    _instrumentation_info = None
     _name = name
     _kind = kind
     _attributes = attributes

@@ -59,6 +59,12 @@ def exporters(processor: SpanProcessor) -> list[SpanExporter]:
     return [exporter] if isinstance(exporter, SpanExporter) else []
 
 
+def hears_of_starts(processor: SpanProcessor) -> bool:
+    """Tell whether a processor does anything when a span starts; the SDK's exporting ones do not."""
+    ignoring = (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor)
+    return all(type(processor).on_start is not kind.on_start for kind in ignoring)
+
+
 def queues(processor: SpanProcessor) -> list[deque[ReadableSpan]]:
     """Return the queues of the SDK's batching behind a processor; each has its ``maxlen``.
 

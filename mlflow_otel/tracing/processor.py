@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, MlflowSpanExporter, mapping_options
-from mlflow_otel.delivery.mapped import MappedSpan, made_by_mlflow, recorded
+from mlflow_otel.delivery.mapped import MappedSpan, Passage, attributes_of, made_by_mlflow
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews
@@ -33,6 +33,8 @@ SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
 SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be spooled and counted
 
+NO_FACTS: Final = TraceFacts()
+
 _T = TypeVar("_T")
 
 
@@ -41,17 +43,19 @@ class _Trace:
     """What is remembered of one trace in this process."""
 
     started: float
+    entries: set[int]
+    passage: Passage
+    released: bool
     info: Any = None
     registered: bool = False
     root: ReadableSpan | None = None
+    root_held: bool = False
     open_roots: set[int] = field(default_factory=set)
-    open_spans: int = 0
+    open_spans: set[int] = field(default_factory=set)
     mlflow_spans: set[int] = field(default_factory=set)
-    entries: set[int] = field(default_factory=set)
     roots: set[int] = field(default_factory=set)
-    held: list[ReadableSpan] = field(default_factory=list)
+    held: list[MappedSpan] = field(default_factory=list)
     held_bytes: int = 0
-    released: bool = False
     context: Callable[[], TraceContext] | None = None
 
 
@@ -64,14 +68,14 @@ class _Snapshot:
         self,
         facts: TraceFacts,
         root: ReadableSpan | None,
-        spans: Sequence[ReadableSpan],
+        spans: Sequence[MappedSpan],
         experiment_name: str | None,
         cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
     ) -> None:
         self._cost = cost
         self._facts = facts
         self._root = root
-        self._spans: Sequence[ReadableSpan] = spans
+        self._spans: Sequence[MappedSpan] = spans
         self._experiment_name = experiment_name
         self._context: TraceContext | None = None
 
@@ -86,7 +90,7 @@ class _Snapshot:
         state = facts.state
         if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
             state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
-        attributes = recorded(root) if root is not None else {}
+        attributes = attributes_of(root) if root is not None else {}
         request, response = previews(
             attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
         )
@@ -108,8 +112,8 @@ class _Snapshot:
 
     def _nodes(self, key: str) -> list[usage.UsageNode]:
         nodes = []
-        for span in self._spans:
-            attributes = recorded(span)
+        for span in (mapped.recorded for mapped in self._spans):
+            attributes = attributes_of(span)
             numbers = as_dict(decode(attributes.get(key))) or None
             if numbers is None and key == keys.LLM_COST:
                 numbers = dict(self._cost(attributes)) or None
@@ -160,6 +164,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self._stopped = threading.Event()
         self._closed = False
         self._queues = otel_adapter.queues(self._next)
+        self._next_starts = otel_adapter.hears_of_starts(self._next)
         self._begin()
         if hasattr(os, "register_at_fork"):
             weak = weakref.WeakMethod(self._begin)
@@ -180,14 +185,39 @@ class MlflowSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember the span's trace. Called in the app's thread."""
         try:
-            self._remember(span)
+            context, parent = span.context, span.parent
+            local_root = parent is None or parent.is_remote
+            if local_root or mlflow_adapter.in_use():
+                trace = None if local_root else self._traces.get(context.trace_id)
+                if trace is None:
+                    trace = self._enter(context, local_root)
+                self._follow(span, trace, None if local_root else parent)
         except Exception as error:
             self._failed("on_start", error)
-        self._next.on_start(span, parent_context)
+        if self._next_starts:
+            self._next.on_start(span, parent_context)
 
-    def _remember(self, span: Span) -> None:
-        context, parent = span.context, span.parent
-        local_root = parent is None or parent.is_remote
+    def _follow(self, span: Span, trace: _Trace, parent: SpanContext | None) -> None:
+        """Remember an open span, whether it is the topmost of MLflow's, and MLflow's trace."""
+        span_id = span.context.span_id
+        by_mlflow = made_by_mlflow(span)
+        with self._lock:
+            trace.open_spans.add(span_id)
+            if by_mlflow:
+                if (
+                    parent is not None
+                    and parent.span_id not in trace.mlflow_spans
+                    and not trace.roots & trace.mlflow_spans
+                ):
+                    trace.entries.add(span_id)  # the topmost below another library's root
+                trace.mlflow_spans.add(span_id)
+        if mlflow_adapter.in_use():
+            info, registered = mlflow_adapter.follow(span, trace.info)
+            trace.info = info or trace.info
+            trace.registered = trace.registered or registered
+
+    def _enter(self, context: SpanContext, local_root: bool) -> _Trace:
+        """Begin to remember a trace, or one more local root of it."""
         with self._lock:
             if self._sweeper is None and not self._stopped.is_set():
                 self._start_sweeper()
@@ -197,32 +227,21 @@ class MlflowSpanProcessor(SpanProcessor):
                 if trace is None or local_root:
                     # A trace met in the middle (its root is another process's, or the parent's of
                     # a fork) has no end to wait for.
-                    trace = _Trace(self._clock(), released=not local_root)
+                    entries: set[int] = set()
+                    trace = _Trace(self._clock(), entries, self._passage(entries), not local_root)
                 self._traces[context.trace_id] = trace
-            elif trace.released and local_root:
-                trace.released = False
-            trace.open_spans += 1
-            mlflows = made_by_mlflow(span)
             if local_root:
+                trace.released = False
                 trace.open_roots.add(context.span_id)
                 trace.roots.add(context.span_id)
                 trace.entries.add(context.span_id)
-            elif (
-                mlflows
-                and parent is not None
-                and not trace.roots & trace.mlflow_spans
-                and parent.span_id not in trace.mlflow_spans
-            ):
-                # The topmost of MLflow's below another library's root.
-                trace.entries.add(context.span_id)
-            if mlflows:
-                trace.mlflow_spans.add(context.span_id)
             batches = self._over_bounds()
-        if mlflow_adapter.in_use():
-            info, registered = mlflow_adapter.follow(span, trace.info)
-            trace.info = info or trace.info
-            trace.registered = trace.registered or registered
-        self._pass_on(batches)
+        if batches:
+            self._pass_on(batches)
+        return trace
+
+    def _passage(self, entries: set[int] | None) -> Passage:
+        return Passage(TraceContext, self._options, self._accounting, self._cost, entries)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hold the span, or pass its trace on when it was the last local root."""
@@ -230,32 +249,40 @@ class MlflowSpanProcessor(SpanProcessor):
             batches = self._hold(span)
         except Exception as error:
             self._failed("on_end", error)
-            batches = [([span], None, None)]
-        self._pass_on(batches)
+            batches = [([self._alone(span)], None, None)]
+        if batches:
+            self._pass_on(batches)
+
+    def _alone(self, span: ReadableSpan) -> MappedSpan:
+        return MappedSpan(span, self._passage(None))
 
     def _hold(self, span: ReadableSpan) -> list[_Batch]:
         context = span.context
         assert context is not None  # noqa: S101 (an ended span has one)
+        size = _size(span)
         with self._lock:
-            trace = self._traces.get(context.trace_id) or self._recent.get(context.trace_id)
+            trace_id = context.trace_id
+            trace = self._traces.get(trace_id) or self._recent.get(trace_id)
             if trace is None:
-                return [([span], None, None)]
-            trace.open_spans -= 1
-            trace.held.append(span)
-            size = _size(span)
+                return [([self._alone(span)], None, None)]
+            span_id = context.span_id
+            trace.open_spans.discard(span_id)
+            trace.held.append(MappedSpan(span, trace.passage))
             trace.held_bytes += size
             self._held_bytes += size
-            if context.span_id in trace.open_roots:
-                trace.open_roots.discard(context.span_id)
-                trace.root = span
+            if span_id in trace.open_roots:
+                trace.open_roots.discard(span_id)
+                trace.root, trace.root_held = span, True
                 if not trace.open_roots:
                     trace.released = True
             if trace.released:
-                return [self._take(context.trace_id, trace)]
+                return [self._take(trace_id, trace)]
             if len(trace.held) > self._settings.max_spans_per_trace:
                 self._accounting.count("passed_on_early.spans")
-                return [self._take(context.trace_id, trace)]
-            return self._over_bounds()
+                return [self._take(trace_id, trace)]
+            if self._held_bytes > self._settings.max_held_bytes:
+                return self._over_bounds()
+        return []
 
     def _over_bounds(self) -> list[_Batch]:
         """Take what must be passed on for the other bounds to hold; the lock is held."""
@@ -276,9 +303,11 @@ class MlflowSpanProcessor(SpanProcessor):
 
     def _take(self, trace_id: int, trace: _Trace) -> _Batch:
         spans, trace.held = trace.held, []
+        trace.passage.size = trace.held_bytes
+        trace.passage = self._passage(trace.entries)  # of those that end from here on
         self._held_bytes -= trace.held_bytes
         trace.held_bytes = 0
-        if not trace.released or trace.open_spans > 0:
+        if not trace.released or trace.open_spans:
             return spans, trace, None
         self._remember_passed_on(trace_id, trace)
         return spans, trace, trace_id
@@ -299,68 +328,65 @@ class MlflowSpanProcessor(SpanProcessor):
             except Exception as error:
                 self._failed("hand-over", error)
 
-    def _pass_on_one(self, spans: list[ReadableSpan], trace: _Trace | None) -> None:
+    def _pass_on_one(self, spans: list[MappedSpan], trace: _Trace | None) -> None:
         if not spans:
             return
-        context: Callable[[], TraceContext] = TraceContext
+        passage = spans[0].passage
         if trace is not None:
-            context = self._context(spans, trace)
+            passage.context = self._context(spans, trace)
         with self._passing:
             room = self._room()
+            if room < len(spans):
+                spans = self._drop_beyond(spans, room)
+            self._waiting_bytes += passage.size
+            passage.read = self._read
             for span in spans:
-                if room <= 0 or self._waiting_bytes > self._settings.max_held_bytes:
-                    self._drop()
-                    continue
-                room -= 1
-                size = _size(span)
-                self._waiting_bytes += size
-                identity = span.context.span_id
-                mapped = MappedSpan(
-                    span,
-                    context,
-                    self._options,
-                    entry=identity in trace.entries if trace is not None else span.parent is None,
-                    accounting=self._accounting,
-                    cost=self._cost,
-                    size=size,
-                    read=self._read,
-                )
-                self._next.on_end(mapped)
+                self._next.on_end(span)
 
     def _room(self) -> int:
         """Return how many spans the queues behind have room for."""
         while self._read:
             self._waiting_bytes -= self._read.popleft()
-        if self._closed:
+        if not any(self._queues):
+            self._waiting_bytes = 0  # an exporter need not read what it is given
+        if self._closed or self._waiting_bytes > self._settings.max_held_bytes:
             return 0
-        rooms = (queue.maxlen - len(queue) for queue in self._queues if queue.maxlen is not None)
-        return min(rooms, default=sys.maxsize)
+        room = sys.maxsize
+        for queue in self._queues:
+            if queue.maxlen is not None:
+                room = min(room, queue.maxlen - len(queue))
+        return room
 
-    def _drop(self) -> None:
-        # The newest: a full queue would drop its oldest, uncounted.
-        self._lost += 1
-        self._accounting.count("dropped")
+    def _drop_beyond(self, spans: list[MappedSpan], room: int) -> list[MappedSpan]:
+        """Drop the newest, for which there is no room: a full queue would drop its oldest, uncounted."""
+        number = len(spans) - room
+        self._lost += number
+        self._accounting.count("dropped", number)
         if self._closed:
             self._accounting.warn(
                 "dropped.already_shutdown",
                 "Spans that ended after shutdown() are dropped: shut down last of all.",
+                number=number,
             )
-            return
+            return spans[:room]
         self._accounting.warn(
             "dropped.queue_full",
             "Spans are dropped: too many wait for export. See that the backend is there "
             "(`mlflow-otel doctor`); OTEL_BSP_MAX_QUEUE_SIZE and MLFLOW_OTEL_MAX_HELD_BYTES set how "
             "much may wait.",
+            number=number,
         )
+        return spans[:room]
 
-    def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
-        if trace.context is not None and trace.released and not any(s is trace.root for s in spans):
+    def _context(self, spans: list[MappedSpan], trace: _Trace) -> Callable[[], TraceContext]:
+        if trace.context is not None and trace.released and not trace.root_held:
             return trace.context  # late spans carry what their trace was passed on with
+        trace.root_held = False
         info = trace.info
         if info is not None and mlflow_adapter.in_use():
             # MLflow's own processor may have registered the trace anew behind ours.
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
-        facts = TraceFacts() if info is None else mlflow_adapter.facts(info)
+        facts = NO_FACTS if info is None else mlflow_adapter.facts(info)
         trace.context = _Snapshot(
             facts, trace.root, spans, self._settings.experiment_name, self._cost
         )
@@ -446,7 +472,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 if trace.held:
                     self._accounting.count("passed_on_early.shutdown")
                 trace.released = True
-                trace.open_spans = 0
+                trace.open_spans.clear()
                 batches.append(self._take(trace_id, trace))
         self._pass_on(batches)
         self._closed = True
@@ -482,7 +508,7 @@ class MlflowSpanProcessor(SpanProcessor):
 
 
 # Spans to pass on, their trace, and its ID when nothing more of it is awaited.
-_Batch = tuple[list[ReadableSpan], "_Trace | None", "int | None"]
+_Batch = tuple[list[MappedSpan], "_Trace | None", "int | None"]
 
 
 def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
@@ -506,7 +532,11 @@ def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def _size(span: ReadableSpan) -> int:
-    return sum([len(value) for value in recorded(span).values() if isinstance(value, str)])
+    values = attributes_of(span).values()
+    try:
+        return sum(map(len, values))  # text throughout, as MLflow writes it
+    except TypeError:
+        return sum([len(value) for value in values if isinstance(value, (str, bytes, tuple))])
 
 
 def _within(seconds: float, call: Callable[[], _T]) -> _T | None:

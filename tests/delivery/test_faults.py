@@ -14,7 +14,7 @@ from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry, split, wire
 from mlflow_otel.delivery.encode import ATTRIBUTES, encode_spans
-from mlflow_otel.delivery.mapped import MappedSpan
+from mlflow_otel.delivery.mapped import MappedSpan, Passage
 from tests.delivery.faults import Grpc, Http
 from tests.delivery.test_exporter import make_spans
 
@@ -249,7 +249,7 @@ def test_nothing_is_dropped_when_an_app_produces_flat_out(kind):
 
 def test_a_mapped_span_is_encoded_from_its_mapping():
     (span,) = make_spans(1)
-    (group,) = encode_spans([MappedSpan(span)])
+    (group,) = encode_spans([MappedSpan(span, Passage())])
     assert len(group.spans) == 1
 
 
