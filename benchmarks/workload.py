@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import mlflow
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-TEXT: Final = (
-    "The warranty covers the sole and the upper for two years from the day of purchase; "
-    "wear from use on gravel is not covered — ask for the “care” leaflet instead. "
-)
+import mlflow_otel
+from mlflow_otel import Settings
+from mlflow_otel.delivery.mapped import MappedSpan
+
+_chance = random.Random(7)
+_WORDS = [
+    "".join(_chance.choices("aeinorstlcdmupé“", k=_chance.randint(2, 9))) for _ in range(3000)
+]
+CORPUS: Final = " ".join(_chance.choices(_WORDS, [1 / (n + 3) for n in range(3000)], k=100_000))
+"""Words as unevenly spread as those of a language: gzip makes a third of it, as of prose."""
 MODEL: Final = "gpt-4o-mini"
 TOOLS: Final = [
     {
@@ -25,8 +36,9 @@ TOOLS: Final = [
 
 
 def text(size: int) -> str:
-    """Return prose of ``size`` characters."""
-    return (TEXT * (size // len(TEXT) + 1))[:size]
+    """Return prose of ``size`` characters, each time another."""
+    start = _chance.randrange(len(CORPUS) - size) if size < len(CORPUS) else 0
+    return (CORPUS * (size // len(CORPUS) + 1))[start : start + size]
 
 
 def chat(messages: list[dict[str, Any]], answer: dict[str, Any]) -> None:
@@ -98,3 +110,37 @@ def agent_trace(scale: float = 1.0) -> None:
             tags={"environment": "production", "app_version": "1.2.0"},
             metadata={"mlflow.trace.session": "s-1", "mlflow.trace.user": "u-1"},
         )
+
+
+class Kept(SpanExporter):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.spans: list[MappedSpan] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Keep ``spans``."""
+        self.spans += [span for span in spans if isinstance(span, MappedSpan)]
+        return SpanExportResult.SUCCESS
+
+
+def recorded(traces: int, make: Callable[[], None]) -> Callable[..., list[MappedSpan]]:
+    """Record ``traces`` traces; return a function that gives their spans, each time as new.
+
+    With ``mapped=True`` they have been read already, so that only what comes after is measured.
+    """
+    kept = Kept()
+    mlflow_otel.uninstrument()
+    mlflow_otel.instrument(Settings(asynchronous=False), exporter=kept)
+    for _ in range(traces):
+        make()
+    mlflow_otel.uninstrument()
+
+    def spans(*, mapped: bool = False) -> list[MappedSpan]:
+        passages = {id(s.passage): replace(s.passage, read=None) for s in kept.spans}
+        fresh = [MappedSpan(span.recorded, passages[id(span.passage)]) for span in kept.spans]
+        for span in fresh if mapped else ():
+            span.mapped  # noqa: B018 (reading is what maps)
+        return fresh
+
+    return spans

@@ -69,6 +69,7 @@ class MlflowSpanExporter(SpanExporter):
         self._accounting = accounting
         self._limit = found.max_request_bytes
         self._stopped = False
+        self._encoding = 0
         self._sender = Sender(
             lambda: transport or open_transport("traces", found.traces, found.max_workers + 1),
             compression=found.traces.compression,
@@ -91,12 +92,16 @@ class MlflowSpanExporter(SpanExporter):
         if self._stopped:
             self._lost("dropped.already_shutdown", len(spans), "the exporter is shut down")
             return SpanExportResult.FAILURE
+        self._encoding = len(spans)
         try:
             groups = encode_spans(map(self._mapped, spans), self._accounting)
+            self._encoding = 0
             taken = self._hand_over(groups) if groups else not spans
         except Exception as error:
             self._lost("dropped.error", len(spans), f"{type(error).__name__}: {error}")
             return SpanExportResult.FAILURE
+        finally:
+            self._encoding = 0
         return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
 
     def _mapped(self, span: ReadableSpan) -> ReadableSpan:
@@ -181,7 +186,7 @@ class MlflowSpanExporter(SpanExporter):
     @property
     def in_flight(self) -> int:
         """Spans taken and neither exported, dropped nor spooled yet."""
-        return self._sender.in_flight
+        return self._encoding + self._sender.in_flight
 
     @property
     def spooled(self) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as mlflow_keys
@@ -22,8 +21,7 @@ CACHE_SUMS: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 COST_KEYS: Final = ("input_cost", "output_cost", "total_cost")
 
 
-@dataclass(frozen=True, slots=True)
-class UsageNode:
+class UsageNode(NamedTuple):
     """One span's part of a sum: its place in the tree and its own numbers, or None."""
 
     span_id: int

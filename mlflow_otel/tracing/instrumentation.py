@@ -19,7 +19,8 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
-from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor, batched
+from mlflow_otel.tracing.outlet import batched
+from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
 from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
 from mlflow_otel.version import __version__
 

@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.trace import SpanContext
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, MlflowSpanExporter, mapping_options
+from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, mapping_options
 from mlflow_otel.delivery.mapped import MappedSpan, Passage, attributes_of, made_by_mlflow
-from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
-from mlflow_otel.mapping.trace import previews
-from mlflow_otel.mapping.values import as_dict, decode
 from mlflow_otel.settings import Settings
-from mlflow_otel.tracing import mlflow_adapter, otel_adapter, store
+from mlflow_otel.tracing import mlflow_adapter, otel_adapter
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
+from mlflow_otel.tracing.outlet import Outlet, batched
+from mlflow_otel.tracing.snapshot import Snapshot
 
 SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
-SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be spooled and counted
 
 NO_FACTS: Final = TraceFacts()
-
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -57,69 +51,6 @@ class _Trace:
     held: list[MappedSpan] = field(default_factory=list)
     held_bytes: int = 0
     context: Callable[[], TraceContext] | None = None
-
-
-class _Snapshot:
-    """A trace's context, frozen when its spans are passed on, worked out when first read."""
-
-    __slots__ = ("_context", "_cost", "_experiment_name", "_facts", "_root", "_spans")
-
-    def __init__(
-        self,
-        facts: TraceFacts,
-        root: ReadableSpan | None,
-        spans: Sequence[MappedSpan],
-        experiment_name: str | None,
-        cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
-    ) -> None:
-        self._cost = cost
-        self._facts = facts
-        self._root = root
-        self._spans: Sequence[MappedSpan] = spans
-        self._experiment_name = experiment_name
-        self._context: TraceContext | None = None
-
-    def __call__(self) -> TraceContext:
-        if self._context is None:
-            self._context = self._work_out()
-            self._spans, self._root = (), None
-        return self._context
-
-    def _work_out(self) -> TraceContext:
-        facts, root = self._facts, self._root
-        state = facts.state
-        if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
-            state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
-        attributes = attributes_of(root) if root is not None else {}
-        request, response = previews(
-            attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
-        )
-        return TraceContext(
-            trace_id=facts.trace_id,
-            client_request_id=facts.client_request_id,
-            tags=facts.tags,
-            metadata=facts.metadata,
-            experiment_id=facts.experiment_id,
-            experiment_name=store.experiment_name(facts.experiment_id) or self._experiment_name,
-            state=state,
-            request_preview=facts.request_preview or request,
-            response_preview=facts.response_preview or response,
-            token_usage=as_dict(decode(facts.metadata.get(keys.METADATA_TOKEN_USAGE)))
-            or usage.sum_tokens(self._nodes(keys.CHAT_TOKEN_USAGE)),
-            cost=as_dict(decode(facts.metadata.get(keys.METADATA_COST)))
-            or usage.sum_cost(self._nodes(keys.LLM_COST)),
-        )
-
-    def _nodes(self, key: str) -> list[usage.UsageNode]:
-        nodes = []
-        for span in (mapped.recorded for mapped in self._spans):
-            attributes = attributes_of(span)
-            numbers = as_dict(decode(attributes.get(key))) or None
-            if numbers is None and key == keys.LLM_COST:
-                numbers = dict(self._cost(attributes)) or None
-            parent = span.parent.span_id if span.parent is not None else None
-            nodes.append(usage.UsageNode(span.context.span_id, parent, numbers))
-        return nodes
 
 
 class MlflowSpanProcessor(SpanProcessor):
@@ -158,13 +89,12 @@ class MlflowSpanProcessor(SpanProcessor):
         )
         self._options = mapping_options(self._settings)
         self._cost = mlflow_adapter.cost if self._settings.work_out_cost else _no_cost
-        self._next = batched(next, self._settings) if isinstance(next, SpanExporter) else next
+        behind = batched(next, self._settings) if isinstance(next, SpanExporter) else next
+        self._outlet = Outlet(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
         self._clock = clock
         self._stopped = threading.Event()
-        self._closed = False
-        self._queues = otel_adapter.queues(self._next)
-        self._next_starts = otel_adapter.hears_of_starts(self._next)
+        self._next_starts = otel_adapter.hears_of_starts(behind)
         self._begin()
         if hasattr(os, "register_at_fork"):
             weak = weakref.WeakMethod(self._begin)
@@ -176,10 +106,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self._traces: OrderedDict[int, _Trace] = OrderedDict()  # under way, by OpenTelemetry's ID
         self._recent: OrderedDict[int, _Trace] = OrderedDict()  # passed on; spans may yet come late
         self._held_bytes = 0
-        self._passing = threading.Lock()
-        self._waiting_bytes = 0  # passed on and not read yet
-        self._read: deque[int] = deque()  # sizes of what was read since
-        self._lost = 0  # since the last flush
+        self._outlet.begin()
         self._sweeper: threading.Thread | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -195,7 +122,7 @@ class MlflowSpanProcessor(SpanProcessor):
         except Exception as error:
             self._failed("on_start", error)
         if self._next_starts:
-            self._next.on_start(span, parent_context)
+            self._outlet.next.on_start(span, parent_context)
 
     def _follow(self, span: Span, trace: _Trace, parent: SpanContext | None) -> None:
         """Remember an open span, whether it is the topmost of MLflow's, and MLflow's trace."""
@@ -331,52 +258,9 @@ class MlflowSpanProcessor(SpanProcessor):
     def _pass_on_one(self, spans: list[MappedSpan], trace: _Trace | None) -> None:
         if not spans:
             return
-        passage = spans[0].passage
         if trace is not None:
-            passage.context = self._context(spans, trace)
-        with self._passing:
-            room = self._room()
-            if room < len(spans):
-                spans = self._drop_beyond(spans, room)
-            self._waiting_bytes += passage.size
-            passage.read = self._read
-            for span in spans:
-                self._next.on_end(span)
-
-    def _room(self) -> int:
-        """Return how many spans the queues behind have room for."""
-        while self._read:
-            self._waiting_bytes -= self._read.popleft()
-        if not any(self._queues):
-            self._waiting_bytes = 0  # an exporter need not read what it is given
-        if self._closed or self._waiting_bytes > self._settings.max_held_bytes:
-            return 0
-        room = sys.maxsize
-        for queue in self._queues:
-            if queue.maxlen is not None:
-                room = min(room, queue.maxlen - len(queue))
-        return room
-
-    def _drop_beyond(self, spans: list[MappedSpan], room: int) -> list[MappedSpan]:
-        """Drop the newest, for which there is no room: a full queue would drop its oldest, uncounted."""
-        number = len(spans) - room
-        self._lost += number
-        self._accounting.count("dropped", number)
-        if self._closed:
-            self._accounting.warn(
-                "dropped.already_shutdown",
-                "Spans that ended after shutdown() are dropped: shut down last of all.",
-                number=number,
-            )
-            return spans[:room]
-        self._accounting.warn(
-            "dropped.queue_full",
-            "Spans are dropped: too many wait for export. See that the backend is there "
-            "(`mlflow-otel doctor`); OTEL_BSP_MAX_QUEUE_SIZE and MLFLOW_OTEL_MAX_HELD_BYTES set how "
-            "much may wait.",
-            number=number,
-        )
-        return spans[:room]
+            spans[0].passage.context = self._context(spans, trace)
+        self._outlet.hand_on(spans)
 
     def _context(self, spans: list[MappedSpan], trace: _Trace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and not trace.root_held:
@@ -387,7 +271,7 @@ class MlflowSpanProcessor(SpanProcessor):
             # MLflow's own processor may have registered the trace anew behind ours.
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
         facts = NO_FACTS if info is None else mlflow_adapter.facts(info)
-        trace.context = _Snapshot(
+        trace.context = Snapshot(
             facts, trace.root, spans, self._settings.experiment_name, self._cost
         )
         return trace.context
@@ -426,17 +310,13 @@ class MlflowSpanProcessor(SpanProcessor):
         ``held.traces``, ``held.spans``, ``held.bytes``; ``queued``: spans that wait for export;
         ``in_flight``: spans in requests; and ``spooled``: spans left to the spool.
         """
-        exporters = otel_adapter.exporters(self._next)
-        ours = [e for e in exporters if isinstance(e, MlflowSpanExporter)]
         with self._lock:
             holding = [trace for trace in self._traces.values() if trace.held]
             return {
                 "held.traces": len(holding),
                 "held.spans": sum(len(trace.held) for trace in holding),
                 "held.bytes": self._held_bytes,
-                "queued": sum(len(queue) for queue in self._queues),
-                "in_flight": sum(exporter.in_flight for exporter in ours),
-                "spooled": sum(exporter.spooled for exporter in ours),
+                **self._outlet.stats(),
             }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -445,15 +325,7 @@ class MlflowSpanProcessor(SpanProcessor):
         Returns in time whatever the backend does; True only if all that ended since the last flush
         was accepted by then.
         """
-        until = time.monotonic() + timeout_millis / 1000
-        with self._passing:
-            lost, self._lost = self._lost, 0
-        flushed = _within(timeout_millis / 1000, lambda: self._next.force_flush(timeout_millis))
-        arrived = [
-            exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
-            for exporter in otel_adapter.exporters(self._next)
-        ]
-        return flushed is True and all(arrived) and not lost
+        return self._outlet.force_flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
         """Pass on all that is held, then shut down what comes next, in time. Once.
@@ -475,28 +347,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 trace.open_spans.clear()
                 batches.append(self._take(trace_id, trace))
         self._pass_on(batches)
-        self._closed = True
-        left = max(until - time.monotonic(), 0.0)
-        for exporter in otel_adapter.exporters(self._next):
-            if isinstance(exporter, MlflowSpanExporter):
-                exporter.stop_by(max(left - SETTLING_SECONDS, left / 2))
-        _within(left, self._next.shutdown)
-        self._count_left()
-
-    def _count_left(self) -> None:
-        """Count what an exporter that hangs has left in the queue."""
-        left = 0
-        for queue in self._queues:
-            left += len(queue)
-            queue.clear()
-        if left:
-            self._accounting.count("dropped", left)
-            self._accounting.warn(
-                "dropped.shutdown",
-                "%d spans were not exported before shutdown's time was up. MLFLOW_OTEL_SPOOL_DIR "
-                "keeps them for the next start.",
-                left, number=left,
-            )  # fmt: skip
+        self._outlet.shutdown(max(until - time.monotonic(), 0.0))
 
     def _failed(self, where: str, error: Exception) -> None:
         self._accounting.warn(
@@ -511,22 +362,6 @@ class MlflowSpanProcessor(SpanProcessor):
 _Batch = tuple[list[MappedSpan], "_Trace | None", "int | None"]
 
 
-def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
-    """Return the SDK's processor for an exporter: batching, or exporting as spans end.
-
-    A trace's spans are passed on all at once, so the queue has room for two of the largest traces
-    that are held, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says otherwise; the SDK's default of 2048 drops
-    spans of any larger trace.
-    """
-    if not settings.asynchronous:
-        return SimpleSpanProcessor(exporter)
-    set_by_user = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
-    return BatchSpanProcessor(
-        exporter,
-        max_queue_size=None if set_by_user else max(2048, 2 * settings.max_spans_per_trace),
-    )
-
-
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
     return {}
 
@@ -537,21 +372,6 @@ def _size(span: ReadableSpan) -> int:
         return sum(map(len, values))  # text throughout, as MLflow writes it
     except TypeError:
         return sum([len(value) for value in values if isinstance(value, (str, bytes, tuple))])
-
-
-def _within(seconds: float, call: Callable[[], _T]) -> _T | None:
-    """Return what ``call`` returns, or None after ``seconds``: it then goes on by itself.
-
-    The SDK's force_flush and shutdown take their own time (opentelemetry-python #4568).
-    """
-    answers: list[_T] = []
-    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # Python starts none while it exits (3.12 and later)
-        return call()
-    thread.join(seconds)
-    return answers[0] if answers else None
 
 
 def _sweep(

@@ -1,0 +1,172 @@
+"""What stands behind ``MlflowSpanProcessor``: how much may wait there, and until when it is waited for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery.exporter import MlflowSpanExporter
+from mlflow_otel.delivery.mapped import MappedSpan
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing import otel_adapter
+
+SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be spooled and counted
+
+_T = TypeVar("_T")
+
+
+class Outlet:
+    """Hands spans on to the next ``SpanProcessor``, as far as there is room behind it.
+
+    Args:
+        next: The SDK's batching, as a rule.
+        max_bytes: Bytes of attributes that may wait to be read.
+        accounting: Gets ``dropped`` and ``dropped.*``.
+    """
+
+    def __init__(
+        self,
+        next: SpanProcessor,  # noqa: A002 (the pipeline's word)
+        max_bytes: int,
+        accounting: Accounting,
+    ) -> None:
+        self.next = next
+        self._max_bytes = max_bytes
+        self._accounting = accounting
+        self._closed = False
+        self._queues = otel_adapter.queues(next)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew: also in a forked child, where the SDK has emptied its queue."""
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0  # handed on and not read yet
+        self._read: deque[int] = deque()  # sizes of what was read since
+        self._lost = 0  # since the last flush
+
+    def hand_on(self, spans: list[MappedSpan]) -> None:
+        """Hand spans of one passage on; what there is no room for is dropped and counted."""
+        passage = spans[0].passage
+        with self._lock:
+            room = self._room()
+            if room < len(spans):
+                self._drop(len(spans) - room)
+                spans = spans[:room]
+            self._waiting_bytes += passage.size
+            passage.read = self._read
+            on_end = self.next.on_end
+            for span in spans:
+                on_end(span)
+
+    def _room(self) -> int:
+        while self._read:
+            self._waiting_bytes -= self._read.popleft()
+        if not any(self._queues):
+            self._waiting_bytes = 0  # an exporter need not read what it is given
+        if self._closed or self._waiting_bytes > self._max_bytes:
+            return 0
+        room = sys.maxsize
+        for queue in self._queues:
+            if queue.maxlen is not None:
+                room = min(room, queue.maxlen - len(queue))
+        return room
+
+    def _drop(self, number: int) -> None:
+        # The newest: a full queue would drop its oldest, uncounted.
+        self._lost += number
+        self._accounting.count("dropped", number)
+        if self._closed:
+            self._accounting.warn(
+                "dropped.already_shutdown",
+                "Spans that ended after shutdown() are dropped: shut down last of all.",
+                number=number,
+            )
+            return
+        self._accounting.warn(
+            "dropped.queue_full",
+            "Spans are dropped: too many wait for export. See that the backend is there "
+            "(`mlflow-otel doctor`); OTEL_BSP_MAX_QUEUE_SIZE and MLFLOW_OTEL_MAX_HELD_BYTES set how "
+            "much may wait.",
+            number=number,
+        )
+
+    def stats(self) -> dict[str, int]:
+        """Return ``queued``, ``in_flight`` and ``spooled``: spans."""
+        ours = [e for e in otel_adapter.exporters(self.next) if isinstance(e, MlflowSpanExporter)]
+        return {
+            "queued": sum(len(queue) for queue in self._queues),
+            "in_flight": sum(exporter.in_flight for exporter in ours),
+            "spooled": sum(exporter.spooled for exporter in ours),
+        }
+
+    def force_flush(self, seconds: float) -> bool:
+        """Flush; True only if all since the last flush was accepted in time."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        flushed = _within(seconds, lambda: self.next.force_flush(int(seconds * 1000)))
+        arrived = [
+            exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
+            for exporter in otel_adapter.exporters(self.next)
+        ]
+        return flushed is True and all(arrived) and not lost
+
+    def shutdown(self, seconds: float) -> None:
+        """Shut down what is behind; it has ``seconds``, and what is left then is counted."""
+        self._closed = True
+        for exporter in otel_adapter.exporters(self.next):
+            if isinstance(exporter, MlflowSpanExporter):
+                exporter.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
+        _within(seconds, self.next.shutdown)
+        left = 0
+        for queue in self._queues:
+            left += len(queue)
+            queue.clear()
+        if left:
+            self._accounting.count("dropped", left)
+            self._accounting.warn(
+                "dropped.shutdown",
+                "%d spans were not exported before shutdown's time was up. MLFLOW_OTEL_SPOOL_DIR "
+                "keeps them for the next start.",
+                left, number=left,
+            )  # fmt: skip
+
+
+def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
+    """Return the SDK's processor for an exporter: batching, or exporting as spans end.
+
+    A trace's spans are passed on all at once, so the queue has room for two of the largest traces
+    that are held, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says otherwise; the SDK's default of 2048 drops
+    spans of any larger trace.
+    """
+    if not settings.asynchronous:
+        return SimpleSpanProcessor(exporter)
+    set_by_user = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
+    return BatchSpanProcessor(
+        exporter,
+        max_queue_size=None if set_by_user else max(2048, 2 * settings.max_spans_per_trace),
+    )
+
+
+def _within(seconds: float, call: Callable[[], _T]) -> _T | None:
+    """Return what ``call`` returns, or None after ``seconds``: it then goes on by itself.
+
+    The SDK's force_flush and shutdown take their own time (opentelemetry-python #4568).
+    """
+    answers: list[_T] = []
+    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # Python starts none while it exits (3.12 and later)
+        return call()
+    thread.join(seconds)
+    return answers[0] if answers else None

@@ -1,0 +1,100 @@
+"""A trace's context, as it was when its spans were passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.delivery.mapped import MappedSpan, attributes_of
+from mlflow_otel.mapping import usage
+from mlflow_otel.mapping.model import TraceContext
+from mlflow_otel.mapping.trace import previews
+from mlflow_otel.mapping.values import as_dict, decode
+from mlflow_otel.tracing import store
+from mlflow_otel.tracing.mlflow_adapter import TraceFacts
+
+
+class Snapshot:
+    """A trace's context, frozen when its spans are passed on, worked out when first read.
+
+    Args:
+        facts: What MLflow knew.
+        root: The local root, if it ended.
+        spans: What was passed on.
+        experiment_name: The configured one.
+        cost: Works out a span's cost from its raw attributes.
+    """
+
+    __slots__ = ("_context", "_cost", "_experiment_name", "_facts", "_root", "_spans")
+
+    def __init__(
+        self,
+        facts: TraceFacts,
+        root: ReadableSpan | None,
+        spans: Sequence[MappedSpan],
+        experiment_name: str | None,
+        cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
+    ) -> None:
+        self._cost = cost
+        self._facts = facts
+        self._root = root
+        self._spans: Sequence[MappedSpan] = spans
+        self._experiment_name = experiment_name
+        self._context: TraceContext | None = None
+
+    def __call__(self) -> TraceContext:
+        """Return the context."""
+        if self._context is None:
+            self._context = self._work_out()
+            self._spans, self._root = (), None
+        return self._context
+
+    def _work_out(self) -> TraceContext:
+        facts, root = self._facts, self._root
+        state = facts.state
+        if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
+            state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
+        attributes = attributes_of(root) if root is not None else {}
+        request, response = previews(
+            attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
+        )
+        return TraceContext(
+            trace_id=facts.trace_id,
+            client_request_id=facts.client_request_id,
+            tags=facts.tags,
+            metadata=facts.metadata,
+            experiment_id=facts.experiment_id,
+            experiment_name=store.experiment_name(facts.experiment_id) or self._experiment_name,
+            state=state,
+            request_preview=facts.request_preview or request,
+            response_preview=facts.response_preview or response,
+            token_usage=as_dict(decode(facts.metadata.get(keys.METADATA_TOKEN_USAGE)))
+            or usage.sum_tokens(self._nodes(keys.CHAT_TOKEN_USAGE, lambda _: {})),
+            cost=as_dict(decode(facts.metadata.get(keys.METADATA_COST)))
+            or usage.sum_cost(self._nodes(keys.LLM_COST, self._cost)),
+        )
+
+    def _nodes(
+        self, key: str, otherwise: Callable[[Mapping[str, Any]], Mapping[str, float]]
+    ) -> list[usage.UsageNode]:
+        """Return the tree of the spans' numbers under ``key``; empty when none has any."""
+        numbers = {}
+        for span in self._spans:
+            attributes = attributes_of(span.recorded)
+            found = decode(attributes[key]) if key in attributes else otherwise(attributes)
+            if found and isinstance(found, Mapping):
+                numbers[span] = found
+        if not numbers:
+            return []
+        return [
+            usage.UsageNode(
+                span.context.span_id,
+                None if span.parent is None else span.parent.span_id,
+                numbers.get(span),
+            )
+            for span in self._spans
+        ]
