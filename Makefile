@@ -60,7 +60,14 @@ servers:         ## build the Collector and Jaeger once, into a cache folder out
 test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the real Collector, Jaeger and MLflow server
 	$(BIN)/python -m pytest -m backend
 
+bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
+	.venv-backends/bin/python -m pip install --quiet --editable '.[speed]'
+	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
+
+soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
+	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-45} $(BIN)/python -m pytest -s tests/delivery/test_soak.py
+
 clean:           ## remove what the targets made here
 	rm -rf .venv .venv-oldest .venv-backends .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo test lint types format test-oldest test-mlflow servers test-backends clean
+.PHONY: help setup demo bench soak test lint types format test-oldest test-mlflow servers test-backends clean

@@ -49,6 +49,7 @@ class Backlog:
         self._failures = 0  # in a row
         self._tries = 0
         self._due = 0.0  # when to look next
+        self._size = 0  # bytes in the folder, as far as known: listing it takes its time
         self._thread: threading.Thread | None = None
         self._stopped = False
 
@@ -101,7 +102,11 @@ class Backlog:
             if outcome is not None and not self.is_down:
                 self._down(outcome)
         self._accounting.count("spool.written", request.spans)
-        self._drop_over_bounds(self._spool.entries(), entry)
+        self._size += entry.size
+        if self._size > self._spool.max_bytes:
+            entries = self._spool.entries()
+            going = self._drop_over_bounds(entries, entry)
+            self._size = sum(e.size for e in entries if e not in going)
         self.start()
         return True
 
@@ -148,6 +153,7 @@ class Backlog:
             with self._changed:
                 waiting = set(self._waiting)  # before the listing: what is put meanwhile is later
             entries = self._spool.entries()
+            self._size = sum(entry.size for entry in entries)
             self._reconcile(waiting.difference(entry.name for entry in entries))
             if not entries:
                 with self._changed:

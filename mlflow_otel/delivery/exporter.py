@@ -17,7 +17,7 @@ from mlflow_otel.delivery.observability import observe
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
 from mlflow_otel.delivery.spool import open_spool
-from mlflow_otel.delivery.transport import Outcome, Transport, open_transport
+from mlflow_otel.delivery.transport import Outcome, Transport, load, open_transport
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.settings import Settings
 
@@ -70,6 +70,7 @@ class MlflowSpanExporter(SpanExporter):
         self._limit = found.max_request_bytes
         self._stopped = False
         self._encoding = 0
+        load(found.traces.protocol)
         self._sender = Sender(
             lambda: transport or open_transport("traces", found.traces, found.max_workers + 1),
             compression=found.traces.compression,

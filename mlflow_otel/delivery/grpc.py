@@ -157,6 +157,11 @@ class GrpcTransport:
             connection.close()
 
 
+def open_transport(signal: Signal, settings: OtlpSettings, _connections: int) -> GrpcTransport:
+    """Return the transport; it opens connections as they are needed."""
+    return GrpcTransport(signal, settings)
+
+
 def _outcome(answer: Answer) -> Outcome:
     headers = answer.headers
     said = unquote(headers.get("grpc-message", ""))

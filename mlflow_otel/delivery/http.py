@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import requests
 import requests.adapters
+import requests.utils
 
 from mlflow_otel.delivery.retry import retry_after
 from mlflow_otel.delivery.transport import USER_AGENT, Outcome
-from mlflow_otel.settings import OtlpSettings
+from mlflow_otel.settings import OtlpSettings, Signal
 from mlflow_otel.version import __version__
 
 RETRYABLE = frozenset({429, 502, 503, 504})
@@ -44,6 +45,10 @@ class HttpTransport:
         if settings.compression != "none":
             self._session.headers["Content-Encoding"] = settings.compression
         self._session.headers.update(dict(settings.headers))
+        # requests looks into ~/.netrc at each request, and lets it beat a header that was set.
+        named = any(key == "authorization" for key, _ in settings.headers)
+        found = None if named else requests.utils.get_netrc_auth(self._url)
+        self._session.auth = found or _as_it_is
 
     def send(self, request: bytes, timeout: float) -> Outcome:
         """Send one request and wait, at most ``timeout`` seconds for each of its stages."""
@@ -72,3 +77,12 @@ class HttpTransport:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def open_transport(_signal: Signal, settings: OtlpSettings, connections: int) -> HttpTransport:
+    """Return the transport."""
+    return HttpTransport(settings, connections)

@@ -107,8 +107,6 @@ class Sender:
         backlog = self._backlog
         if backlog is not None:
             backlog.start()
-            if backlog.is_down and backlog.keep(request):
-                return True
         with self._changed:
             while len(self._flying) >= self._workers:
                 remaining = None if self._stop_at is None else self._stop_at - time.monotonic()
@@ -229,6 +227,8 @@ class Sender:
     def _send(self, request: Request, budget: float) -> Outcome:
         give_up_at = time.monotonic() + budget
         attempt = 0
+        if self._backlog is not None and self._backlog.is_down and self._backlog.keep(request):
+            return SPOOLED
         while True:
             outcome = self._try(request, give_up_at)
             if outcome.result != "retryable":

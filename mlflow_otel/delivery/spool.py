@@ -76,7 +76,7 @@ class Spool:
         if fcntl is None:  # pragma: no cover (Windows)
             raise OSError("it needs POSIX file locks")
         self._folder = folder
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._max_age = max_age
         self._fsync = fsync
         self._lock: int | None = None
@@ -94,7 +94,7 @@ class Spool:
             OSError: It cannot be written, or is larger than the whole spool may be.
         """
         data, spans = request.compressed("gzip"), request.spans
-        if len(data) > self._max_bytes:
+        if len(data) > self.max_bytes:
             raise OSError(f"a request of {len(data)} bytes is more than the spool may hold")
         created, chance = time.time_ns(), secrets.token_hex(8)
         entry = Entry(created, f"{created:020d}-{spans}-{len(data)}-{chance}.otlp.gz", spans, len(data))  # fmt: skip
@@ -134,7 +134,7 @@ class Spool:
         kept = sum(entry.size for entry in entries)
         going = []
         for entry in entries:
-            if entry.created >= before and kept <= self._max_bytes:
+            if entry.created >= before and kept <= self.max_bytes:
                 break
             going.append(entry)
             kept -= entry.size

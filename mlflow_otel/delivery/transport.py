@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Final, Literal, Protocol
 
 from mlflow_otel.settings import OtlpSettings, Signal
@@ -56,6 +58,16 @@ class Transport(Protocol):
         ...
 
 
+def load(protocol: str) -> ModuleType:
+    """Return the module of a protocol's transport, imported now.
+
+    Not at the first request: in an app at full load that import takes seconds, since it waits for
+    the interpreter after each of its file accesses. Not above: an app that speaks HTTP need not
+    load HTTP/2, nor the other way round.
+    """
+    return import_module(f"mlflow_otel.delivery.{'grpc' if protocol == 'grpc' else 'http'}")
+
+
 def open_transport(signal: Signal, settings: OtlpSettings, connections: int = 1) -> Transport:
     """Return the transport that ``settings`` ask for.
 
@@ -72,11 +84,5 @@ def open_transport(signal: Signal, settings: OtlpSettings, connections: int = 1)
         if file is not None:
             with open(file, "rb"):  # noqa: PTH123 (to name it: ssl's own error does not)
                 pass
-    # Here, not above: an app that speaks HTTP need not load HTTP/2, nor the other way round.
-    if settings.protocol == "grpc":
-        from mlflow_otel.delivery.grpc import GrpcTransport  # noqa: PLC0415
-
-        return GrpcTransport(signal, settings)
-    from mlflow_otel.delivery.http import HttpTransport  # noqa: PLC0415
-
-    return HttpTransport(settings, connections)
+    transport: Transport = load(settings.protocol).open_transport(signal, settings, connections)
+    return transport
