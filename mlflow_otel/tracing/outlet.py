@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
-from mlflow_otel.delivery.mapped import MappedSpan
+from mlflow_otel.delivery.mapped import MappedSpan, Passage
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 
@@ -53,9 +53,8 @@ class Outlet:
         self._read: deque[int] = deque()  # sizes of what was read since
         self._lost = 0  # since the last flush
 
-    def hand_on(self, spans: list[MappedSpan]) -> None:
-        """Hand spans of one passage on; what there is no room for is dropped and counted."""
-        passage = spans[0].passage
+    def hand_on(self, spans: list[ReadableSpan], passage: Passage) -> None:
+        """Hand spans on, as a passage; what there is no room for is dropped and counted."""
         with self._lock:
             room = self._room()
             if room < len(spans):
@@ -65,7 +64,7 @@ class Outlet:
             passage.read = self._read
             on_end = self.next.on_end
             for span in spans:
-                on_end(span)
+                on_end(MappedSpan(span, passage))
 
     def _room(self) -> int:
         while self._read:

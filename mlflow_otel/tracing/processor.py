@@ -9,7 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanContext
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, mapping_options
-from mlflow_otel.delivery.mapped import MappedSpan, Passage, attributes_of, made_by_mlflow
+from mlflow_otel.delivery.mapped import Passage, attributes_of, made_by_mlflow
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
@@ -37,8 +37,6 @@ class _Trace:
     """What is remembered of one trace in this process."""
 
     started: float
-    entries: set[int]
-    passage: Passage
     released: bool
     info: Any = None
     registered: bool = False
@@ -48,9 +46,26 @@ class _Trace:
     open_spans: set[int] = field(default_factory=set)
     mlflow_spans: set[int] = field(default_factory=set)
     roots: set[int] = field(default_factory=set)
-    held: list[MappedSpan] = field(default_factory=list)
+    entries: set[int] = field(default_factory=set)
+    held: list[ReadableSpan] = field(default_factory=list)
     held_bytes: int = 0
     context: Callable[[], TraceContext] | None = None
+
+
+class _Batch(NamedTuple):
+    """Spans to pass on.
+
+    Args:
+        spans: In the order they ended.
+        size: Bytes of their attributes.
+        trace: Theirs, if it is remembered.
+        done: Its ID when nothing more of it is awaited.
+    """
+
+    spans: list[ReadableSpan]
+    size: int = 0
+    trace: _Trace | None = None
+    done: int | None = None
 
 
 class MlflowSpanProcessor(SpanProcessor):
@@ -154,8 +169,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 if trace is None or local_root:
                     # A trace met in the middle (its root is another process's, or the parent's of
                     # a fork) has no end to wait for.
-                    entries: set[int] = set()
-                    trace = _Trace(self._clock(), entries, self._passage(entries), not local_root)
+                    trace = _Trace(self._clock(), released=not local_root)
                 self._traces[context.trace_id] = trace
             if local_root:
                 trace.released = False
@@ -167,23 +181,17 @@ class MlflowSpanProcessor(SpanProcessor):
             self._pass_on(batches)
         return trace
 
-    def _passage(self, entries: set[int] | None) -> Passage:
-        return Passage(TraceContext, self._options, self._accounting, self._cost, entries)
-
     def on_end(self, span: ReadableSpan) -> None:
         """Hold the span, or pass its trace on when it was the last local root."""
         try:
             batches = self._hold(span)
         except Exception as error:
             self._failed("on_end", error)
-            batches = [([self._alone(span)], None, None)]
+            batches = [_Batch([span])]
         if batches:
             self._pass_on(batches)
 
-    def _alone(self, span: ReadableSpan) -> MappedSpan:
-        return MappedSpan(span, self._passage(None))
-
-    def _hold(self, span: ReadableSpan) -> list[_Batch]:
+    def _hold(self, span: ReadableSpan) -> list[_Batch] | None:
         context = span.context
         assert context is not None  # noqa: S101 (an ended span has one)
         size = _size(span)
@@ -191,17 +199,16 @@ class MlflowSpanProcessor(SpanProcessor):
             trace_id = context.trace_id
             trace = self._traces.get(trace_id) or self._recent.get(trace_id)
             if trace is None:
-                return [([self._alone(span)], None, None)]
-            span_id = context.span_id
-            trace.open_spans.discard(span_id)
-            trace.held.append(MappedSpan(span, trace.passage))
+                return [_Batch([span], size)]
+            trace.held.append(span)
             trace.held_bytes += size
             self._held_bytes += size
+            span_id = context.span_id
+            trace.open_spans.discard(span_id)
             if span_id in trace.open_roots:
                 trace.open_roots.discard(span_id)
                 trace.root, trace.root_held = span, True
-                if not trace.open_roots:
-                    trace.released = True
+                trace.released = trace.released or not trace.open_roots
             if trace.released:
                 return [self._take(trace_id, trace)]
             if len(trace.held) > self._settings.max_spans_per_trace:
@@ -209,7 +216,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 return [self._take(trace_id, trace)]
             if self._held_bytes > self._settings.max_held_bytes:
                 return self._over_bounds()
-        return []
+        return None
 
     def _over_bounds(self) -> list[_Batch]:
         """Take what must be passed on for the other bounds to hold; the lock is held."""
@@ -229,15 +236,13 @@ class MlflowSpanProcessor(SpanProcessor):
         return batches
 
     def _take(self, trace_id: int, trace: _Trace) -> _Batch:
-        spans, trace.held = trace.held, []
-        trace.passage.size = trace.held_bytes
-        trace.passage = self._passage(trace.entries)  # of those that end from here on
-        self._held_bytes -= trace.held_bytes
-        trace.held_bytes = 0
-        if not trace.released or trace.open_spans:
-            return spans, trace, None
-        self._remember_passed_on(trace_id, trace)
-        return spans, trace, trace_id
+        spans, size = trace.held, trace.held_bytes
+        trace.held, trace.held_bytes = [], 0
+        self._held_bytes -= size
+        done = trace.released and not trace.open_spans
+        if done:
+            self._remember_passed_on(trace_id, trace)
+        return _Batch(spans, size, trace, trace_id if done else None)
 
     def _remember_passed_on(self, trace_id: int, trace: _Trace) -> None:
         if self._traces.pop(trace_id, None) is not None:
@@ -246,23 +251,22 @@ class MlflowSpanProcessor(SpanProcessor):
                 self._recent.popitem(last=False)
 
     def _pass_on(self, batches: list[_Batch]) -> None:
-        for spans, trace, done in batches:
+        for spans, size, trace, done in batches:
             try:
-                self._pass_on_one(spans, trace)
+                if spans:
+                    self._outlet.hand_on(spans, self._passage(spans, size, trace))
                 if done is not None and trace is not None and trace.registered:
                     trace.registered = False
                     mlflow_adapter.forget(done, trace.info)
             except Exception as error:
                 self._failed("hand-over", error)
 
-    def _pass_on_one(self, spans: list[MappedSpan], trace: _Trace | None) -> None:
-        if not spans:
-            return
-        if trace is not None:
-            spans[0].passage.context = self._context(spans, trace)
-        self._outlet.hand_on(spans)
+    def _passage(self, spans: list[ReadableSpan], size: int, trace: _Trace | None) -> Passage:
+        known = TraceContext if trace is None else self._context(spans, trace)
+        entries = None if trace is None else trace.entries
+        return Passage(known, self._options, self._accounting, self._cost, entries, size)
 
-    def _context(self, spans: list[MappedSpan], trace: _Trace) -> Callable[[], TraceContext]:
+    def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and not trace.root_held:
             return trace.context  # late spans carry what their trace was passed on with
         trace.root_held = False
@@ -356,10 +360,6 @@ class MlflowSpanProcessor(SpanProcessor):
             "Please report it to mlflow-otel.",
             where, type(error).__name__, error,
         )  # fmt: skip
-
-
-# Spans to pass on, their trace, and its ID when nothing more of it is awaited.
-_Batch = tuple[list[MappedSpan], "_Trace | None", "int | None"]
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

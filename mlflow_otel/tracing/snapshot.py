@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.delivery.mapped import MappedSpan, attributes_of
+from mlflow_otel.delivery.mapped import attributes_of
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews
@@ -35,14 +35,14 @@ class Snapshot:
         self,
         facts: TraceFacts,
         root: ReadableSpan | None,
-        spans: Sequence[MappedSpan],
+        spans: Sequence[ReadableSpan],
         experiment_name: str | None,
         cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
     ) -> None:
         self._cost = cost
         self._facts = facts
         self._root = root
-        self._spans: Sequence[MappedSpan] = spans
+        self._spans: Sequence[ReadableSpan] = spans
         self._experiment_name = experiment_name
         self._context: TraceContext | None = None
 
@@ -84,7 +84,7 @@ class Snapshot:
         """Return the tree of the spans' numbers under ``key``; empty when none has any."""
         numbers = {}
         for span in self._spans:
-            attributes = attributes_of(span.recorded)
+            attributes = attributes_of(span)
             found = decode(attributes[key]) if key in attributes else otherwise(attributes)
             if found and isinstance(found, Mapping):
                 numbers[span] = found
