@@ -48,7 +48,7 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 	$(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
 	.venv-backends/bin/uv pip install --quiet --python .venv-backends/bin/python \
-	  -r tests/backends/requirements.txt --editable . --group dev
+	  -r tests/backends/requirements.txt --editable .[speed] --group dev
 	touch $@
 
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
@@ -61,7 +61,6 @@ test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the r
 	$(BIN)/python -m pytest -m backend
 
 bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
-	.venv-backends/bin/python -m pip install --quiet --editable '.[speed]'
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
