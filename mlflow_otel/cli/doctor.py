@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery.compress import compress
+from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, open_transport
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
@@ -66,6 +69,7 @@ def findings() -> Iterator[Finding]:
         name = cause.removeprefix("settings.invalid.")
         yield Finding("problem", name, "its value is not valid and the default is used", f"see `mlflow-otel env` for what {name} takes, and correct it")  # fmt: skip
     yield from _configuration(settings)
+    yield from _spool(settings)
     yield from _clock()
     for signal in SIGNALS:
         yield probe(signal, settings.otlp(signal))
@@ -74,7 +78,7 @@ def findings() -> Iterator[Finding]:
 def _versions() -> Iterator[Finding]:
     versions = [f"mlflow-otel {__version__}"]
     versions += [
-        f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "grpcio", "protobuf")
+        f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "protobuf", "h2")
     ]
     yield Finding("ok", "versions", ", ".join(versions))
 
@@ -118,6 +122,19 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("problem", "double export", f"OTEL_TRACES_EXPORTER={shared} sends every span twice", "leave only mlflow_otlp in it")  # fmt: skip
 
 
+def _spool(settings: Settings) -> Iterator[Finding]:
+    if settings.spool_dir is None:
+        return
+    try:
+        spool = Spool(Path(settings.spool_dir) / "traces", settings.spool_max_bytes, settings.spool_max_age)  # fmt: skip
+        waiting = [entry for entry in spool.entries() if not entry.corrupt]
+    except OSError as error:
+        yield Finding("problem", "spool", f"{settings.spool_dir} cannot be used: {error}", "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write")  # fmt: skip
+        return
+    spans, size = sum(entry.spans for entry in waiting), sum(entry.size for entry in waiting)
+    yield Finding("ok", "spool", f"{settings.spool_dir}: {spans} spans wait in it, {size} bytes")
+
+
 def _clock() -> Iterator[Finding]:
     if time.time() < EARLIEST_CLOCK:
         yield Finding("problem", "clock", f"says {time.strftime('%Y-%m-%d')}: backends drop such spans", "set the system's clock")  # fmt: skip
@@ -130,10 +147,13 @@ def probe(signal: Signal, settings: OtlpSettings) -> Finding:
     about = f"{signal} → {settings.endpoint} ({settings.protocol})"
     try:
         transport = open_transport(signal, settings)
+    except ValueError as error:
+        return Finding("problem", about, str(error), "correct OTEL_EXPORTER_OTLP_ENDPOINT")
     except OSError as error:
         return Finding("problem", about, f"{error.strerror or error}: {error.filename}", "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE")  # fmt: skip
     try:
-        outcome = transport.send(REQUESTS[signal](), min(settings.timeout, PROBE_SECONDS))
+        body = compress(REQUESTS[signal](), settings.compression)
+        outcome = transport.send(body, min(settings.timeout, PROBE_SECONDS))
     finally:
         transport.close()
     if outcome.result == "accepted":

@@ -72,7 +72,7 @@ class Spool:
         OSError: The folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, max_age: float, fsync: bool = True) -> None:
+    def __init__(self, folder: Path, max_bytes: int, max_age: float, *, fsync: bool = True) -> None:
         if fcntl is None:  # pragma: no cover (Windows)
             raise OSError("it needs POSIX file locks")
         self._folder = folder
@@ -211,8 +211,8 @@ def open_spool(
     try:
         return Spool(
             Path(settings.spool_dir) / signal,
-            max_bytes=settings.spool_max_bytes,
-            max_age=settings.spool_max_age,
+            settings.spool_max_bytes,
+            settings.spool_max_age,
             fsync=settings.spool_fsync,
         )
     except OSError as error:

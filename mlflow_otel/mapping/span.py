@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from mlflow_otel.conventions import genai
@@ -27,6 +27,9 @@ INTERNAL_KEYS: Final = frozenset(
     {keys.TRACE_REQUEST_ID, keys.EXPERIMENT_ID_ATTRIBUTE, keys.SPAN_START_TIME_NS}
 )
 """What MLflow keeps on spans for itself; the trace's identity leaves under its own keys."""
+
+UNREAD_KEYS: Final = INTERNAL_KEYS | {keys.CHAT_TOOLS}
+"""What is decoded only where it is needed: seldom."""
 
 HANDLED_KEYS: Final = frozenset(
     {
@@ -94,41 +97,38 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
         the caller to count. Never raises on account of a value.
     """
     draft = _Draft(view, context, options)
-    failures = []
+    name, kind = view.name, None
+    if view.made_by_mlflow:
+        failures = _take(FIRST_STEPS, draft)
+        failures += _take(TYPE_STEPS.get(draft.span_type, ()), draft)
+        failures += _take([step for key, step in KEY_STEPS if key in draft.raw], draft)
+        if view.failed or view.events:
+            failures += _take(EVENT_STEPS, draft)
+        if "genai" in options.conventions:
+            name, kind = _name_and_kind(draft)
+    else:
+        failures = _take((_foreign,), draft)
+    own, shared = _attributes(draft, renamed=name != view.name)
+    events = _events(view, options) if view.events else ()
+    return Mapped(name, kind, own, events, shared, tuple(failures))
 
-    def take(step: Step) -> None:
+
+def _take(steps: Iterable[Step], draft: _Draft) -> list[str]:
+    """Take steps; return the names of those that failed."""
+    failures = []
+    for step in steps:
         try:
             step(draft)
         except Exception as error:
             failures.append(f"{step.__name__.strip('_')}: {type(error).__name__}")
-
-    name, kind = view.name, None
-    if view.made_by_mlflow:
-        for first in FIRST_STEPS:
-            take(first)
-        for typed in TYPE_STEPS.get(draft.span_type, ()):
-            take(typed)
-        for key, keyed in KEY_STEPS:
-            if key in draft.raw:
-                take(keyed)
-        if view.failed:
-            take(_error)
-        if view.events:
-            take(_stream)
-        if "genai" in options.conventions:
-            name, kind = _name_and_kind(draft)
-    else:
-        take(_foreign)
-    own, shared = _attributes(draft, renamed=name != view.name)
-    events = _events(view, options) if view.events else ()
-    return Mapped(name, kind, own, events, shared, tuple(failures))
+    return failures
 
 
 def _read(draft: _Draft) -> None:
     raw, own = draft.raw, draft.own
     for key, value in draft.view.attributes.items():
         if key in HANDLED_KEYS:
-            raw[key] = value if key in INTERNAL_KEYS else decode(value)
+            raw[key] = value if key in UNREAD_KEYS else decode(value)
         else:
             own[key] = decode(value)
     span_type = raw.get(keys.SPAN_TYPE)
@@ -144,11 +144,13 @@ def _read(draft: _Draft) -> None:
 
 
 def _model(draft: _Draft) -> None:
-    given = as_dict(draft.inputs)
-    asked = next(
-        (m for m in (given.get("model"), given.get("modelId")) if isinstance(m, str)), None
-    )
-    model = asked or draft.raw.get(keys.LLM_MODEL)
+    model = None
+    if isinstance(draft.inputs, dict):
+        model = draft.inputs.get("model")
+        if not isinstance(model, str):
+            model = draft.inputs.get("modelId")
+    if not isinstance(model, str) or not model:
+        model = draft.raw.get(keys.LLM_MODEL)
     if isinstance(model, str) and model:
         draft.genai[genai.REQUEST_MODEL] = model
     provider = draft.raw.get(keys.LLM_PROVIDER)
@@ -207,7 +209,7 @@ def _messages(draft: _Draft) -> None:
 
 def _tools(draft: _Draft) -> None:
     if genai.TOOL_DEFINITIONS not in draft.genai:
-        defined = parts.definitions(draft.raw.get(keys.CHAT_TOOLS))
+        defined = parts.definitions(decode(draft.raw.get(keys.CHAT_TOOLS)))
         if defined:
             draft.genai[genai.TOOL_DEFINITIONS] = dumps(defined)
 
@@ -271,6 +273,8 @@ def _prompts(draft: _Draft) -> None:
 
 
 def _error(draft: _Draft) -> None:
+    if not draft.view.failed:
+        return
     raised = [
         e.attributes.get(genai.EXCEPTION_TYPE)
         for e in draft.view.events
@@ -325,6 +329,7 @@ KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
     (keys.SPAN_FUNCTION_NAME, _function),
 )
 """What an attribute of MLflow's asks for, after its type."""
+EVENT_STEPS: Final[tuple[Step, ...]] = (_error, _stream)
 
 
 def _name_and_kind(draft: _Draft) -> tuple[str, SpanKind | None]:
@@ -358,6 +363,8 @@ def _attributes(draft: _Draft, *, renamed: bool) -> tuple[dict[str, Any], Shared
             )  # fmt: skip
         if "mlflow" in options.conventions:
             found |= {k: v for k, v in draft.raw.items() if k not in INTERNAL_KEYS}
+            if keys.CHAT_TOOLS in found:
+                found[keys.CHAT_TOOLS] = decode(found[keys.CHAT_TOOLS])
     if view.is_entry and "openinference" in options.conventions:
         found |= openinference.trace_attributes(draft.trace)
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written

@@ -31,16 +31,22 @@ class UsageNode(NamedTuple):
 
 def span_tokens(usage: Any) -> dict[str, int]:
     """Return ``gen_ai.usage.*`` for MLflow's ``mlflow.chat.tokenUsage``."""
-    numbers = as_dict(usage)
-    found = ((key, as_int(numbers.get(name))) for name, key in TOKEN_ATTRIBUTES.items())
-    return {key: number for key, number in found if number is not None}
+    found = {}
+    for name, value in as_dict(usage).items():
+        number = as_int(value)
+        if number is not None and name in TOKEN_ATTRIBUTES:
+            found[TOKEN_ATTRIBUTES[name]] = number
+    return found
 
 
 def span_cost(cost: Any) -> dict[str, float]:
     """Return ``mlflow.llm.cost.*`` (USD) for MLflow's ``mlflow.llm.cost``."""
-    numbers = as_dict(cost)
-    found = ((key, as_float(numbers.get(key))) for key in COST_KEYS)
-    return {mlflow_keys.LLM_COST_PREFIX + key: n for key, n in found if n is not None}
+    found = {}
+    for name, value in as_dict(cost).items():
+        number = as_float(value)
+        if number is not None and name in COST_KEYS:
+            found[mlflow_keys.LLM_COST_PREFIX + name] = number
+    return found
 
 
 def sum_tokens(nodes: Iterable[UsageNode]) -> dict[str, int]:

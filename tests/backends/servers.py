@@ -92,7 +92,7 @@ receivers:
       grpc: {{endpoint: 127.0.0.1:{grpc}}}
       http: {{endpoint: 127.0.0.1:{http}}}
 processors:
-  batch: {{timeout: 200ms}}
+  batch: {{timeout: 200ms, send_batch_size: 150, send_batch_max_size: 150}}  # counts spans, not bytes
 exporters:
   otlp/jaeger:
     endpoint: 127.0.0.1:{jaeger}

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
 
+from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
+from mlflow_otel.accounting import Accounting
 from tests.backends import servers
 from tests.test_chat_example import serve
 
@@ -160,3 +164,87 @@ def test_doctor_finds_the_collector_well(stack):
     )
     assert done.returncode == 0, done.stdout
     assert "traces" in done.stdout
+
+
+def app_with(stack, way, protocol, **environ):
+    """An app's provider with the pair on it, and its counters."""
+    accounting = Accounting()
+    settings = Settings.from_environment(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": stack[way], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, **environ},
+        accounting,
+    )  # fmt: skip
+    exporter = MlflowSpanExporter(settings, accounting=accounting)
+    processor = MlflowSpanProcessor(exporter, settings, accounting=accounting)
+    resource = Resource.create({"service.name": environ.get("OTEL_SERVICE_NAME", "delivery")})
+    provider = TracerProvider(shutdown_on_exit=False, resource=resource)
+    provider.add_span_processor(processor)
+    return provider, processor, accounting
+
+
+def one_trace(provider, children, size):
+    text = os.urandom(size // 2).hex()
+    with provider.get_tracer("app").start_as_current_span("root") as root:
+        for number in range(children):
+            with provider.get_tracer("app").start_as_current_span(f"child-{number}") as child:
+                child.set_attribute("text", text)
+    return f"{root.get_span_context().trace_id:032x}"
+
+
+def spans_in_jaeger(stack, trace_id, number):
+    found = []
+    for _ in range(50):
+        answer = httpx.get(f"{stack['jaeger']}/api/traces/{trace_id}").json()
+        found = answer["data"][0]["spans"] if answer.get("data") else []
+        if len(found) >= number:
+            break
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize(
+    ("way", "protocol"), [("jaeger_otlp", "grpc"), ("grpc", "grpc"), ("http", "http/protobuf")]
+)
+def test_real_servers_take_what_is_compressed_here_and_requests_of_megabytes(
+    stack, way, protocol, compression
+):
+    provider, processor, accounting = app_with(
+        stack, way, protocol, OTEL_EXPORTER_OTLP_COMPRESSION=compression
+    )
+    trace_id = one_trace(provider, 799, 12_000)  # 10 MB: requests far beyond HTTP/2's windows
+    assert processor.force_flush(60_000)
+    provider.shutdown()
+    assert accounting.snapshot() == {"exported": 800}
+    assert len(spans_in_jaeger(stack, trace_id, 800)) == 800
+
+
+def test_what_a_real_collector_finds_too_large_is_learned_from(stack):
+    provider, processor, accounting = app_with(
+        stack, "grpc", "grpc",
+        MLFLOW_OTEL_MAX_REQUEST_BYTES="16000000", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2000",
+    )  # fmt: skip
+    trace_id = one_trace(provider, 400, 20_000)
+    assert processor.force_flush(60_000)
+    provider.shutdown()
+    counted = accounting.snapshot()
+    assert counted["exported"] == 401
+    assert counted["request_too_large"] >= 1
+    assert len(spans_in_jaeger(stack, trace_id, 401)) == 401
+
+
+def test_what_was_spooled_while_jaeger_was_down_is_found_in_it(tmp_path):
+    (port,) = servers.free_ports(1)
+    environ = {"MLFLOW_OTEL_SPOOL_DIR": str(tmp_path / "spool")}
+    down = {"down": f"http://127.0.0.1:{port}"}
+    provider, processor, accounting = app_with(down, "down", "grpc", **environ)
+    trace_id = one_trace(provider, 20, 1000)
+    assert processor.force_flush(2000) is False
+    provider.shutdown()
+    assert accounting.snapshot()["spool.written"] == 21
+    with servers.jaeger(tmp_path) as (jaeger, grpc, _):
+        provider, processor, accounting = app_with(
+            {"up": f"http://127.0.0.1:{grpc}"}, "up", "grpc", **environ
+        )
+        assert len(spans_in_jaeger({"jaeger": jaeger}, trace_id, 21)) == 21
+        provider.shutdown()
+    assert accounting.snapshot()["recovered.exported"] == 21

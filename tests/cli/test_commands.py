@@ -6,8 +6,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from mlflow_otel.cli import doctor
 from mlflow_otel.cli.doctor import probe
-from mlflow_otel.settings import OtlpSettings
+from mlflow_otel.delivery.request import Request
+from mlflow_otel.delivery.spool import Spool
+from mlflow_otel.settings import OtlpSettings, Settings
 
 
 def run(*arguments, **environ):
@@ -80,3 +85,23 @@ def test_receive_on_a_taken_port_says_what_to_do(receiver):
     done = run("receive", "--grpc-port", "0", "--http-port", str(receiver.http_port))
     assert done.returncode == 1
     assert "--http-port 0" in done.stderr
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_doctors_probe_is_compressed_as_configured(receiver, protocol, compression):
+    endpoint = (
+        receiver.grpc_endpoint if protocol == "grpc" else f"{receiver.http_endpoint}/v1/traces"
+    )
+    found = probe("traces", OtlpSettings(endpoint, protocol, compression=compression))
+    assert found.level == "ok", found
+
+
+def test_doctor_tells_what_waits_in_the_spool(tmp_path):
+    settings = Settings(spool_dir=str(tmp_path))
+    Spool(tmp_path / "traces", 10**6, 60).put(Request(b"x", 7))
+    (found,) = doctor._spool(settings)
+    assert found.level == "ok"
+    assert "7 spans" in found.text
+    (found,) = doctor._spool(Settings(spool_dir="/proc/nowhere"))
+    assert found.level == "problem"

@@ -33,6 +33,25 @@ def _issue(name, issuer=None, issuer_key=None):
             ),
             critical=False,
         )
+        .add_extension(  # Python 3.13 and later want both of an issuer, and the ID of its key
+            x509.KeyUsage(
+                digital_signature=True,
+                key_cert_sign=issuer is None,
+                crl_sign=issuer is None,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key((issuer_key or key).public_key()),
+            critical=False,
+        )
         .sign(issuer_key or key, hashes.SHA256())
     )
     return certificate, key

@@ -57,7 +57,7 @@ def convert(inputs: Any, outputs: Any) -> Conversation | None:
         messages = batch[0]
     if isinstance(inputs, list) and inputs and all(_is_message(item) for item in inputs):
         messages, held = inputs, {}
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+    if not isinstance(messages, list) or not {dict}.issuperset(map(type, messages)):
         return None
     system: list[parts.Message] = []
     said: list[parts.Message] = []
