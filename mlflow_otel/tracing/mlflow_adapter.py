@@ -14,8 +14,10 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -380,15 +382,29 @@ def _attachments_asked_for() -> bool:
     return os.environ.get("MLFLOW_TRACE_EXTRACT_ATTACHMENTS", "").strip().lower() in {"true", "1"}
 
 
+def _renew_locks() -> None:
+    """In a forked child: the registry's locks may be held by threads that are the parent's alone."""
+    if in_use():
+        manager = sys.modules["mlflow.tracing.trace_manager"].InMemoryTraceManager
+        manager._instance_lock = threading.RLock()  # noqa: SLF001
+        if manager._instance is not None:  # noqa: SLF001
+            manager._instance._lock = threading.RLock()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 def _mark_absent() -> tuple[str, ...]:
-    """Tell Python which of the modules that MLflow imports at each span are not there.
+    """Put empty modules in the place of those that MLflow imports at each span and does not find.
 
     ``mlflow-tracing`` ships neither, and a failing import looks for its module anew each time under
-    a lock: a child forked meanwhile waits for that lock for good (16 of 48 in our probe).
+    a lock: a child forked meanwhile waits for that lock for good (16 of 48 in our probe). MLflow
+    takes the ``ImportError`` of a name that is not in a module as it does a missing module's.
     """
     absent = tuple(name for name in IMPORTED_AT_EACH_SPAN if not _exists(name))
     for name in absent:
-        sys.modules[name] = None  # type: ignore[assignment]
+        sys.modules[name] = ModuleType(name)  # None would do, but for Python 3.10's lock
     return absent
 
 
