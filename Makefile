@@ -64,7 +64,7 @@ bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
-	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-45} $(BIN)/python -m pytest -s tests/delivery/test_soak.py
+	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -s tests/delivery/test_soak.py
 
 clean:           ## remove what the targets made here
 	rm -rf .venv .venv-oldest .venv-backends .mypy_cache .ruff_cache .pytest_cache

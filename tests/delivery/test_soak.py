@@ -1,6 +1,6 @@
 """Faults mixed at random, from a seed that is printed: the books balance, and what they say arrived did.
 
-``MLFLOW_OTEL_TEST_SOAK_SECONDS`` (8) sets how long, ``MLFLOW_OTEL_TEST_SOAK_SEED`` repeats one; ``make soak``
+``MLFLOW_OTEL_TEST_SOAK_SECONDS`` (5) sets how long, ``MLFLOW_OTEL_TEST_SOAK_SEED`` repeats one; ``make soak``
 runs for minutes.
 """
 
@@ -23,7 +23,7 @@ from mlflow_otel.delivery import backlog, retry
 from tests.delivery.faults import Grpc, Http
 from tests.delivery.proxy import Proxy
 
-SECONDS = float(os.environ.get("MLFLOW_OTEL_TEST_SOAK_SECONDS", "8"))
+SECONDS = float(os.environ.get("MLFLOW_OTEL_TEST_SOAK_SECONDS", "5"))
 SEED = int(os.environ.get("MLFLOW_OTEL_TEST_SOAK_SEED", "0")) or random.SystemRandom().getrandbits(
     32
 )
