@@ -43,7 +43,7 @@ else:
 
     def _dumps(value: Any) -> str:
         try:
-            return _write(value).decode()
+            return str(_write(value), "utf-8")
         except (TypeError, ValueError):  # keys that are no text, lone surrogates
             return _dumps_exactly(value)
 
