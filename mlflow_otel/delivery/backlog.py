@@ -29,7 +29,7 @@ class Backlog:
         spool: Where they are kept.
         send: Tries a request once.
         done: Called with each request that was answered, and with each that had to go.
-        accounting: Gets ``spool.written``, ``spool_failed`` and ``spool_corrupt``.
+        accounting: Gets ``spool.written``, ``backend_down``, ``spool_failed`` and ``spool_corrupt``.
     """
 
     def __init__(
@@ -99,8 +99,11 @@ class Backlog:
         with self._changed:
             if not request.recovered:
                 self._waiting[entry.name] = entry.spans
-            if outcome is not None and not self.is_down:
+            news = outcome is not None and not self.is_down
+            if outcome is not None and news:
                 self._down(outcome)
+        if outcome is not None and news:
+            self._say_down(outcome)
         self._accounting.count("spool.written", request.spans)
         self._size += entry.size
         if self._size > self._spool.max_bytes:
@@ -130,6 +133,14 @@ class Backlog:
         pause = retry.backoff(self._failures - 1) if asked is None else asked
         self._due = time.monotonic() + pause
         self._changed.notify_all()
+
+    def _say_down(self, outcome: Outcome) -> None:
+        self._accounting.warn(
+            "backend_down",
+            "The OTLP endpoint takes nothing now (%s %s): requests are kept in MLFLOW_OTEL_SPOOL_DIR and "
+            "sent when it is back. Check it with `mlflow-otel doctor`.",
+            outcome.status, outcome.message,
+        )  # fmt: skip
 
     def _work(self) -> None:
         while True:
@@ -192,11 +203,15 @@ class Backlog:
         outcome = self._send(self._request(entry, body))
         with self._changed:
             self._tries += 1
-            if outcome.unanswered:
-                if not self._stopped:
-                    self._down(outcome)
-                return False
-            self._failures = 0
+            news = outcome.unanswered and not self.is_down
+            if outcome.unanswered and not self._stopped:
+                self._down(outcome)
+            elif not outcome.unanswered:
+                self._failures = 0
+        if news:
+            self._say_down(outcome)
+        if outcome.unanswered:
+            return False
         if not self._stopped:
             # Answered first, removed then: a crash between the two sends it twice, never not at all.
             self._gone(entry, outcome, body)

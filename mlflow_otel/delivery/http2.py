@@ -144,7 +144,7 @@ def _connect(target: Target, seconds: float) -> socket.socket:
 
 
 CLOSED: Final = "the server closed the connection"
-NOT_HTTP2: Final = "what listens there speaks no HTTP/2: TLS, or http/protobuf, perhaps"
+NOT_HTTP2: Final = "what listens there speaks no HTTP/2, or went: TLS, or http/protobuf, perhaps"
 
 
 @dataclass(slots=True)
@@ -188,9 +188,12 @@ class Connection:
         try:
             self._stream = self._h2.get_next_available_stream_id()
             self._h2.send_headers(self._stream, headers)
-            self._send(body, until)
+            sent = self._send(body, until)
             while not self._ended:
                 self._read(until)
+            if not sent:  # refused before it was read: too large, as a rule
+                self._h2.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
+                self._write(until)
         except h2.exceptions.ProtocolError as error:
             if self._answer.headers.keys() >= {"grpc-status"}:
                 return self._answer  # all was said before the connection broke
@@ -200,7 +203,8 @@ class Connection:
         self.used_at = time.monotonic()
         return self._answer
 
-    def _send(self, body: bytes, until: float) -> None:
+    def _send(self, body: bytes, until: float) -> bool:
+        """Send the body; False when the answer came before all of it was sent."""
         view, sent, total = memoryview(body), 0, len(body)
         gathered = 0
         while sent < total and not self._ended:
@@ -220,6 +224,7 @@ class Connection:
             if room <= 0:
                 self._read(until)  # until the server has room again
         self._write(until)
+        return sent == total
 
     def _write(self, until: float) -> None:
         data = self._h2.data_to_send()

@@ -312,3 +312,11 @@ def test_what_a_killed_writer_left_half_written_is_swept_away(tmp_path):
     assert not half.exists()
     assert young.exists()  # another process may be at it
     assert spool.entries() == []
+
+
+def test_a_backend_that_is_down_is_said_once_when_its_requests_are_spooled(tmp_path, caplog):
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem"}  # fmt: skip
+    leave_behind(tmp_path, 3, environ)
+    said = [r.getMessage() for r in caplog.records if r.name == "mlflow_otel"]
+    assert len(said) == 1
+    assert "/nowhere.pem" in said[0]
