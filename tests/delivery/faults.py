@@ -147,6 +147,7 @@ class Http(Server):
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handle)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # connections cut by the proxy are no news
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
