@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import mlflow
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as stock_encode
 
+from benchmarks.export import stock_encoding
 from benchmarks.measure import in_turn, table
 from benchmarks.workload import recorded, text
 from mlflow_otel import Settings
@@ -53,14 +53,9 @@ def cost(traces, make):
             assert len(request.body) <= limit
         return time.thread_time() - started
 
-    def stock():
-        found = spans(mapped=True)
-        started = time.thread_time()
-        stock_encode(found).SerializeToString()
-        return time.thread_time() - started
-
     number = len(spans())
-    return {k: v / number for k, v in in_turn({"stock": stock, "ours": ours}, ROUNDS).items()}
+    peers = {"stock": lambda: stock_encoding(spans), "ours": ours}
+    return {name: seconds / number for name, seconds in in_turn(peers, ROUNDS).items()}
 
 
 def tables():

@@ -45,6 +45,7 @@ class Backlog:
         self._accounting = accounting
         self._changed = threading.Condition()
         self._waiting: dict[str, int] = {}  # of ours: spans by file
+        self._writing: set[str] = set()  # of ours: files that may be seen before they are waiting
         self._taken_over = 0  # spans of ours that another process has taken out
         self._failures = 0  # in a row
         self._tries = 0
@@ -86,9 +87,19 @@ class Backlog:
             request: What could not be delivered.
             outcome: The answer to a try at it, if there was one: the backend is down then.
         """
+        writing: list[str] = []  # its name, once others can see it
+
+        def named(entry: Entry) -> None:
+            with self._changed:
+                if not request.recovered:
+                    self._writing.add(entry.name)
+                    writing.append(entry.name)
+
         try:
-            entry = self._spool.put(request)
+            entry = self._spool.put(request, named)
         except Exception as error:
+            with self._changed:
+                self._writing.difference_update(writing)
             self._accounting.warn(
                 "spool_failed",
                 "A request could not be written to MLFLOW_OTEL_SPOOL_DIR (%s); it is retried from "
@@ -97,7 +108,8 @@ class Backlog:
             )  # fmt: skip
             return False
         with self._changed:
-            if not request.recovered:
+            if entry.name in self._writing:  # else it was sent meanwhile
+                self._writing.discard(entry.name)
                 self._waiting[entry.name] = entry.spans
             news = outcome is not None and not self.is_down
             if outcome is not None and news:
@@ -220,12 +232,14 @@ class Backlog:
 
     def _request(self, entry: Entry, body: bytes) -> Request:
         with self._changed:
-            return Request(body, entry.spans, recovered=entry.name not in self._waiting)
+            ours = entry.name in self._waiting or entry.name in self._writing
+        return Request(body, entry.spans, recovered=not ours)
 
     def _gone(self, entry: Entry, outcome: Outcome, body: bytes = b"") -> None:
         self._done(self._request(entry, body), outcome)
         with self._changed:
             self._waiting.pop(entry.name, None)
+            self._writing.discard(entry.name)
             self._changed.notify_all()
 
     def _drop_over_bounds(self, entries: list[Entry], newest: Entry | None = None) -> set[Entry]:

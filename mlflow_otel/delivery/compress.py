@@ -8,7 +8,7 @@ from typing import Final
 
 from mlflow_otel.settings import Compression
 
-LEVEL: Final = 1  # several times the speed of higher levels for a seventh more bytes
+LEVEL: Final = 1  # a third of level 6's time for a sixth more bytes
 
 try:  # the extra `speed`: ISA-L, whose gzip every gzip reads, at about five times zlib's speed
     from isal import igzip, isal_zlib

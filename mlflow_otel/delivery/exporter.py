@@ -96,10 +96,10 @@ class MlflowSpanExporter(SpanExporter):
         self._encoding = len(spans)
         try:
             groups = encode_spans(map(self._mapped, spans), self._accounting)
-            self._encoding = 0
+            self._encoding = sum(len(group.spans) for group in groups)
             taken = self._hand_over(groups) if groups else not spans
         except Exception as error:
-            self._lost("dropped.error", len(spans), f"{type(error).__name__}: {error}")
+            self._lost("dropped.error", self._encoding, f"{type(error).__name__}: {error}")
             return SpanExportResult.FAILURE
         finally:
             self._encoding = 0
@@ -113,6 +113,7 @@ class MlflowSpanExporter(SpanExporter):
     def _hand_over(self, groups: list[Group]) -> bool:
         taken = True
         for request in split.cut(groups, self._limit, self._accounting.count):
+            self._encoding -= request.spans
             if not self._settings.asynchronous:
                 taken &= self._sender.send_now(request, retry=False)
             elif not self._sender.submit(request):

@@ -15,7 +15,7 @@ import re
 import secrets
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,8 +87,12 @@ class Spool:
     def _open(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
-    def put(self, request: Request) -> Entry:
-        """Write one request; it is whole and named when this returns.
+    def put(self, request: Request, named: Callable[[Entry], None] = lambda _: None) -> Entry:
+        """Write one request; it is whole and on the disk when this returns.
+
+        Args:
+            request: What to write.
+            named: Called just before the file can be seen, and sent, by others.
 
         Raises:
             OSError: It cannot be written, or is larger than the whole spool may be.
@@ -106,17 +110,22 @@ class Spool:
                 target.flush()
                 if self._fsync:
                     os.fsync(target.fileno())
+            named(entry)
             unfinished.rename(self._folder / entry.name)
         except OSError:
             unfinished.unlink(missing_ok=True)
             raise
         if self._fsync:
+            self._fsync_folder()
+        return entry
+
+    def _fsync_folder(self) -> None:
+        with contextlib.suppress(OSError):  # some file systems cannot; the file itself is there
             folder = os.open(self._folder, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        return entry
 
     def entries(self) -> list[Entry]:
         """Return what is there, oldest first; files of other origin are not looked at."""

@@ -59,6 +59,7 @@ class Outlet:
             room = self._room()
             if room < len(spans):
                 self._drop(len(spans) - room)
+                passage.size = passage.size * room // len(spans)  # what is dropped does not wait
                 spans = spans[:room]
             self._waiting_bytes += passage.size
             passage.read = self._read

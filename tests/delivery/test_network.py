@@ -246,3 +246,15 @@ def test_every_span_is_in_one_counter_or_on_its_way():
     assert counted["exported"] + counted["dropped"] == app.ended == 4000
     assert counted["dropped"] == counted["dropped.rejected"] > 0
     assert any(s["in_flight"] for s in seen)
+
+
+def test_after_a_full_queue_there_is_room_again_as_soon_as_some_has_left(monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "512")
+    with Http("hang") as server:
+        app = App(server, max_workers=1, max_held_bytes=5_000_000)
+        tracer = app.provider.get_tracer("app")
+        for _ in range(6000):  # 12 MB, of which all but a few spans are dropped
+            tracer.start_span("s", attributes={"a": "x" * 2000}).end()
+        outlet = app.processor._outlet
+        assert outlet._waiting_bytes <= 1024 * 2000  # what waits, not what was dropped
+        app.processor.shutdown(500)

@@ -320,3 +320,21 @@ def test_a_backend_that_is_down_is_said_once_when_its_requests_are_spooled(tmp_p
     said = [r.getMessage() for r in caplog.records if r.name == "mlflow_otel"]
     assert len(said) == 1
     assert "/nowhere.pem" in said[0]
+
+
+def test_a_request_that_is_sent_while_it_is_still_being_written_is_counted_as_ours(
+    tmp_path, monkeypatch
+):
+    """The folder's fsync takes its time; the file can be seen, and sent, before it is over."""
+    monkeypatch.setattr(Spool, "_fsync_folder", lambda _: time.sleep(0.3))
+    with Grpc(*[DOWN] * 3, "ok") as server:
+        exporter, accounting = exporter_for(tmp_path, server.environ)
+        for _ in range(6):
+            exporter.export(make_spans(2))
+        wait_for(lambda: exporter.force_flush(1000))
+        wait_for(lambda: exporter.in_flight == 0)
+        exporter.shutdown()
+    counted = accounting.snapshot()
+    assert counted["exported"] == 12
+    assert "recovered.exported" not in counted
+    assert exporter.spooled == 0
