@@ -224,7 +224,7 @@ def test_waiting_spans_are_bounded_by_bytes(kind):
 
 
 def test_every_span_is_in_one_counter_or_on_its_way():
-    """At any moment: ended = exported + dropped + rejected + held + queued + in flight + spooled."""
+    """Once all is settled exported and dropped are all that ended; before, requests are in flight."""
     with Http("ok", (503, None), "ok", (400, None), ("slow", 0.05), "ok") as server:
         app = App(server)
         stop = threading.Event()
