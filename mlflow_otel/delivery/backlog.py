@@ -16,7 +16,11 @@ from mlflow_otel.delivery.transport import Outcome
 
 LOOK_SECONDS: Final = 10.0  # how often the folder is looked into for what other processes left
 LOCKED_SECONDS: Final = 0.5
-WHY_GONE: Final = "beyond MLFLOW_OTEL_SPOOL_MAX_BYTES or MLFLOW_OTEL_SPOOL_MAX_AGE, oldest first"
+GONE: Final = Outcome(
+    "rejected",
+    "spool_bounds",
+    "beyond MLFLOW_OTEL_SPOOL_MAX_BYTES or MLFLOW_OTEL_SPOOL_MAX_AGE, oldest first",
+)
 
 
 class Backlog:
@@ -47,6 +51,8 @@ class Backlog:
         self._waiting: dict[str, int] = {}  # of ours: spans by file
         self._writing: set[str] = set()  # of ours: files that may be seen before they are waiting
         self._taken_over = 0  # spans of ours that another process has taken out
+        self._sending: Entry | None = None
+        self._dropping = threading.Lock()
         self._failures = 0  # in a row
         self._tries = 0
         self._due = 0.0  # when to look next
@@ -212,7 +218,14 @@ class Backlog:
             )  # fmt: skip
             self._gone(entry, Outcome("rejected", "spool_corrupt", str(error)))
             return True
-        outcome = self._send(self._request(entry, body))
+        self._sending = entry
+        try:
+            outcome = self._send(self._request(entry, body))
+            return self._answered(entry, body, outcome)
+        finally:
+            self._sending = None
+
+    def _answered(self, entry: Entry, body: bytes, outcome: Outcome) -> bool:
         with self._changed:
             self._tries += 1
             news = outcome.unanswered and not self.is_down
@@ -243,11 +256,25 @@ class Backlog:
             self._changed.notify_all()
 
     def _drop_over_bounds(self, entries: list[Entry], newest: Entry | None = None) -> set[Entry]:
-        going = {e for e in self._spool.over_bounds(entries) if e != newest}
-        for entry in sorted(going):
-            if self._spool.remove(entry) and not entry.corrupt:
-                self._gone(entry, Outcome("rejected", "spool_bounds", WHY_GONE))  # fmt: skip
+        with self._dropping:
+            going = {
+                e for e in self._spool.over_bounds(entries) if e not in (newest, self._sending)
+            }
+            for entry in sorted(going):
+                self._drop(entry)
         return going
+
+    def _drop(self, entry: Entry) -> None:
+        with self._changed:  # whose it is must be known before the spool's thread can miss the file
+            ours = entry.name in self._waiting or entry.name in self._writing
+            self._waiting.pop(entry.name, None)
+            self._writing.discard(entry.name)
+        removed = self._spool.remove(entry)
+        if removed and not entry.corrupt:
+            self._done(Request(b"", entry.spans, recovered=not ours), GONE)
+        with self._changed:
+            self._taken_over += entry.spans if ours and not removed else 0
+            self._changed.notify_all()
 
     def _reconcile(self, missing: set[str]) -> None:
         with self._changed:

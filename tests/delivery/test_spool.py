@@ -338,3 +338,25 @@ def test_a_request_that_is_sent_while_it_is_still_being_written_is_counted_as_ou
     assert counted["exported"] == 12
     assert "recovered.exported" not in counted
     assert exporter.spooled == 0
+
+
+def test_a_request_that_goes_while_the_folder_is_listed_is_counted_as_ours(tmp_path, monkeypatch):
+    """The spool's thread may miss the file before whoever removed it has counted it."""
+    remove = Spool.remove
+
+    def slowly(spool, entry):
+        removed = remove(spool, entry)
+        time.sleep(0.05)
+        return removed
+
+    monkeypatch.setattr(Spool, "remove", slowly)
+    monkeypatch.setattr(retry, "backoff", lambda _: 0.001)
+    exporter, accounting = exporter_for(tmp_path, NOWHERE, spool_max_bytes=2000)
+    for _ in range(20):
+        exporter.export(make_spans(2))
+    exporter.force_flush(3000)
+    exporter.shutdown()
+    counted = accounting.snapshot()
+    assert counted["dropped.spool_bounds"] > 0
+    assert "recovered.dropped" not in counted
+    assert counted["dropped"] + exporter.spooled == 40
