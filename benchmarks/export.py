@@ -13,7 +13,7 @@ from benchmarks.measure import in_turn, ratio, table
 from benchmarks.workload import agent_trace, recorded
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import encode
+from mlflow_otel.delivery import encode, envelope
 
 TRACES = 128
 BATCH = 512
@@ -34,13 +34,13 @@ def encoding(spans):
     def ours():
         found = spans()
         started = time.thread_time()
-        encode.request(encode.encode_spans(found))
+        envelope.request(encode.encode_spans(found))
         return time.thread_time() - started
 
     def ours_encoding():
         found = spans(mapped=True)
         started = time.thread_time()
-        encode.request(encode.encode_spans(found))
+        envelope.request(encode.encode_spans(found))
         return time.thread_time() - started
 
     peers = {

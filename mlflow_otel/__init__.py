@@ -5,8 +5,8 @@ a ``TracerProvider`` of your own; ``MlflowSampler`` keeps whole traces by MLflow
 """
 
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
+from mlflow_otel.instrumentation import Handle, instrument, uninstrument
 from mlflow_otel.settings import Settings
-from mlflow_otel.tracing.instrumentation import Handle, instrument, uninstrument
 from mlflow_otel.tracing.processor import MlflowSpanProcessor
 from mlflow_otel.tracing.sampler import MlflowSampler
 from mlflow_otel.version import __version__

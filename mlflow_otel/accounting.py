@@ -69,6 +69,27 @@ class Accounting:
         with self._lock:
             return dict(self._counts)
 
+    def within(self, prefix: str) -> Accounting:
+        """Return a view whose counters and causes are this one's, with a prefix."""
+        return _Within(self, prefix) if prefix else self
+
+
+class _Within(Accounting):
+    def __init__(self, whole: Accounting, prefix: str) -> None:  # its state is the whole's
+        self._whole = whole
+        self._prefix = prefix
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        self._whole.count(self._prefix + outcome, number)
+
+    def warn(self, cause: str, message: str, *args: object, number: int = 1) -> None:
+        self._whole.warn(self._prefix + cause, message, *args, number=number)
+
+    def snapshot(self) -> dict[str, int]:
+        start = len(self._prefix)
+        counts = self._whole.snapshot().items()
+        return {key[start:]: n for key, n in counts if key.startswith(self._prefix)}
+
 
 ACCOUNTING: Final = Accounting()
 """The process's own: what ``handle.stats()`` reads."""

@@ -185,6 +185,13 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_SPOOL_MAX_AGE", "spool_max_age", _number(1), "seconds a request is kept in the spool (604800, a week)"),
     Variable("MLFLOW_OTEL_SPOOL_FSYNC", "spool_fsync", _boolean, "false: the spool survives its process but perhaps not the machine's crash (true)"),
     Variable("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "internal_metrics", _boolean, "true: the SDK's metrics about itself, and our counters beside them"),
+    Variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "metrics_temporality", _one_of("cumulative", "delta", "lowmemory"), "cumulative (default), delta or lowmemory"),
+    Variable("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histogram_aggregation", _one_of("explicit_bucket_histogram", "base2_exponential_bucket_histogram"), "explicit_bucket_histogram (default) or base2_exponential_bucket_histogram"),
+    Variable("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "assessment_signals", _some_of(*SIGNALS), "how assessments leave: any of traces (evaluation spans), logs (events), metrics (all)"),
+    Variable("MLFLOW_OTEL_TRACE_LOOKUP", "trace_lookup", _text, "where traces of other processes are found by client request ID: mlflow, jaeger+http://host:16686 or tempo+http://host:3200 (none)", secret=True),
+    Variable("MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT", "trace_lookup_timeout", _number(0.001), "seconds such a look-up may take (5)"),
+    Variable("MLFLOW_OTEL_RECENT_TRACES", "recent_traces", _integer(0), "traces remembered for feedback after they ended (10000)"),
+    Variable("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "record_sampled_out", _boolean, "true: record traces that are sampled out, without exporting them, so that their feedback still finds them"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
     Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once, and waiting for export at once (268435456)"),
 )  # fmt: skip
@@ -275,6 +282,13 @@ class Settings:
     spool_max_age: float = 7 * 24 * 3600.0
     spool_fsync: bool = True
     internal_metrics: bool = False
+    metrics_temporality: str = "cumulative"
+    histogram_aggregation: str = "explicit_bucket_histogram"
+    assessment_signals: frozenset[str] = frozenset(SIGNALS)
+    trace_lookup: str | None = None
+    trace_lookup_timeout: float = 5.0
+    recent_traces: int = 10_000
+    record_sampled_out: bool = False
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 

@@ -10,10 +10,10 @@ import time
 import urllib.request
 from typing import Any
 
+from mlflow_otel.instrumentation import instrument
 from mlflow_otel.receiver.tree import render
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
-from mlflow_otel.tracing.instrumentation import instrument
 
 SPANS = "/spans"
 PATIENCE_SECONDS = 10.0

@@ -131,7 +131,7 @@ def _spool(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("problem", "spool", f"{settings.spool_dir} cannot be used: {error}", "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write")  # fmt: skip
         return
-    spans, size = sum(entry.spans for entry in waiting), sum(entry.size for entry in waiting)
+    spans, size = sum(entry.number for entry in waiting), sum(entry.size for entry in waiting)
     yield Finding("ok", "spool", f"{settings.spool_dir}: {spans} spans wait in it, {size} bytes")
 
 

@@ -32,6 +32,7 @@ TOOL_NAME: Final = "tool.name"
 TOOL_PARAMETERS: Final = "tool.parameters"
 METADATA: Final = "metadata"
 TAGS: Final = "tag.tags"
+EVALUATION_PREFIX: Final = "evaluations.0.evaluation."
 
 MIME_JSON: Final = "application/json"
 MIME_TEXT: Final = "text/plain"

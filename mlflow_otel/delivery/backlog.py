@@ -48,9 +48,9 @@ class Backlog:
         self._done = done
         self._accounting = accounting
         self._changed = threading.Condition()
-        self._waiting: dict[str, int] = {}  # of ours: spans by file
+        self._waiting: dict[str, int] = {}  # of ours: items by file
         self._writing: set[str] = set()  # of ours: files that may be seen before they are waiting
-        self._taken_over = 0  # spans of ours that another process has taken out
+        self._taken_over = 0  # items of ours that another process has taken out
         self._sending: Entry | None = None
         self._dropping = threading.Lock()
         self._failures = 0  # in a row
@@ -81,8 +81,8 @@ class Backlog:
         return self._failures > 0
 
     @property
-    def spans(self) -> int:
-        """Spans that this process spooled and has not taken out again itself."""
+    def number(self) -> int:
+        """Items that this process spooled and has not taken out again itself."""
         with self._changed:
             return sum(self._waiting.values()) + self._taken_over
 
@@ -116,13 +116,13 @@ class Backlog:
         with self._changed:
             if entry.name in self._writing:  # else it was sent meanwhile
                 self._writing.discard(entry.name)
-                self._waiting[entry.name] = entry.spans
+                self._waiting[entry.name] = entry.number
             news = outcome is not None and not self.is_down
             if outcome is not None and news:
                 self._down(outcome)
         if outcome is not None and news:
             self._say_down(outcome)
-        self._accounting.count("spool.written", request.spans)
+        self._accounting.count("spool.written", request.number)
         self._size += entry.size
         if self._size > self._spool.max_bytes:
             entries = self._spool.entries()
@@ -213,8 +213,8 @@ class Backlog:
             self._spool.set_aside(entry)
             self._accounting.warn(
                 "spool_corrupt",
-                "%s in MLFLOW_OTEL_SPOOL_DIR is damaged (%s) and was set aside; its %d spans are lost.",
-                entry.name, error, entry.spans,
+                "%s in MLFLOW_OTEL_SPOOL_DIR is damaged (%s) and was set aside; the %d in it are lost.",
+                entry.name, error, entry.number,
             )  # fmt: skip
             self._gone(entry, Outcome("rejected", "spool_corrupt", str(error)))
             return True
@@ -246,7 +246,7 @@ class Backlog:
     def _request(self, entry: Entry, body: bytes) -> Request:
         with self._changed:
             ours = entry.name in self._waiting or entry.name in self._writing
-        return Request(body, entry.spans, recovered=not ours)
+        return Request(body, entry.number, recovered=not ours)
 
     def _gone(self, entry: Entry, outcome: Outcome, body: bytes = b"") -> None:
         self._done(self._request(entry, body), outcome)
@@ -271,9 +271,9 @@ class Backlog:
             self._writing.discard(entry.name)
         removed = self._spool.remove(entry)
         if removed and not entry.corrupt:
-            self._done(Request(b"", entry.spans, recovered=not ours), GONE)
+            self._done(Request(b"", entry.number, recovered=not ours), GONE)
         with self._changed:
-            self._taken_over += entry.spans if ours and not removed else 0
+            self._taken_over += entry.number if ours and not removed else 0
             self._changed.notify_all()
 
     def _reconcile(self, missing: set[str]) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery import wire
+from mlflow_otel.delivery import envelope, wire
+from mlflow_otel.delivery.envelope import ITEM, Group
 from mlflow_otel.delivery.mapped import MappedSpan
 
 # Flags of a span: bit 8 says that bit 9, the parent's being remote, is known.
@@ -32,21 +32,6 @@ UNSET: Final = b"\x7a\x00"  # an empty status
 MASK64: Final = (1 << 64) - 1
 
 
-@dataclass(slots=True)
-class Group:
-    """Encoded spans of one resource and scope.
-
-    Args:
-        resource: What ``ResourceSpans`` says besides.
-        scope: What ``ScopeSpans`` says besides.
-        spans: Each as a field of ``ScopeSpans``, tag and length in front.
-    """
-
-    resource: bytes
-    scope: bytes
-    spans: list[bytes] = field(default_factory=list)
-
-
 def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNTING) -> list[Group]:
     """Return ``spans`` encoded, by resource and scope.
 
@@ -60,8 +45,8 @@ def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNT
         try:
             group = groups.get(place)
             if group is None:
-                group = groups[place] = Group(_resource(resource), _scope(scope))
-            group.spans.append(wire.field(b"\x12", encode_span(span)))
+                group = groups[place] = Group(envelope.resource(resource), envelope.scope(scope))
+            group.items.append(wire.field(ITEM, encode_span(span)))
         except Exception as error:
             accounting.count("dropped")
             accounting.warn(
@@ -69,35 +54,7 @@ def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNT
                 "A span could not be encoded and was dropped (%s: %s). Please report it to mlflow-otel.",
                 type(error).__name__, error,
             )  # fmt: skip
-    return [group for group in groups.values() if group.spans]
-
-
-def request(groups: Iterable[Group]) -> bytes:
-    """Return the ``ExportTraceServiceRequest`` that carries ``groups``: their bytes, copied once."""
-    pieces: list[bytes] = []
-    for group in groups:
-        size = len(group.scope) + sum(map(len, group.spans))
-        spans = b"\x12" + wire.varint(size)
-        holder = b"\x0a" + wire.varint(len(group.resource) + len(spans) + size)
-        pieces += (holder, group.resource, spans, group.scope, *group.spans)
-    return b"".join(pieces)
-
-
-def _resource(resource: Any) -> bytes:
-    described = wire.attributes(b"\x0a", resource.attributes)
-    return wire.field(b"\x0a", described) + _string(b"\x1a", resource.schema_url)
-
-
-def _scope(scope: Any) -> bytes:
-    if scope is None:
-        return b""
-    named = _string(b"\x0a", scope.name) + _string(b"\x12", scope.version)
-    body = wire.field(b"\x0a", named + wire.attributes(b"\x1a", scope.attributes))
-    return body + _string(b"\x1a", scope.schema_url)
-
-
-def _string(tag: bytes, value: str | None) -> bytes:
-    return wire.field(tag, wire.text(value)) if value else b""
+    return [group for group in groups.values() if group.items]
 
 
 def _count(tag: bytes, number: int) -> bytes:
@@ -111,14 +68,14 @@ def encode_span(span: ReadableSpan) -> bytes:
     pieces = [IDS(b"\x0a\x10", trace_id >> 64, trace_id & MASK64, b"\x12\x08", context.span_id)]
     flags = int(context.trace_flags) | HAS_IS_REMOTE
     if context.trace_state:
-        pieces.append(_string(b"\x1a", context.trace_state.to_header()))
+        pieces.append(wire.string(b"\x1a", context.trace_state.to_header()))
     if parent is not None:
         pieces.append(PARENT(b"\x22\x08", parent.span_id))
         if parent.is_remote:
             flags |= IS_REMOTE
     name, kind, own, events, shared = _content(span)
     times = TIMES(0x30, KINDS[kind], 0x39, span.start_time or 0, 0x41, span.end_time or 0)
-    pieces += (_string(b"\x2a", name), times, shared, wire.attributes(ATTRIBUTES, own))
+    pieces += (wire.string(b"\x2a", name), times, shared, wire.attributes(ATTRIBUTES, own))
     if events:
         pieces += [wire.field(b"\x5a", _event(event)) for event in events]
     links = span.links
@@ -148,7 +105,7 @@ def _attributes(values: dict[str, Any]) -> bytes:
 
 
 def _event(event: Any) -> bytes:
-    body = b"\x09" + struct.pack("<Q", event.timestamp) + _string(b"\x12", event.name)
+    body = b"\x09" + struct.pack("<Q", event.timestamp) + wire.string(b"\x12", event.name)
     return body + wire.attributes(b"\x1a", event.attributes)
 
 
@@ -159,7 +116,7 @@ def _link(link: Any) -> bytes:
     return b"".join(
         (
             IDS(b"\x0a\x10", trace_id >> 64, trace_id & MASK64, b"\x12\x08", context.span_id),
-            _string(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
+            wire.string(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
             wire.attributes(b"\x22", link.attributes),
             b"\x35" + struct.pack("<I", flags),
         )
@@ -170,4 +127,4 @@ def _status(status: Any) -> bytes:
     if status.is_unset and not status.description:
         return UNSET
     code = status.status_code.value
-    return wire.field(b"\x7a", _string(b"\x12", status.description) + _count(b"\x18", code))
+    return wire.field(b"\x7a", wire.string(b"\x12", status.description) + _count(b"\x18", code))

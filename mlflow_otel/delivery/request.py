@@ -11,15 +11,15 @@ class Request:
 
     Args:
         body: Its protobuf bytes.
-        spans: How many spans are in them.
+        number: How many items are in them.
         recovered: Whether another process, perhaps an earlier run, left it in the spool.
     """
 
-    __slots__ = ("_compressed", "body", "recovered", "spans")
+    __slots__ = ("_compressed", "body", "number", "recovered")
 
-    def __init__(self, body: bytes, spans: int, *, recovered: bool = False) -> None:
+    def __init__(self, body: bytes, number: int, *, recovered: bool = False) -> None:
         self.body = body
-        self.spans = spans
+        self.number = number
         self.recovered = recovered
         self._compressed: tuple[Compression, bytes] = ("none", body)
 

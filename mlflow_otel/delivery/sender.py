@@ -36,7 +36,7 @@ class Sender:
         accounting: Gets ``retried`` and what goes wrong with the spool.
         spool: Keeps what the backend does not take at the first try, or None to retry from memory.
         done: Called with each request and its last outcome, in the thread that sent it; returns
-            whether its spans arrived.
+            whether it arrived.
         tried: Called with the seconds and the outcome of each try.
     """
 
@@ -93,14 +93,14 @@ class Sender:
 
     @property
     def spooled(self) -> int:
-        """Spans left to the spool."""
-        return 0 if self._backlog is None else self._backlog.spans
+        """Items left to the spool."""
+        return 0 if self._backlog is None else self._backlog.number
 
     @property
     def in_flight(self) -> int:
-        """Spans taken and not yet done."""
+        """Items taken and not yet done."""
         with self._changed:
-            return sum(request.spans for request in self._flying.values())
+            return sum(request.number for request in self._flying.values())
 
     def submit(self, request: Request) -> bool:
         """Take a request, waiting for a free worker; False when stopped before there was one."""

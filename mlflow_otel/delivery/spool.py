@@ -1,6 +1,6 @@
 """Requests kept in a folder: one gzip file each, complete or not there at all.
 
-``<created, ns>-<spans>-<bytes>-<random>.otlp.gz`` holds one encoded OTLP request. gzip's own length
+``<created, ns>-<items>-<bytes>-<random>.otlp.gz`` holds one encoded OTLP request. gzip's own length
 and checksum tell a torn or changed file; ``zcat`` reads it. A file gets its name only when it is
 whole (written beside under another name, then renamed), so ``kill -9`` leaves no half request.
 Nothing about the endpoint, credentials least, is written.
@@ -46,14 +46,14 @@ class Entry:
     Args:
         created: Nanoseconds since the epoch.
         name: The file's name.
-        spans: Spans in it.
+        number: Items in it.
         size: Bytes of the file.
         corrupt: Whether it was set aside.
     """
 
     created: int
     name: str
-    spans: int
+    number: int
     size: int
     corrupt: bool = False
 
@@ -97,11 +97,11 @@ class Spool:
         Raises:
             OSError: It cannot be written, or is larger than the whole spool may be.
         """
-        data, spans = request.compressed("gzip"), request.spans
+        data, number = request.compressed("gzip"), request.number
         if len(data) > self.max_bytes:
             raise OSError(f"a request of {len(data)} bytes is more than the spool may hold")
         created, chance = time.time_ns(), secrets.token_hex(8)
-        entry = Entry(created, f"{created:020d}-{spans}-{len(data)}-{chance}.otlp.gz", spans, len(data))  # fmt: skip
+        entry = Entry(created, f"{created:020d}-{number}-{len(data)}-{chance}.otlp.gz", number, len(data))  # fmt: skip
         unfinished = self._folder / f".unfinished-{chance}"
         try:
             file = self._open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
@@ -133,8 +133,8 @@ class Spool:
         for name in os.listdir(self._folder):  # noqa: PTH208 (names are all that is needed)
             match = NAME.fullmatch(name)
             if match is not None:
-                created, spans, size, corrupt = match.groups()
-                found.append(Entry(int(created), name, int(spans), int(size), corrupt is not None))
+                created, number, size, corrupt = match.groups()
+                found.append(Entry(int(created), name, int(number), int(size), corrupt is not None))
         return sorted(found)
 
     def over_bounds(self, entries: list[Entry]) -> list[Entry]:

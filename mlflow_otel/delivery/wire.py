@@ -43,6 +43,11 @@ def field(tag: bytes, body: bytes) -> bytes:
     return b"".join((tag, varint(len(body)), body))
 
 
+def string(tag: bytes, value: str | None) -> bytes:
+    """Return a string field; an empty one stays out, as proto3 has it."""
+    return field(tag, text(value)) if value else b""
+
+
 def text(value: str) -> bytes:
     """Return UTF-8; what it has no bytes for (lone surrogates) leaves as ``?``."""
     try:

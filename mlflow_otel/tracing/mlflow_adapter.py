@@ -117,6 +117,11 @@ def facts(info: Any) -> TraceFacts:
     )
 
 
+def assessments(info: Any) -> list[Any]:
+    """Return a copy of the list of what was logged on a trace while it was under way."""
+    return list(getattr(info, "assessments", None) or ())
+
+
 def _experiment_of(info: Any) -> str | None:
     location = getattr(info.trace_location, "mlflow_experiment", None)
     identity: str | None = getattr(location, "experiment_id", None)

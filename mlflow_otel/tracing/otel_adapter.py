@@ -1,14 +1,22 @@
 """The SDK's private parts: SDK 1.34 to 1.45.
 
 Why private: a ``TracerProvider`` lets processors be added, not replaced. Where exporters already
-stand in a shared provider ours must stand in front of them, so that each span leaves once.
+stand in a shared provider ours must stand in front of them, so that each span leaves once. The whole
+logs SDK is private still, and ``Logger.emit`` takes an event's name in newer versions alone.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.sdk import _logs
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import (
     ReadableSpan,
     SpanProcessor,
@@ -16,6 +24,10 @@ from opentelemetry.sdk.trace import (
     TracerProvider,
 )
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
+
+_EMIT: Final = inspect.signature(_logs.Logger.emit).parameters
+_RECORD: Final = getattr(_logs, "LogRecord", None)
 
 
 def processors(provider: TracerProvider) -> tuple[SpanProcessor, ...]:
@@ -113,3 +125,53 @@ def stand_in_front(
         targets.append(own_export())
     set_processors(provider, (*others, make(fan_out(targets))))
     return before
+
+
+def logger_provider(
+    resource: Resource, exporter: Any, *, asynchronous: bool
+) -> tuple[_logs.LoggerProvider, deque[Any] | None]:
+    """Return a provider whose records go to ``exporter``, and the queue they wait in, if they do."""
+    provider = _logs.LoggerProvider(resource, shutdown_on_exit=False)
+    if not asynchronous:
+        provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+        return provider, None
+    batching = BatchLogRecordProcessor(exporter)
+    provider.add_log_record_processor(batching)
+    return provider, batching._batch_processor._queue  # noqa: SLF001
+
+
+def emit_event(
+    logger: Any, name: str, timestamp: int, context: Context, attributes: Mapping[str, Any]
+) -> None:
+    """Emit an event of severity INFO in the span of ``context``.
+
+    Before SDK 1.35 log records have no event name; it then is the attribute ``event.name``, as the
+    convention had it.
+    """
+    severity = SeverityNumber.INFO
+    if "event_name" in _EMIT or not isinstance(logger, _logs.Logger) or _RECORD is None:
+        logger.emit(
+            timestamp=timestamp,
+            observed_timestamp=timestamp,
+            context=context,
+            severity_number=severity,
+            attributes=attributes,
+            event_name=name,
+        )
+        return
+    span: SpanContext = get_current_span(context).get_span_context()
+    fields: dict[str, Any] = {
+        "timestamp": timestamp,
+        "observed_timestamp": timestamp,
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "trace_flags": TraceFlags(span.trace_flags),
+        "severity_number": severity,
+        "resource": logger.resource,
+        "attributes": dict(attributes),
+    }
+    if "event_name" in inspect.signature(_RECORD.__init__).parameters:
+        fields["event_name"] = name
+    else:
+        fields["attributes"]["event.name"] = name
+    logger.emit(_RECORD(**fields))

@@ -113,7 +113,7 @@ class Outlet:
         until = time.monotonic() + seconds
         with self._lock:
             lost, self._lost = self._lost, 0
-        flushed = _within(seconds, lambda: self.next.force_flush(int(seconds * 1000)))
+        flushed = within(seconds, lambda: self.next.force_flush(int(seconds * 1000)))
         arrived = [
             exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
             for exporter in otel_adapter.exporters(self.next)
@@ -126,7 +126,7 @@ class Outlet:
         for exporter in otel_adapter.exporters(self.next):
             if isinstance(exporter, MlflowSpanExporter):
                 exporter.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
-        _within(seconds, self.next.shutdown)
+        within(seconds, self.next.shutdown)
         left = 0
         for queue in self._queues:
             left += len(queue)
@@ -157,7 +157,7 @@ def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
     )
 
 
-def _within(seconds: float, call: Callable[[], _T]) -> _T | None:
+def within(seconds: float, call: Callable[[], _T]) -> _T | None:
     """Return what ``call`` returns, or None after ``seconds``: it then goes on by itself.
 
     The SDK's force_flush and shutdown take their own time (opentelemetry-python #4568).

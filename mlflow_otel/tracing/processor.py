@@ -17,13 +17,15 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.exporter import SHUTDOWN_SECONDS, mapping_options
+from mlflow_otel.delivery.delivery import SHUTDOWN_SECONDS
+from mlflow_otel.delivery.exporter import mapping_options
 from mlflow_otel.delivery.mapped import Passage, attributes_of, made_by_mlflow
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.outlet import Outlet, batched
+from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
 from mlflow_otel.tracing.snapshot import Snapshot
 
 SWEEPS_PER_TIMEOUT: Final = 4
@@ -50,6 +52,8 @@ class _Trace:
     held: list[ReadableSpan] = field(default_factory=list)
     held_bytes: int = 0
     context: Callable[[], TraceContext] | None = None
+    assessed: int = 0
+    sampled: bool = True
 
 
 class _Batch(NamedTuple):
@@ -89,7 +93,11 @@ class MlflowSpanProcessor(SpanProcessor):
         settings: The configuration; from the environment when None.
         accounting: Gets the counters.
         clock: Monotonic seconds; a test passes its own.
+        recent: Remembers the traces, for feedback to find them.
     """
+
+    on_assessments: Callable[[Known, list[Any]], object] | None = None
+    """Called with what was logged on a trace while it was under way, when it has ended."""
 
     def __init__(
         self,
@@ -98,6 +106,7 @@ class MlflowSpanProcessor(SpanProcessor):
         *,
         accounting: Accounting = ACCOUNTING,
         clock: Callable[[], float] = time.monotonic,
+        recent: RecentTraces = RECENT,
     ) -> None:
         self._settings = (
             Settings.from_environment(accounting=accounting) if settings is None else settings
@@ -109,6 +118,9 @@ class MlflowSpanProcessor(SpanProcessor):
         self._accounting = accounting
         self._clock = clock
         self._stopped = threading.Event()
+        self._remembered = recent
+        recent.limit = self._settings.recent_traces
+        recent.watch(self)
         self._next_starts = otel_adapter.hears_of_starts(behind)
         self._begin()
         if hasattr(os, "register_at_fork"):
@@ -169,7 +181,9 @@ class MlflowSpanProcessor(SpanProcessor):
                 if trace is None or local_root:
                     # A trace met in the middle (its root is another process's, or the parent's of
                     # a fork) has no end to wait for.
-                    trace = _Trace(self._clock(), released=not local_root)
+                    trace = _Trace(
+                        self._clock(), released=not local_root, sampled=context.trace_flags.sampled
+                    )
                 self._traces[context.trace_id] = trace
             if local_root:
                 trace.released = False
@@ -254,7 +268,13 @@ class MlflowSpanProcessor(SpanProcessor):
         for spans, size, trace, done in batches:
             try:
                 if spans:
-                    self._outlet.hand_on(spans, self._passage(spans, size, trace))
+                    passage = self._passage(spans, size, trace)
+                    if trace is None or trace.sampled:
+                        self._outlet.hand_on(spans, passage)
+                    else:
+                        self._accounting.count("sampled_out", len(spans))
+                if done is not None and trace is not None:
+                    self._report_assessments(done, trace)
                 if done is not None and trace is not None and trace.registered:
                     trace.registered = False
                     mlflow_adapter.forget(done, trace.info)
@@ -274,11 +294,40 @@ class MlflowSpanProcessor(SpanProcessor):
         if info is not None and mlflow_adapter.in_use():
             # MLflow's own processor may have registered the trace anew behind ours.
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
+            trace.info = info
         facts = NO_FACTS if info is None else mlflow_adapter.facts(info)
+        if trace.released:
+            self._remembered.remember(_known(spans[0].context.trace_id, trace, facts))
         trace.context = Snapshot(
             facts, trace.root, spans, self._settings.experiment_name, self._cost
         )
         return trace.context
+
+    def _report_assessments(self, trace_id: int, trace: _Trace) -> None:
+        found = mlflow_adapter.assessments(trace.info)[trace.assessed :]
+        if found and self.on_assessments is not None:
+            trace.assessed += len(found)
+            self.on_assessments(_known(trace_id, trace, mlflow_adapter.facts(trace.info)), found)
+
+    def find(self, trace_id: int) -> Known | None:
+        """Return a trace under way, by OpenTelemetry's ID; None when there is none."""
+        with self._lock:
+            trace = self._traces.get(trace_id)
+        if trace is None or trace.info is None:
+            return None
+        return _known(trace_id, trace, mlflow_adapter.facts(trace.info))
+
+    def of_request(self, client_request_id: str) -> list[Known]:
+        """Return the traces under way of a request, the newest first."""
+        with self._lock:
+            infos = [(i, t.info) for i, t in self._traces.items() if t.info is not None]
+        matching = [i for i, info in infos if info.client_request_id == client_request_id]
+        found = (self.find(trace_id) for trace_id in reversed(matching))
+        return [known for known in found if known is not None]
+
+    def hand_on(self, span: ReadableSpan) -> None:
+        """Pass a span on as it is, beside the traces': an evaluation, say."""
+        self._outlet.hand_on([span], Passage(accounting=self._accounting, size=_size(span)))
 
     def _start_sweeper(self) -> None:
         self._sweeper = threading.Thread(
@@ -360,6 +409,13 @@ class MlflowSpanProcessor(SpanProcessor):
             "Please report it to mlflow-otel.",
             where, type(error).__name__, error,
         )  # fmt: skip
+
+
+def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
+    root = trace.root
+    if root is not None and root.context is not None:
+        return Known(trace_id, facts, root.context.span_id, trace.sampled)
+    return Known(trace_id, facts, min(trace.roots, default=None), trace.sampled)
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

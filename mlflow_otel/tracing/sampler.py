@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    Decision,
     ParentBased,
     Sampler,
     SamplingResult,
@@ -49,6 +51,24 @@ class _RootSampler(Sampler):
         return f"MlflowRatio{{{self._ratio}}}"
 
 
+class _Recorded(Sampler):
+    """Records what another sampler would leave out: it is followed, and not exported."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        """Decide as the other does, but never to drop."""
+        result = self._sampler.should_sample(*args, **kwargs)
+        if result.decision is Decision.DROP:
+            result.decision = Decision.RECORD_ONLY
+        return result
+
+    def get_description(self) -> str:
+        """Name the other sampler."""
+        return f"Recorded{{{self._sampler.get_description()}}}"
+
+
 class MlflowSampler(ParentBased):
     """Keeps whole traces: a child follows its parent, a root is kept by the ratio.
 
@@ -58,9 +78,11 @@ class MlflowSampler(ParentBased):
     Args:
         ratio: Share of traces to keep, 0 to 1; ``MLFLOW_TRACE_SAMPLING_RATIO`` when None. A ratio
             out of range warns once and keeps everything.
+        record: Whether the others are recorded, though not exported, so that feedback on them is
+            told from feedback on nothing (``MLFLOW_OTEL_RECORD_SAMPLED_OUT``).
     """
 
-    def __init__(self, ratio: float | None = None) -> None:
+    def __init__(self, ratio: float | None = None, *, record: bool = False) -> None:
         if ratio is None:
             ratio = Settings.from_environment().sampling_ratio
         if not 0 <= ratio <= 1:  # NaN is in no range
@@ -70,7 +92,16 @@ class MlflowSampler(ParentBased):
                 ratio,
             )
             ratio = 1.0
-        super().__init__(root=_RootSampler(ratio))
+        root: Sampler = _RootSampler(ratio)
+        if not record:
+            super().__init__(root=root)
+            return
+        left_out = _Recorded(ALWAYS_OFF)
+        super().__init__(
+            root=_Recorded(root),
+            remote_parent_not_sampled=left_out,
+            local_parent_not_sampled=left_out,
+        )
 
 
 def from_environment(argument: str | None = None) -> MlflowSampler:
@@ -81,4 +112,5 @@ def from_environment(argument: str | None = None) -> MlflowSampler:
             unset.
     """
     ratio = os.environ.get(RATIO, "").strip() or (argument or "")
-    return MlflowSampler(Settings.from_environment({RATIO: ratio}).sampling_ratio)
+    record = Settings.from_environment().record_sampled_out
+    return MlflowSampler(Settings.from_environment({RATIO: ratio}).sampling_ratio, record=record)

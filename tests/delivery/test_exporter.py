@@ -23,7 +23,7 @@ from opentelemetry.trace import (
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import encode
+from mlflow_otel.delivery import encode, envelope
 from mlflow_otel.receiver.server import Receiver
 from tests.delivery import certificates
 
@@ -54,7 +54,7 @@ def make_spans(number=3, **attributes):
 
 
 def encoded(spans):
-    return ExportTraceServiceRequest.FromString(encode.request(encode.encode_spans(spans)))
+    return ExportTraceServiceRequest.FromString(envelope.request(encode.encode_spans(spans)))
 
 
 def export(environ, spans=None):

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import retry, split, wire
+from mlflow_otel.delivery import envelope, retry, split, wire
 from mlflow_otel.delivery.encode import ATTRIBUTES, encode_spans
 from mlflow_otel.delivery.mapped import MappedSpan, Passage
 from tests.delivery.faults import Grpc, Http
@@ -150,10 +150,10 @@ def test_requests_are_cut_by_encoded_bytes():
     parts = list(split.cut([group], 20_000))
     sizes = [len(part.body) for part in parts]
     assert max(sizes) <= 20_000
-    assert sum(part.spans for part in parts) == 200
+    assert sum(part.number for part in parts) == 200
     assert len(parts) <= sum(sizes) // 20_000 + 2
-    again = [found for part in parts for found in split.parse(part.body)]
-    assert [span for found in again for span in found.spans] == group.spans
+    again = [found for part in parts for found in envelope.parse(part.body, "traces")]
+    assert [span for found in again for span in found.items] == group.items
     assert {(g.resource, g.scope) for g in again} == {(group.resource, group.scope)}
 
 
@@ -250,7 +250,7 @@ def test_nothing_is_dropped_when_an_app_produces_flat_out(kind):
 def test_a_mapped_span_is_encoded_from_its_mapping():
     (span,) = make_spans(1)
     (group,) = encode_spans([MappedSpan(span, Passage())])
-    assert len(group.spans) == 1
+    assert len(group.items) == 1
 
 
 def test_exit_with_the_backend_down_takes_the_shutdown_bound(run_app):

@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
-from mlflow_otel.tracing.instrumentation import instrument, uninstrument
+from mlflow_otel.instrumentation import instrument, uninstrument
 
 
 class MlflowInstrumentor(BaseInstrumentor):  # type: ignore[misc]

@@ -1,0 +1,156 @@
+"""An assessment on its way out: the evaluation's event, its span, its metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.delivery.exporter import mapping_options
+from mlflow_otel.feedback.judged import Judged
+from mlflow_otel.feedback.pipelines import SCOPE, Events, Metrics
+from mlflow_otel.mapping import assessment
+from mlflow_otel.mapping.assessment import AssessmentView
+from mlflow_otel.settings import Settings
+from mlflow_otel.version import __version__
+
+MAX_VALUES: Final = {genai.EVALUATION_NAME: 200, genai.EVALUATION_SCORE_LABEL: 50, genai.ERROR_TYPE: 50}  # fmt: skip
+"""Values a metric attribute may take (labels: for each name); what comes then counts as ``_OTHER``."""
+
+_ids: Final = RandomIdGenerator()
+_SCOPE: Final = InstrumentationScope(SCOPE, __version__, genai.SCHEMA_URL)
+
+
+class Emitter:
+    """Sends assessments as the signals that ``MLFLOW_OTEL_ASSESSMENT_SIGNALS`` names. Never raises.
+
+    Nothing is opened before the first assessment.
+
+    Args:
+        settings: The configuration.
+        hand_on: Takes evaluation spans into the traces' own pipeline.
+        resource: Whose assessments these are.
+        accounting: Gets ``assessments`` and ``assessments.failed``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        hand_on: Callable[[ReadableSpan], None],
+        resource: Callable[[], Resource],
+        accounting: Accounting = ACCOUNTING,
+    ) -> None:
+        self._settings = settings
+        self._options = mapping_options(settings)
+        self._hand_on = hand_on
+        self._resource = resource
+        self._accounting = accounting
+        self._opening = threading.Lock()
+        self._events: Events | None = None
+        self._metrics: Metrics | None = None
+        self._values: defaultdict[Any, set[Any]] = defaultdict(set)
+
+    def emit(self, view: AssessmentView, judged: Judged) -> None:
+        """Send one assessment; does not wait for the network."""
+        self._accounting.count("assessments")
+        for signal, send in (
+            ("logs", self._emit_event),
+            ("traces", self._emit_span),
+            ("metrics", self._record),
+        ):
+            if signal in self._settings.assessment_signals:
+                try:
+                    send(view, judged)
+                except Exception as error:
+                    self._accounting.warn(
+                        "assessments.failed",
+                        "An assessment (%s) did not leave as %s (%s: %s). Please report it to mlflow-otel.",
+                        view.name[:100], signal, type(error).__name__, error,
+                    )  # fmt: skip
+
+    def _attributes(self, view: AssessmentView, judged: Judged) -> dict[str, Any]:
+        stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
+        return assessment.event_attributes(view, stamp, self._options)
+
+    def _emit_event(self, view: AssessmentView, judged: Judged) -> None:
+        if self._events is None:
+            with self._opening:
+                self._events = self._events or Events(self._settings, self._resource, self._accounting)  # fmt: skip
+        self._events.emit(
+            genai.EVALUATION_RESULT_EVENT, view.time, judged.trace_id, judged.span_id or 0,
+            int(judged.sampled), self._attributes(view, judged),
+        )  # fmt: skip
+
+    def _emit_span(self, view: AssessmentView, judged: Judged) -> None:
+        if not judged.sampled:
+            return  # its trace is not there
+        sampled = TraceFlags(TraceFlags.SAMPLED)
+        over = judged.span_id and SpanContext(judged.trace_id, judged.span_id, True, sampled)
+        event = self._attributes(view, judged)
+        failed = view.error_code is not None
+        said = event.get(keys.ASSESSMENT_ERROR_MESSAGE)
+        self._hand_on(
+            ReadableSpan(
+                name=assessment.span_name(view),
+                context=SpanContext(judged.trace_id, _ids.generate_span_id(), False, sampled),
+                parent=over or None,
+                resource=self._resource(),
+                attributes=assessment.span_attributes(event, self._options),
+                links=(Link(over),) if over else (),
+                kind=SpanKind.INTERNAL,
+                status=Status(StatusCode.ERROR, said) if failed else Status(),
+                start_time=view.time,
+                end_time=view.time,
+                instrumentation_scope=_SCOPE,
+            )
+        )
+
+    def _record(self, view: AssessmentView, judged: Judged) -> None:
+        if view.operation != "create":
+            return  # counted when it was made
+        if self._metrics is None:
+            with self._opening:
+                self._metrics = self._metrics or Metrics(self._settings, self._resource, self._accounting)  # fmt: skip
+        found = assessment.metric_attributes(view, sampled=judged.sampled)
+        self._metrics.record(assessment.score_of(view), self._bounded(found))
+
+    def _bounded(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        for key, most in MAX_VALUES.items():
+            value = attributes.get(key)
+            if value is None:
+                continue
+            name = attributes[genai.EVALUATION_NAME] if key != genai.EVALUATION_NAME else ""
+            known = self._values[key, name]
+            if value not in known and len(known) >= most:
+                attributes[key] = genai.ERROR_TYPE_OTHER
+            else:
+                known.add(value)
+        return attributes
+
+    @property
+    def _open(self) -> list[tuple[str, Events | Metrics]]:
+        pipelines = (("logs.", self._events), ("metrics.", self._metrics))
+        return [(name, pipeline) for name, pipeline in pipelines if pipeline is not None]
+
+    def stats(self) -> dict[str, int]:
+        """Return how many log records and metrics are in flight and spooled."""
+        return {k: n for name, one in self._open for k, n in one.stats(name).items()}
+
+    def force_flush(self, seconds: float) -> bool:
+        """Export events and metrics that wait; True if all were accepted in time."""
+        return all([pipeline.force_flush(seconds) for _, pipeline in self._open])
+
+    def shutdown(self, seconds: float) -> None:
+        """Export what waits and end, in time."""
+        for _, pipeline in self._open:
+            pipeline.shutdown(seconds)

@@ -1,0 +1,90 @@
+"""What an assessment judges: a trace, or one span of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping import trace
+from mlflow_otel.mapping.model import MappingOptions, TraceContext
+from mlflow_otel.tracing import store
+from mlflow_otel.tracing.recent import Known
+
+TRACE_ID: Final = re.compile(r"(?:tr-|trace:/.+/)?([0-9a-f]{32})")
+"""MLflow's IDs (``tr-…``, and ``trace:/<location>/…`` of Databricks) and OpenTelemetry's."""
+SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
+
+
+class Judged(NamedTuple):
+    """A trace, or a span of it, under judgement.
+
+    Args:
+        trace_id: OpenTelemetry's ID.
+        span_id: The judged span: the one named, else the local root, else None when it is not known.
+        stamp: What every span of the trace carries.
+        sampled: Whether the trace was exported.
+    """
+
+    trace_id: int
+    span_id: int | None
+    stamp: Mapping[str, Any]
+    sampled: bool = True
+
+
+def parse_trace_id(text: object) -> int:
+    """Return OpenTelemetry's trace ID.
+
+    Raises:
+        ValueError: ``text`` is no trace ID.
+    """
+    match = TRACE_ID.fullmatch(text) if isinstance(text, str) else None
+    number = int(match.group(1), 16) if match else 0
+    if not number:
+        raise ValueError(
+            f"{_shown(text)} is no trace ID: give MLflow's (tr- and 32 hex digits) or OpenTelemetry's"
+        )
+    return number
+
+
+def parse_span_id(text: object) -> int:
+    """Return OpenTelemetry's span ID.
+
+    Raises:
+        ValueError: ``text`` is no span ID.
+    """
+    number = int(text, 16) if isinstance(text, str) and SPAN_ID.fullmatch(text) else 0
+    if not number:
+        raise ValueError(f"{_shown(text)} is no span ID: give its 16 hex digits")
+    return number
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def mlflow_trace_id(trace_id: int) -> str:
+    """Return MLflow's ID of a trace."""
+    return f"tr-{trace_id:032x}"
+
+
+def known(found: Known, span_id: int | None, options: MappingOptions) -> Judged:
+    """Return a trace of this process under judgement."""
+    facts = found.facts
+    context = TraceContext(
+        trace_id=facts.trace_id or mlflow_trace_id(found.trace_id),
+        client_request_id=facts.client_request_id,
+        tags=facts.tags,
+        metadata=facts.metadata,
+        experiment_id=facts.experiment_id,
+        experiment_name=store.experiment_name(facts.experiment_id),
+    )
+    judged_span = found.root if span_id is None else span_id
+    return Judged(found.trace_id, judged_span, trace.stamp(context, options), found.sampled)
+
+
+def unknown(trace_id: int, span_id: int | None) -> Judged:
+    """Return a trace of which only its ID is known: another process's, or one long gone."""
+    return Judged(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)})

@@ -1,0 +1,177 @@
+"""The OpenTelemetry pipelines of events and metrics: the app's where it shares its providers, else ours."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from opentelemetry import _logs, metrics
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.delivery.delivery import Delivery
+from mlflow_otel.delivery.logs import MlflowLogExporter
+from mlflow_otel.delivery.metrics import MlflowMetricExporter
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing import otel_adapter
+from mlflow_otel.tracing.outlet import SETTLING_SECONDS, within
+from mlflow_otel.version import __version__
+
+SCOPE: Final = "mlflow_otel"
+BOUNDARIES: Final = (
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1,
+    2,
+    3,
+    4,
+    5,
+    10,
+    25,
+    50,
+    75,
+    100,
+)
+"""Of the score histogram: scores go from 0 to 1 mostly, to 5 or 10 often, to 100 sometimes."""
+
+
+class _Own:
+    """A provider of ours and the delivery behind it, or the app's provider and nothing."""
+
+    def __init__(self, provider: Any, delivery: Delivery | None = None) -> None:
+        self._provider = provider
+        self._delivery = delivery
+
+    def force_flush(self, seconds: float) -> bool:
+        """Export what waits; True if it was all accepted in time."""
+        until = time.monotonic() + seconds
+        flushed = within(seconds, lambda: self._provider.force_flush(int(seconds * 1000)))
+        if self._delivery is None:
+            return flushed is not False and flushed is not None
+        left = max(until - time.monotonic(), 0.0)
+        return flushed is True and self._delivery.force_flush(left)
+
+    def shutdown(self, seconds: float) -> None:
+        """Export what waits and end, in time; the app's own provider goes on."""
+        if self._delivery is not None:
+            self._delivery.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
+            within(seconds, self._provider.shutdown)
+
+    def stats(self, prefix: str) -> dict[str, int]:
+        """Return ``in_flight`` and ``spooled``."""
+        if self._delivery is None:
+            return {}
+        return {
+            f"{prefix}in_flight": self._delivery.in_flight,
+            f"{prefix}spooled": self._delivery.spooled,
+        }
+
+
+class Events(_Own):
+    """Emits events as log records.
+
+    Args:
+        settings: The configuration.
+        resource: Of a provider of ours.
+        accounting: Gets ``logs.*``.
+    """
+
+    def __init__(
+        self, settings: Settings, resource: Callable[[], Resource], accounting: Accounting
+    ) -> None:
+        self._accounting = accounting.within("logs.")
+        self._queue: deque[Any] | None = None
+        shared = None if settings.isolated else _logs.get_logger_provider()
+        if isinstance(shared, LoggerProvider):
+            super().__init__(shared)
+        else:
+            exporter = MlflowLogExporter(settings, accounting=self._accounting)
+            provider, self._queue = otel_adapter.logger_provider(
+                resource(), exporter, asynchronous=settings.asynchronous
+            )
+            super().__init__(provider, exporter.delivery)
+        self._logger = self._provider.get_logger(SCOPE, __version__, genai.SCHEMA_URL)
+
+    def emit(
+        self, name: str, timestamp: int, trace_id: int, span_id: int, flags: int, attributes: Mapping[str, Any]
+    ) -> None:  # fmt: skip
+        """Emit one event in the trace and span it is about."""
+        if self._queue is not None and len(self._queue) == self._queue.maxlen:
+            self._accounting.count("dropped")
+            self._accounting.warn(
+                "dropped.queue_full",
+                "Evaluation events are dropped: too many wait for export. OTEL_BLRP_MAX_QUEUE_SIZE sets "
+                "how many may wait.",
+            )
+            return
+        otel_adapter.emit_event(
+            self._logger, name, timestamp, _context(trace_id, span_id, flags), attributes
+        )
+
+
+def _context(trace_id: int, span_id: int, flags: int) -> Context:
+    judged = _Judged(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    return set_span_in_context(NonRecordingSpan(judged), Context())
+
+
+class _Judged(SpanContext):
+    """A trace of which no span is known is still one: its record says the trace, and no span."""
+
+    @property
+    def is_valid(self) -> bool:
+        return True
+
+
+class Metrics(_Own):
+    """Counts assessments and records their scores.
+
+    Args:
+        settings: The configuration.
+        resource: Of a provider of ours.
+        accounting: Gets ``metrics.*``.
+    """
+
+    def __init__(
+        self, settings: Settings, resource: Callable[[], Resource], accounting: Accounting
+    ) -> None:
+        shared = None if settings.isolated else metrics.get_meter_provider()
+        if isinstance(shared, MeterProvider):
+            super().__init__(shared)
+        else:
+            exporter = MlflowMetricExporter(settings, accounting=accounting.within("metrics."))
+            reader = PeriodicExportingMetricReader(exporter)
+            super().__init__(
+                MeterProvider([reader], resource(), shutdown_on_exit=False), exporter.delivery
+            )
+        meter = self._provider.get_meter(SCOPE, __version__, genai.SCHEMA_URL)
+        self._count = meter.create_counter(
+            keys.ASSESSMENT_COUNT, "{assessment}", "Assessments logged."
+        )
+        self._score = meter.create_histogram(
+            keys.ASSESSMENT_SCORE,
+            "1",
+            "Scores of feedback; true counts as 1, false as 0.",
+            explicit_bucket_boundaries_advisory=BOUNDARIES,
+        )
+
+    def record(self, score: float | None, attributes: Mapping[str, Any]) -> None:
+        """Count one assessment, and its score if it has one."""
+        self._count.add(1, attributes)
+        if score is not None:
+            self._score.record(score, attributes)

@@ -1,0 +1,106 @@
+"""What is remembered of traces, so that feedback finds them: bounded, newest kept."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Final, NamedTuple, Protocol
+
+from mlflow_otel.tracing.mlflow_adapter import TraceFacts
+
+
+class Known(NamedTuple):
+    """A trace of this process.
+
+    Args:
+        trace_id: OpenTelemetry's ID.
+        facts: What MLflow knew of it.
+        root: The span ID of its local root, or None.
+        sampled: Whether its spans are exported.
+    """
+
+    trace_id: int
+    facts: TraceFacts
+    root: int | None
+    sampled: bool = True
+
+
+class Live(Protocol):
+    """Knows the traces under way."""
+
+    def find(self, trace_id: int) -> Known | None:
+        """Return one, by OpenTelemetry's ID."""
+        ...
+
+    def of_request(self, client_request_id: str) -> list[Known]:
+        """Return those of a request, the newest first."""
+        ...
+
+
+class RecentTraces:
+    """The traces that ended lately, and those under way.
+
+    Args:
+        limit: How many that ended are kept; about 2 KB each.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self.limit = limit
+        self._live: weakref.WeakSet[Live] = weakref.WeakSet()
+        self._traces: OrderedDict[int, Known] = OrderedDict()
+        self._by_request: dict[str, OrderedDict[int, None]] = {}
+        self._unlock()
+        if hasattr(os, "register_at_fork"):
+            weak = weakref.WeakMethod(self._unlock)
+            os.register_at_fork(after_in_child=lambda: (unlock := weak()) and unlock())
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+
+    def watch(self, live: Live) -> None:
+        """Ask ``live`` too."""
+        self._live.add(live)
+
+    def remember(self, known: Known) -> None:
+        """Remember a trace that ended; what was known of it before is replaced."""
+        with self._lock:
+            self._forget(known.trace_id)
+            self._traces[known.trace_id] = known
+            request = known.facts.client_request_id
+            if request is not None:
+                self._by_request.setdefault(request, OrderedDict())[known.trace_id] = None
+            while len(self._traces) > self.limit:
+                self._forget(next(iter(self._traces)))
+
+    def _forget(self, trace_id: int) -> None:
+        known = self._traces.pop(trace_id, None)
+        request = None if known is None else known.facts.client_request_id
+        if request is not None:
+            traces = self._by_request[request]
+            del traces[trace_id]
+            if not traces:
+                del self._by_request[request]
+
+    def get(self, trace_id: int) -> Known | None:
+        """Return a trace, or None when it is not known here."""
+        for live in list(self._live):
+            known = live.find(trace_id)
+            if known is not None:
+                return known
+        with self._lock:
+            return self._traces.get(trace_id)
+
+    def of_request(self, client_request_id: str) -> list[Known]:
+        """Return the traces of a request, the newest first."""
+        live = [k for one in list(self._live) for k in one.of_request(client_request_id)]
+        with self._lock:
+            found = self._by_request.get(client_request_id, ())
+            ended = [self._traces[trace_id] for trace_id in found]
+        newer = {known.trace_id for known in live}
+        return [*live, *(k for k in reversed(ended) if k.trace_id not in newer)]
+
+
+RECENT: Final = RecentTraces()
+"""This process's."""
