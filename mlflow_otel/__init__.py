@@ -1,9 +1,11 @@
 """MLflow Tracing over OpenTelemetry: every trace whole, in any OTLP backend.
 
 ``instrument()`` is the one line; ``MlflowSpanProcessor`` and ``MlflowSpanExporter`` are the pair for
-a ``TracerProvider`` of your own; ``MlflowSampler`` keeps whole traces by MLflow's ratio.
+a ``TracerProvider`` of your own; ``MlflowSampler`` keeps whole traces by MLflow's ratio;
+``log_feedback`` and ``log_expectation`` find the trace by the client's request ID.
 """
 
+from mlflow_otel.api import TraceNotFoundError, log_expectation, log_feedback
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
 from mlflow_otel.instrumentation import Handle, instrument, uninstrument
 from mlflow_otel.settings import Settings
@@ -17,7 +19,10 @@ __all__ = [
     "MlflowSpanExporter",
     "MlflowSpanProcessor",
     "Settings",
+    "TraceNotFoundError",
     "__version__",
     "instrument",
+    "log_expectation",
+    "log_feedback",
     "uninstrument",
 ]

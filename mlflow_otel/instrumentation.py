@@ -1,31 +1,40 @@
-"""``instrument()`` and ``uninstrument()``: MLflow's traces leave through us."""
+"""``instrument()`` and ``uninstrument()``: MLflow's traces and assessments leave through us.
+
+Here all is put together; nothing below imports it.
+"""
 
 from __future__ import annotations
 
 import atexit
+import functools
 import multiprocessing.util
 import os
 import threading
+import time
 import weakref
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
-from mlflow_otel.settings import Settings
+from mlflow_otel.feedback.assessments import Assessments
+from mlflow_otel.feedback.emitter import Emitter
+from mlflow_otel.feedback.mlflow_adapter import Hooks
+from mlflow_otel.settings import SIGNALS, Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
-from mlflow_otel.tracing.outlet import batched
+from mlflow_otel.tracing.outlet import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
 from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
 from mlflow_otel.version import __version__
 
 _lock = threading.RLock()
 _handle: Handle | None = None
+_feedback_only: Handle | None = None
 
 
 class Handle:
@@ -50,6 +59,16 @@ class Handle:
         self._exporting: SpanProcessor | None = None
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
+        self._hooks: Hooks | None = None
+        self._emitter = Emitter(
+            settings,
+            self._hand_on,
+            self._resource,
+            accounting,
+            signals=_signals(settings, exporter),
+        )
+        self.assessments = Assessments(settings, self._emitter, accounting=accounting)
+        """Logs assessments over OTLP."""
 
     @property
     def active(self) -> bool:
@@ -66,6 +85,11 @@ class Handle:
         self._take_over = mlflow_adapter.TakeOver(
             self._build, self._join, keep_media=not self.settings.dual_export
         )
+        self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
+        self.shut_down_at_exit()
+
+    def shut_down_at_exit(self) -> None:
+        """See to it that nothing is left behind when the process ends, however it was started."""
         atexit.register(self.shutdown)
         # multiprocessing's forked children never run atexit, but their own finalizers.
         _shut_down_in_child(self)
@@ -73,7 +97,23 @@ class Handle:
 
     def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
         self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
+        self._processor.on_assessments = self.assessments.ended
         return self._processor
+
+    def _hand_on(self, span: ReadableSpan) -> None:
+        """Send an evaluation span where the traces go, also from a process that makes none."""
+        if self._processor is None:
+            with _lock:
+                self._processor = self._processor or self._make(self._own_export())
+        self._processor.hand_on(span)
+
+    @functools.cached_property
+    def _own_resource(self) -> Resource:
+        return _resource(self.settings)
+
+    def _resource(self) -> Resource:
+        shared = self._shared[-1][0] if self._shared else None
+        return self._own_resource if shared is None else shared.resource
 
     def _export(self) -> SpanExporter:
         return self._exporter or MlflowSpanExporter(self.settings, accounting=self.accounting)
@@ -82,7 +122,7 @@ class Handle:
         """Build MLflow's own provider around the one processor we keep."""
         provider = TracerProvider(
             sampler=_sampler(self.settings),
-            resource=_resource(self.settings),
+            resource=self._own_resource,
             shutdown_on_exit=False,
         )
         if self.settings.dual_export:
@@ -106,6 +146,7 @@ class Handle:
         pair = next((p for p in standing if isinstance(p, MlflowSpanProcessor)), None)
         if pair is not None:  # the app put the pair there itself
             self._processor = pair
+            pair.on_assessments = self.assessments.ended
             self._shared.append((provider, standing))
             return provider
         before = otel_adapter.stand_in_front(
@@ -126,11 +167,17 @@ class Handle:
     def stats(self) -> dict[str, int]:
         """Return every counter, and what is held now."""
         held = self._processor.stats() if self._processor is not None else {}
-        return {**self.accounting.snapshot(), **held}
+        return {**self.accounting.snapshot(), **held, **self._emitter.stats()}
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export what ended traces have passed on; True if all that ended since the last was accepted."""
-        return self._processor is None or self._processor.force_flush(timeout_millis)
+        """Export what ended traces have passed on, and assessments.
+
+        Returns:
+            True if all that ended or was logged since the last flush was accepted in time.
+        """
+        until = time.monotonic() + timeout_millis / 1000
+        flushed = self._processor is None or self._processor.force_flush(timeout_millis)
+        return self._emitter.force_flush(max(until - time.monotonic(), 0.0)) and flushed
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
         """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
@@ -139,12 +186,19 @@ class Handle:
             timeout_millis: Milliseconds it may take; what did not arrive by then is spooled, or
                 counted as dropped.
         """
+        until = time.monotonic() + timeout_millis / 1000
         if self._processor is not None:
-            self._processor.shutdown(timeout_millis)
+            # First, since it reports the assessments of traces that it passes on at the end.
+            kept = SETTLING_SECONDS * 1000 if self._emitter.is_open else 0
+            self._processor.shutdown(max(timeout_millis - int(kept), timeout_millis // 2))
+        self._emitter.shutdown(max(until - time.monotonic(), 0.0))
 
     def stop(self) -> None:
         """Give MLflow its exporter back."""
         atexit.unregister(self.shutdown)
+        if self._hooks is not None:
+            self._hooks.undo()
+            self._hooks = None
         if self._take_over is not None:
             self._take_over.undo()
             self._take_over = None
@@ -154,8 +208,10 @@ class Handle:
                 otel_adapter.set_processors(provider, before)  # the app's own go on
         if not any(before for _, before in self._shared):
             self.shutdown()
-        elif self._exporting is not None:
-            self._exporting.shutdown()
+        else:
+            if self._exporting is not None:
+                self._exporting.shutdown()
+            self._emitter.shutdown(SHUTDOWN_MILLIS / 1000)
 
 
 def instrument(settings: Settings | None = None, *, exporter: SpanExporter | None = None) -> Handle:
@@ -198,6 +254,18 @@ def instrument(settings: Settings | None = None, *, exporter: SpanExporter | Non
         return handle
 
 
+def current() -> Handle:
+    """Return the running instrumentation's handle, or one that only sends assessments."""
+    global _feedback_only  # noqa: PLW0603
+    with _lock:
+        if _handle is not None:
+            return _handle
+        if _feedback_only is None:
+            _feedback_only = Handle(Settings.from_environment())
+            _feedback_only.shut_down_at_exit()
+        return _feedback_only
+
+
 def _shut_down_in_child(handle: Handle) -> None:
     live = weakref.ref(handle)
 
@@ -222,10 +290,21 @@ def _sampler(settings: Settings) -> Sampler | None:
     """Return MLflow's ratio if set, else what ``OTEL_TRACES_SAMPLER`` names (None: the SDK reads it)."""
     named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
     if settings.sampling_ratio != 1.0 or os.environ.get("MLFLOW_TRACE_SAMPLING_RATIO", "").strip():
-        return MlflowSampler(settings.sampling_ratio)
+        return MlflowSampler(settings.sampling_ratio, record=settings.record_sampled_out)
     if named == "mlflow":
         return from_environment(os.environ.get("OTEL_TRACES_SAMPLER_ARG"))
-    return None if named else MlflowSampler(1.0)
+    return None if named else MlflowSampler(1.0, record=settings.record_sampled_out)
+
+
+def _signals(settings: Settings, exporter: SpanExporter | None) -> frozenset[str]:
+    """Return the signals of assessments; beside an exporter of the app's own, those with an endpoint."""
+    signals = settings.assessment_signals
+    if exporter is None:
+        return signals
+    return frozenset(
+        signal for signal in SIGNALS
+        if signal in signals and (signal == "traces" or settings.otlp(signal).configured)
+    )  # fmt: skip
 
 
 def _resource(settings: Settings) -> Resource:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
@@ -40,7 +43,8 @@ class Emitter:
         settings: The configuration.
         hand_on: Takes evaluation spans into the traces' own pipeline.
         resource: Whose assessments these are.
-        accounting: Gets ``assessments`` and ``assessments.failed``.
+        accounting: Gets ``assessments`` and ``assessments.*``.
+        signals: The signals to send; those of the settings when None.
     """
 
     def __init__(
@@ -49,26 +53,44 @@ class Emitter:
         hand_on: Callable[[ReadableSpan], None],
         resource: Callable[[], Resource],
         accounting: Accounting = ACCOUNTING,
+        *,
+        signals: frozenset[str] | None = None,
     ) -> None:
         self._settings = settings
         self._options = mapping_options(settings)
         self._hand_on = hand_on
         self._resource = resource
         self._accounting = accounting
-        self._opening = threading.Lock()
+        self._signals = settings.assessment_signals if signals is None else signals
+        self._closed = False
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            weak = weakref.WeakMethod(self._begin)
+            os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
         self._events: Events | None = None
         self._metrics: Metrics | None = None
         self._values: defaultdict[Any, set[Any]] = defaultdict(set)
 
+    def _begin(self) -> None:
+        self._opening = threading.Lock()
+
     def emit(self, view: AssessmentView, judged: Judged) -> None:
         """Send one assessment; does not wait for the network."""
+        if self._settings.disabled:
+            return
         self._accounting.count("assessments")
+        if self._closed:
+            self._accounting.warn(
+                "assessments.already_shutdown",
+                "Assessments that are logged after shutdown() are dropped: shut down last of all.",
+            )
+            return
         for signal, send in (
             ("logs", self._emit_event),
             ("traces", self._emit_span),
             ("metrics", self._record),
         ):
-            if signal in self._settings.assessment_signals:
+            if signal in self._signals:
                 try:
                     send(view, judged)
                 except Exception as error:
@@ -138,6 +160,11 @@ class Emitter:
         return attributes
 
     @property
+    def is_open(self) -> bool:
+        """Whether events or metrics were sent, so that ending takes a moment."""
+        return bool(self._open)
+
+    @property
     def _open(self) -> list[tuple[str, Events | Metrics]]:
         pipelines = (("logs.", self._events), ("metrics.", self._metrics))
         return [(name, pipeline) for name, pipeline in pipelines if pipeline is not None]
@@ -148,9 +175,16 @@ class Emitter:
 
     def force_flush(self, seconds: float) -> bool:
         """Export events and metrics that wait; True if all were accepted in time."""
-        return all([pipeline.force_flush(seconds) for _, pipeline in self._open])
+        until = time.monotonic() + seconds
+        flushed = [one.force_flush(max(until - time.monotonic(), 0.0)) for _, one in self._open]
+        return all(flushed)
 
     def shutdown(self, seconds: float) -> None:
-        """Export what waits and end, in time."""
+        """Export what waits and end, in time. Once."""
+        until = time.monotonic() + seconds
+        self._closed = True
         for _, pipeline in self._open:
-            pipeline.shutdown(seconds)
+            pipeline.stop_by(seconds)
+        for _, pipeline in self._open:
+            pipeline.shutdown(max(until - time.monotonic(), 0.0))
+        self._events = self._metrics = None

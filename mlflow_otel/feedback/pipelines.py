@@ -67,10 +67,14 @@ class _Own:
         left = max(until - time.monotonic(), 0.0)
         return flushed is True and self._delivery.force_flush(left)
 
+    def stop_by(self, seconds: float) -> None:
+        """Begin to end: whatever is not delivered in ``seconds`` is given up, spooled or counted."""
+        if self._delivery is not None:
+            self._delivery.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
+
     def shutdown(self, seconds: float) -> None:
         """Export what waits and end, in time; the app's own provider goes on."""
         if self._delivery is not None:
-            self._delivery.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
             within(seconds, self._provider.shutdown)
 
     def stats(self, prefix: str) -> dict[str, int]:
@@ -126,16 +130,8 @@ class Events(_Own):
 
 
 def _context(trace_id: int, span_id: int, flags: int) -> Context:
-    judged = _Judged(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    judged = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
     return set_span_in_context(NonRecordingSpan(judged), Context())
-
-
-class _Judged(SpanContext):
-    """A trace of which no span is known is still one: its record says the trace, and no span."""
-
-    @property
-    def is_valid(self) -> bool:
-        return True
 
 
 class Metrics(_Own):

@@ -20,6 +20,16 @@ METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
     keys.METADATA_GIT_REPOSITORY: genai.VCS_REPOSITORY,
 }
 
+STAMPED: Final = (
+    genai.SESSION_ID,
+    genai.CONVERSATION_ID,
+    genai.USER_ID,
+    keys.TRACE_CLIENT_REQUEST_ID,
+    keys.TRACE_ID,
+    keys.EXPERIMENT_ID,
+    keys.EXPERIMENT_NAME,
+)
+"""The attributes that every span of a trace carries, promoted tags aside."""
 PREVIEW_LENGTH: Final = 1000
 
 

@@ -1,7 +1,7 @@
 """The OTLP receiver: a gRPC and an HTTP server on free loopback ports.
 
-Follows the OTLP specification: ``/v1/traces`` with protobuf bodies, gzip or deflate; logs and
-metrics are accepted and counted. ``GET /spans`` answers what was received as JSON.
+Follows the OTLP specification: ``/v1/traces``, ``/v1/logs`` and ``/v1/metrics`` with protobuf
+bodies, gzip or deflate. ``GET /spans``, ``/logs`` and ``/metrics`` answer what was received as JSON.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from typing_extensions import Self
 
-from mlflow_otel.receiver.spans import SpanStore
+from mlflow_otel.receiver.records import READERS, Store
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 LOOPBACK: Final = "127.0.0.1"
@@ -51,12 +50,12 @@ class Receiver:
         self,
         grpc_port: int = 0,
         http_port: int = 0,
-        store: SpanStore | None = None,
+        store: Store | None = None,
         *,
         tls: tuple[str, str] | None = None,
         client_ca: str | None = None,
     ) -> None:
-        self.store = SpanStore() if store is None else store
+        self.store = Store() if store is None else store
         self.headers: list[dict[str, str]] = []
         self._grpc = grpc.server(
             ThreadPoolExecutor(4),
@@ -99,8 +98,7 @@ class Receiver:
         """Keep one request; raises ``DecodeError`` when it is no OTLP."""
         self.headers.append(headers)
         del self.headers[:-100]
-        if signal == "traces":
-            self.store.add(ExportTraceServiceRequest.FromString(body))
+        self.store.add(signal, body)
 
     def close(self) -> None:
         """Stop both servers."""
@@ -147,10 +145,12 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             """Say nothing: the terminal is the traces'."""
 
         def do_GET(self) -> None:
-            if self.path == "/spans":
-                self._answer(200, json.dumps(receiver.store.spans()).encode(), "application/json")
+            store = receiver.store
+            kept = {"/spans": store.spans, "/logs": store.logs, "/metrics": store.metrics}
+            if self.path in kept:
+                self._answer(200, json.dumps(kept[self.path]()).encode(), "application/json")
             else:
-                self._answer(404, b"POST /v1/traces, or GET /spans\n")
+                self._answer(404, b"POST /v1/traces, or GET /spans, /logs or /metrics\n")
 
         def do_POST(self) -> None:
             length = int(self.headers.get("content-length") or 0)
@@ -160,7 +160,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 return
             body = self.rfile.read(length)
             signal = self.path.removeprefix("/v1/")
-            if signal not in {"traces", "logs", "metrics"}:
+            if signal not in READERS:
                 self._answer(404, b"POST /v1/traces, /v1/logs or /v1/metrics\n")
                 return
             if self.headers.get_content_type() != "application/x-protobuf":

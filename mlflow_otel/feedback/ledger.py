@@ -1,0 +1,48 @@
+"""The assessments of an app without a tracking server, so that it can change what it logged: bounded."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Any, Final
+
+KEPT: Final = 10_000
+
+
+class Ledger:
+    """MLflow's assessments by ID, the newest kept.
+
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self._limit = limit
+        self._assessments: OrderedDict[str, Any] = OrderedDict()
+        self._unlock()
+        if hasattr(os, "register_at_fork"):
+            weak = weakref.WeakMethod(self._unlock)
+            os.register_at_fork(after_in_child=lambda: (unlock := weak()) and unlock())
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+
+    def put(self, assessment: Any) -> None:
+        """Keep one, in the place of what had its ID."""
+        with self._lock:
+            self._assessments[assessment.assessment_id] = assessment
+            self._assessments.move_to_end(assessment.assessment_id)
+            while len(self._assessments) > self._limit:
+                self._assessments.popitem(last=False)
+
+    def get(self, assessment_id: str | None) -> Any | None:
+        """Return one, or None."""
+        with self._lock:
+            return None if assessment_id is None else self._assessments.get(assessment_id)
+
+    def pop(self, assessment_id: str) -> Any | None:
+        """Return one and forget it."""
+        with self._lock:
+            return self._assessments.pop(assessment_id, None)

@@ -1,0 +1,323 @@
+"""All of MLflow that feedback touches: MLflow 3.13 to 3.17, either package.
+
+Why private: whatever an app or a scorer calls (``mlflow.log_feedback``, ``log_expectation``,
+``log_assessment``, ``update_assessment``, ``override_feedback``, ``delete_assessment``,
+``mlflow.genai.evaluate``), and however it imported it, ends in four methods of ``TracingClient``. These
+are replaced on the class, so nothing needs to be imported after ``instrument()``.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from mlflow_otel.feedback.judged import parse_span_id, parse_trace_id
+from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
+from mlflow_otel.tracing import store
+
+MAX_NAME: Final = 250
+"""Characters of an assessment's name: the width of MLflow's database column."""
+FUTURE_SECONDS: Final = 300
+"""How far another machine's clock may be ahead."""
+SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
+NO_OP_TRACE_ID: Final = "MLFLOW_NO_OP_SPAN_TRACE_ID"
+"""What MLflow gives for a trace that is not recorded; it ignores feedback on it, and so do we."""
+METHODS: Final = ("log_assessment", "update_assessment", "delete_assessment", "get_assessment")
+
+
+def view_of(assessment: Any, operation: Operation = "create") -> AssessmentView:
+    """Return the plain values of one of MLflow's assessments."""
+    kind, value = _kind_and_value(assessment)
+    error = getattr(assessment.feedback, "error", None)
+    source = assessment.source
+    millis = assessment.create_time_ms if operation == "create" else assessment.last_update_time_ms
+    metadata = dict(assessment.metadata or {})
+    return AssessmentView(
+        name=assessment.name,
+        kind=kind,
+        value=value,
+        time=(millis or int(time.time() * 1000)) * 1_000_000,
+        rationale=assessment.rationale,
+        error_code=getattr(error, "error_code", None),
+        error_message=getattr(error, "error_message", None),
+        source_type=source.source_type,
+        source_id=source.source_id,
+        assessment_id=assessment.assessment_id,
+        run_id=assessment.run_id or metadata.pop(SOURCE_RUN, None),
+        overrides=assessment.overrides,
+        valid=assessment.valid,
+        metadata={k: v for k, v in metadata.items() if k != SOURCE_RUN},
+        operation=operation,
+    )
+
+
+def _kind_and_value(assessment: Any) -> tuple[Kind, Any]:
+    if assessment.feedback is not None:
+        return "feedback", assessment.feedback.value
+    if assessment.expectation is not None:
+        return "expectation", assessment.expectation.value
+    return "issue", getattr(assessment.issue, "issue_name", None)
+
+
+def invalid(message: str) -> Exception:
+    """Return MLflow's exception for a bad argument."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    error: Exception = MlflowException.invalid_parameter_value(message)
+    return error
+
+
+def check(trace_id: object, assessment: Any) -> None:
+    """See that an assessment can be sent, as a tracking server would.
+
+    Raises:
+        MlflowException: INVALID_PARAMETER_VALUE; the message says what is wrong.
+    """
+    try:
+        parse_trace_id(trace_id)
+        if assessment.span_id is not None:
+            parse_span_id(assessment.span_id)
+        _check_name(assessment.name)
+        _check_value(_kind_and_value(assessment)[1])
+        _check_time(assessment.create_time_ms)
+        _check_time(assessment.last_update_time_ms)
+        assessment.to_proto()  # MLflow's own rules
+    except (ValueError, TypeError, OverflowError) as error:
+        raise invalid(f"The assessment was not logged: {error}") from error
+    except Exception as error:
+        if type(error).__name__ == "MlflowException":
+            raise
+        raise invalid(f"The assessment was not logged: {error}") from error
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("its name must be text")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"its name has {len(name)} characters; {MAX_NAME} are allowed")
+
+
+def _check_value(value: object) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"its value has no JSON: {error}") from error
+    except (TypeError, RecursionError) as error:
+        raise ValueError(
+            f"its value must be JSON: a number, bool, string, list or dict, not {type(value).__name__} ({error})"
+        ) from error
+
+
+def _check_time(millis: Any) -> None:
+    if millis is not None and not 0 < millis <= (time.time() + FUTURE_SECONDS) * 1000:
+        raise ValueError(
+            f"its time, {millis} ms since the epoch, is not in the past: see the clock that made it"
+        )
+
+
+def created(trace_id: str, assessment: Any) -> Any:
+    """Return a copy with an ID, as a tracking server would."""
+    made = copy.copy(assessment)
+    made.trace_id = trace_id
+    made.assessment_id = assessment.assessment_id or f"a-{secrets.token_hex(16)}"
+    return made
+
+
+def updated(trace_id: str, assessment_id: str, old: Any | None, change: Any) -> Any:
+    """Return what an assessment became; without the old one, the change alone.
+
+    Raises:
+        MlflowException: The change would make another kind of it.
+    """
+    if old is not None and _kind_and_value(old)[0] != _kind_and_value(change)[0]:
+        raise invalid(
+            f"Assessment {assessment_id} is of the kind {_kind_and_value(old)[0]}, which cannot be changed"
+        )
+    made = copy.copy(change)
+    made.trace_id, made.assessment_id = trace_id, assessment_id
+    made.last_update_time_ms = int(time.time() * 1000)
+    if old is not None:
+        made.create_time_ms, made.source, made.span_id = old.create_time_ms, old.source, old.span_id
+        made.rationale = old.rationale if change.rationale is None else change.rationale
+        made.metadata = {**(old.metadata or {}), **(change.metadata or {})} or None
+    return made
+
+
+def not_known(assessment_id: str) -> Exception:
+    """Return MLflow's exception for an assessment that is not known here."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST  # noqa: PLC0415
+
+    error: Exception = MlflowException(
+        f"Assessment {assessment_id} was not logged by this process. Without an MLflow tracking server "
+        "only that is remembered: log a new assessment instead, or set MLFLOW_TRACKING_URI and "
+        "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true.",
+        error_code=RESOURCE_DOES_NOT_EXIST,
+    )
+    return error
+
+
+def feedback(**fields: Any) -> Any:
+    """Return MLflow's ``Feedback``."""
+    from mlflow.entities import Feedback  # noqa: PLC0415
+
+    return Feedback(**fields)
+
+
+def expectation(**fields: Any) -> Any:
+    """Return MLflow's ``Expectation``."""
+    from mlflow.entities import Expectation  # noqa: PLC0415
+
+    return Expectation(**fields)
+
+
+def client() -> Any:
+    """Return MLflow's client for the configured tracking URI."""
+    from mlflow.tracing.client import TracingClient  # noqa: PLC0415
+
+    return TracingClient()
+
+
+def search(
+    url: str, client_request_id: str, experiment_id: str | None, experiment_name: str | None, limit: int
+) -> list[Any]:  # fmt: skip
+    """Return the ``TraceInfo`` of a request's traces on MLflow's server, the newest first."""
+    from mlflow.tracing.client import TracingClient  # noqa: PLC0415
+
+    if "'" in client_request_id and '"' in client_request_id:
+        return []  # MLflow's filters have no way to say it
+    quote = '"' if "'" in client_request_id else "'"
+    asked = TracingClient(url)
+    if experiment_id is None and experiment_name is not None:
+        experiment = asked.store.get_experiment_by_name(experiment_name)
+        experiment_id = None if experiment is None else experiment.experiment_id
+    traces = asked.search_traces(
+        locations=[experiment_id or "0"],
+        filter_string=f"trace.client_request_id = {quote}{client_request_id}{quote}",
+        max_results=limit,
+        include_spans=False,
+    )
+    return [trace.info for trace in traces]
+
+
+class Assessments(Protocol):
+    """What takes over from MLflow's client."""
+
+    def log(self, trace_id: str, assessment: Any) -> Any:
+        """Log an assessment and return it as logged."""
+        ...
+
+    def update(self, trace_id: str, assessment_id: str, assessment: Any) -> Any:
+        """Change one and return it as it is now."""
+        ...
+
+    def delete(self, trace_id: str, assessment_id: str) -> None:
+        """Delete one."""
+        ...
+
+    def get(self, trace_id: str, assessment_id: str) -> Any:
+        """Return one."""
+        ...
+
+    def prepare(self, trace_id: str, assessment: Any) -> None:
+        """See to one that leaves when its trace ends."""
+        ...
+
+    def sent_elsewhere(self, assessment: Any, operation: Operation) -> None:
+        """Send what a tracking server took, too."""
+        ...
+
+
+class Hooks:
+    """MLflow's client, with the four methods replaced until ``undo``.
+
+    Args:
+        assessments: Takes over.
+        dual: Whether MLflow's tracking server gets assessments too.
+    """
+
+    def __init__(self, assessments: Assessments, *, dual: bool) -> None:
+        from mlflow.tracing.client import TracingClient  # noqa: PLC0415
+
+        self._assessments = assessments
+        self._dual = dual
+        self._client = TracingClient
+        self._own: dict[str, Callable[..., Any]] = {
+            name: TracingClient.__dict__[name] for name in METHODS
+        }
+        for name, own in self._own.items():
+            setattr(TracingClient, name, self._in_place_of(own, getattr(self, f"_{name}")))
+
+    def undo(self) -> None:
+        """Give MLflow its methods back."""
+        for name, own in self._own.items():
+            setattr(self._client, name, own)
+
+    @staticmethod
+    def _in_place_of(own: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(own)
+        def method(client: Any, *args: Any, **kwargs: Any) -> Any:
+            return ours(client, *args, **kwargs)
+
+        return method
+
+    def _has_server(self, client: Any) -> bool:
+        return self._dual and not str(client.tracking_uri).startswith(store.SCHEME)
+
+    def _log_assessment(self, client: Any, trace_id: str, assessment: Any) -> Any:
+        own, ours = self._own["log_assessment"], self._assessments
+        if trace_id is None or trace_id == NO_OP_TRACE_ID:
+            return own(client, trace_id, assessment)
+        server = self._has_server(client)
+        if _leaves_with_its_trace(trace_id):
+            if not server:
+                ours.prepare(trace_id, assessment)
+            return own(client, trace_id, assessment)
+        if not server:
+            return ours.log(trace_id, assessment)
+        logged = own(client, trace_id, assessment)
+        ours.sent_elsewhere(logged, "create")
+        return logged
+
+    def _update_assessment(
+        self, client: Any, trace_id: str, assessment_id: str, assessment: Any
+    ) -> Any:
+        if not self._has_server(client):
+            return self._assessments.update(trace_id, assessment_id, assessment)
+        own = self._own["update_assessment"]
+        logged = own(client, trace_id=trace_id, assessment_id=assessment_id, assessment=assessment)
+        self._assessments.sent_elsewhere(logged, "update")
+        return logged
+
+    def _delete_assessment(self, client: Any, trace_id: str, assessment_id: str) -> None:
+        if not self._has_server(client):
+            self._assessments.delete(trace_id, assessment_id)
+            return
+        try:  # it is gone from the server afterwards, and its name with it
+            known = self._own["get_assessment"](client, trace_id, assessment_id)
+        except Exception:
+            known = None
+        self._own["delete_assessment"](client, trace_id=trace_id, assessment_id=assessment_id)
+        if known is not None:
+            self._assessments.sent_elsewhere(known, "delete")
+
+    def _get_assessment(self, client: Any, trace_id: str, assessment_id: str) -> Any:
+        if not self._has_server(client):
+            return self._assessments.get(trace_id, assessment_id)
+        return self._own["get_assessment"](client, trace_id, assessment_id)
+
+
+def _leaves_with_its_trace(trace_id: str) -> bool:
+    """Tell whether MLflow keeps an assessment in memory until its trace ends: it is active here."""
+    import mlflow  # noqa: PLC0415
+    from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
+
+    if trace_id != mlflow.get_active_trace_id():
+        return False
+    with InMemoryTraceManager.get_instance().get_trace(trace_id) as trace:
+        return trace is not None and not trace.is_remote_trace

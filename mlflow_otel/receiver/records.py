@@ -1,0 +1,162 @@
+"""Received requests as plain spans, log records and metric points, kept in memory, bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+MAX_RECORDS: Final = 100_000
+
+
+class Store:
+    """The newest received records of each signal, oldest forgotten first.
+
+    Args:
+        limit: How many of each are kept.
+    """
+
+    def __init__(self, limit: int = MAX_RECORDS) -> None:
+        self._lock = threading.Lock()
+        self._records: dict[str, deque[dict[str, Any]]] = {
+            signal: deque(maxlen=limit) for signal in READERS
+        }
+        self.requests = 0
+
+    def add(self, signal: str, body: bytes) -> None:
+        """Keep the records of one request; raises ``DecodeError`` when it is no OTLP."""
+        message, read = READERS[signal]
+        found = list(read(message.FromString(body)))
+        with self._lock:
+            self.requests += 1
+            self._records[signal].extend(found)
+
+    def spans(self) -> list[dict[str, Any]]:
+        """Return the spans that are kept, in the order of arrival."""
+        return self._kept("traces")
+
+    def logs(self) -> list[dict[str, Any]]:
+        """Return the log records that are kept, in the order of arrival."""
+        return self._kept("logs")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the metric points that are kept, in the order of arrival."""
+        return self._kept("metrics")
+
+    def _kept(self, signal: str) -> list[dict[str, Any]]:
+        with self._lock:
+            return list(self._records[signal])
+
+
+def plain_spans(request: ExportTraceServiceRequest) -> Iterator[dict[str, Any]]:
+    """Return a request's spans as plain values, each with its resource and scope."""
+    for holder in request.resource_spans:
+        resource = attributes(holder.resource.attributes)
+        for group in holder.scope_spans:
+            scope = {
+                "name": group.scope.name,
+                "version": group.scope.version,
+                "schema_url": group.schema_url,
+            }
+            for span in group.spans:
+                yield {
+                    "trace_id": span.trace_id.hex(),
+                    "span_id": span.span_id.hex(),
+                    "parent_span_id": span.parent_span_id.hex(),
+                    "name": span.name,
+                    "kind": Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+                    "start_time": span.start_time_unix_nano,
+                    "end_time": span.end_time_unix_nano,
+                    "status": Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
+                    "status_message": span.status.message,
+                    "attributes": attributes(span.attributes),
+                    "events": [
+                        {
+                            "name": e.name,
+                            "time": e.time_unix_nano,
+                            "attributes": attributes(e.attributes),
+                        }
+                        for e in span.events
+                    ],
+                    "links": [
+                        {"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()}
+                        for link in span.links
+                    ],
+                    "resource": resource,
+                    "scope": scope,
+                }
+
+
+def plain_logs(request: ExportLogsServiceRequest) -> Iterator[dict[str, Any]]:
+    """Return a request's log records as plain values, each with its resource and scope."""
+    for holder in request.resource_logs:
+        resource = attributes(holder.resource.attributes)
+        for group in holder.scope_logs:
+            for record in group.log_records:
+                yield {
+                    "trace_id": record.trace_id.hex(),
+                    "span_id": record.span_id.hex(),
+                    "event_name": record.event_name,
+                    "time": record.time_unix_nano,
+                    "severity": record.severity_number,
+                    "flags": record.flags,
+                    "body": value(record.body),
+                    "attributes": attributes(record.attributes),
+                    "resource": resource,
+                    "scope": {"name": group.scope.name, "version": group.scope.version},
+                }
+
+
+def plain_metrics(request: ExportMetricsServiceRequest) -> Iterator[dict[str, Any]]:
+    """Return a request's sums and histograms as plain points, each with its resource."""
+    for holder in request.resource_metrics:
+        resource = attributes(holder.resource.attributes)
+        for group in holder.scope_metrics:
+            for metric in group.metrics:
+                kind = metric.WhichOneof("data")
+                for point in getattr(metric, kind).data_points if kind else ():
+                    found = {
+                        "name": metric.name,
+                        "unit": metric.unit,
+                        "attributes": attributes(point.attributes),
+                        "resource": resource,
+                    }
+                    if kind in {"sum", "gauge"}:
+                        found["value"] = getattr(point, point.WhichOneof("value") or "as_int")
+                    else:
+                        found["count"], found["sum"] = point.count, point.sum
+                    yield found
+
+
+READERS: Final[dict[str, tuple[Any, Any]]] = {
+    "traces": (ExportTraceServiceRequest, plain_spans),
+    "logs": (ExportLogsServiceRequest, plain_logs),
+    "metrics": (ExportMetricsServiceRequest, plain_metrics),
+}
+
+
+def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return OTLP attributes as a plain mapping."""
+    return {pair.key: value(pair.value) for pair in pairs}
+
+
+def value(any_value: AnyValue) -> Any:
+    """Return an OTLP value as a plain one; bytes as hex."""
+    kind = any_value.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return [value(item) for item in any_value.array_value.values]
+    if kind == "kvlist_value":
+        return attributes(any_value.kvlist_value.values)
+    found = getattr(any_value, kind)
+    return found.hex() if isinstance(found, bytes) else found
