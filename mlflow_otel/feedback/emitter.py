@@ -85,6 +85,8 @@ class Emitter:
                 "Assessments that are logged after shutdown() are dropped: shut down last of all.",
             )
             return
+        stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
+        attributes = assessment.event_attributes(view, stamp, self._options)
         for signal, send in (
             ("logs", self._emit_event),
             ("traces", self._emit_span),
@@ -92,7 +94,7 @@ class Emitter:
         ):
             if signal in self._signals:
                 try:
-                    send(view, judged)
+                    send(view, judged, attributes)
                 except Exception as error:
                     self._accounting.warn(
                         "assessments.failed",
@@ -100,25 +102,20 @@ class Emitter:
                         view.name[:100], signal, type(error).__name__, error,
                     )  # fmt: skip
 
-    def _attributes(self, view: AssessmentView, judged: Judged) -> dict[str, Any]:
-        stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
-        return assessment.event_attributes(view, stamp, self._options)
-
-    def _emit_event(self, view: AssessmentView, judged: Judged) -> None:
+    def _emit_event(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
         if self._events is None:
             with self._opening:
                 self._events = self._events or Events(self._settings, self._resource, self._accounting)  # fmt: skip
         self._events.emit(
             genai.EVALUATION_RESULT_EVENT, view.time, judged.trace_id, judged.span_id or 0,
-            int(judged.sampled), self._attributes(view, judged),
+            int(judged.sampled), event,
         )  # fmt: skip
 
-    def _emit_span(self, view: AssessmentView, judged: Judged) -> None:
+    def _emit_span(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
         if not judged.sampled:
             return  # its trace is not there
         sampled = TraceFlags(TraceFlags.SAMPLED)
         over = judged.span_id and SpanContext(judged.trace_id, judged.span_id, True, sampled)
-        event = self._attributes(view, judged)
         failed = view.error_code is not None
         said = event.get(keys.ASSESSMENT_ERROR_MESSAGE)
         self._hand_on(
@@ -137,7 +134,7 @@ class Emitter:
             )
         )
 
-    def _record(self, view: AssessmentView, judged: Judged) -> None:
+    def _record(self, view: AssessmentView, judged: Judged, _event: dict[str, Any]) -> None:
         if view.operation != "create":
             return  # counted when it was made
         if self._metrics is None:
