@@ -1,9 +1,11 @@
-"""MLflow's production-monitoring app, seen whole in OpenTelemetry: ``POST /chat``.
+"""MLflow's production-monitoring app, seen whole in OpenTelemetry: ``POST /chat`` and ``POST /chat_feedback``.
 
     pip install 'mlflow-otel[tracing]' fastapi uvicorn
     OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 uvicorn chat_app:app
 
-``X-Request-ID``, ``X-Session-ID`` and ``X-User-ID`` end up on every span of the request's trace.
+``X-Request-ID``, ``X-Session-ID`` and ``X-User-ID`` end up on every span of the request's trace; with the
+request ID alone a user's feedback ends up in that trace, as an evaluation. Several processes, or feedback
+long after: ``MLFLOW_OTEL_TRACE_LOOKUP=jaeger+http://localhost:16686`` says where else traces are found.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import mlflow
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
+from mlflow.entities import AssessmentSource
 from pydantic import BaseModel
 
 import mlflow_otel
@@ -112,3 +115,28 @@ def chat_v2(request: Request, chat_request: ChatRequest) -> dict[str, str]:
         tags=ENVIRONMENT,
     )
     return {"response": said}
+
+
+class Feedback(BaseModel):
+    """What a user says of an answer."""
+
+    is_correct: bool
+    comment: str | None = None
+
+
+@app.post("/chat_feedback")
+def chat_feedback(
+    request: Request, feedback: Feedback, client_request_id: str
+) -> dict[str, str | None]:
+    """Log a user's verdict on the trace of their request: an evaluation in it, no server, no scan."""
+    try:
+        logged = mlflow_otel.log_feedback(
+            client_request_id=client_request_id,
+            name="response_is_correct",
+            value=feedback.is_correct,
+            source=AssessmentSource("HUMAN", request.headers.get("X-User-ID") or "anonymous"),
+            rationale=feedback.comment,
+        )
+    except mlflow_otel.TraceNotFoundError as error:
+        raise HTTPException(500, str(error)) from error
+    return {"status": "logged", "trace_id": logged.trace_id, "assessment_id": logged.assessment_id}

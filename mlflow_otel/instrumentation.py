@@ -202,16 +202,16 @@ class Handle:
         if self._take_over is not None:
             self._take_over.undo()
             self._take_over = None
-        self.force_flush()
+        if not any(before for _, before in self._shared):
+            self.shutdown()
+            return
+        self.force_flush(SHUTDOWN_MILLIS)
         for provider, before in self._shared:
             if before:
                 otel_adapter.set_processors(provider, before)  # the app's own go on
-        if not any(before for _, before in self._shared):
-            self.shutdown()
-        else:
-            if self._exporting is not None:
-                self._exporting.shutdown()
-            self._emitter.shutdown(SHUTDOWN_MILLIS / 1000)
+        if self._exporting is not None:
+            self._exporting.shutdown()
+        self._emitter.shutdown(SHUTDOWN_MILLIS / 1000)
 
 
 def instrument(settings: Settings | None = None, *, exporter: SpanExporter | None = None) -> Handle:

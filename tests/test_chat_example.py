@@ -21,8 +21,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def serve(environ, requests, cwd):
-    """Run the app until ``requests`` (paths) are answered; then stop it as a supervisor does."""
+def serve(environ, requests, cwd, then=lambda _base: None):
+    """Run the app until ``requests`` (paths) are answered; then stop it as a supervisor does.
+
+    ``then`` is called with the app's URL before that.
+    """
     port = free_port()
     command = [
         sys.executable,
@@ -52,6 +55,7 @@ def serve(environ, requests, cwd):
             }
             answer = httpx.post(base + path, json={"message": f"Hello {index}"}, headers=headers)
             assert answer.json() == {"response": f"You said: Hello {index}"}
+        then(base)
     finally:
         app.terminate()
         _, said = app.communicate(timeout=30)
@@ -82,3 +86,43 @@ def test_every_span_carries_session_user_and_request_id(receiver, protocol, tmp_
         }  # fmt: skip
         assert entry["mlflow.trace.token_usage.total_tokens"] == 17
     assert list(tmp_path.iterdir()) == []  # no local store
+
+
+def feedback(base, request, *, is_correct, comment=None, user="ann"):
+    return httpx.post(
+        f"{base}/chat_feedback",
+        params={"client_request_id": request},
+        json={"is_correct": is_correct, "comment": comment},
+        headers={"X-User-ID": user},
+    )
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_feedback_by_request_id_alone_ends_up_in_its_trace(receiver, protocol, tmp_path):
+    endpoint = receiver.grpc_endpoint if protocol == "grpc" else receiver.http_endpoint
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+    answers = []
+
+    def give_feedback(base):
+        answers.append(feedback(base, "req-1", is_correct=False, comment="It is Paris."))
+        answers.append(feedback(base, "req-77", is_correct=True))
+
+    serve(environ, ["/chat"] * 3, tmp_path, give_feedback)
+    taken, refused = answers
+    assert taken.status_code == 200
+    assert refused.status_code == 500
+    assert "req-77" in refused.json()["detail"]
+    store = receiver.store
+    (root,) = [s for s in store.spans() if s["name"] == "chat" and s["attributes"]["mlflow.trace.client_request_id"] == "req-1"]  # fmt: skip
+    (span,) = [s for s in store.spans() if s["name"] == "evaluation response_is_correct"]
+    (event,) = store.logs()
+    assert (span["trace_id"], span["parent_span_id"]) == (root["trace_id"], root["span_id"])
+    assert (event["trace_id"], event["span_id"]) == (root["trace_id"], root["span_id"])
+    assert taken.json()["trace_id"] == f"tr-{root['trace_id']}"
+    assert event["attributes"]["gen_ai.evaluation.score.label"] == "false"
+    assert event["attributes"]["gen_ai.evaluation.explanation"] == "It is Paris."
+    assert event["attributes"]["mlflow.assessment.source.id"] == "ann"
+    assert {p["name"] for p in store.metrics()} == {
+        "mlflow.assessment.count",
+        "mlflow.assessment.score",
+    }

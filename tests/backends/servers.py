@@ -97,6 +97,9 @@ exporters:
   otlp/jaeger:
     endpoint: 127.0.0.1:{jaeger}
     tls: {{insecure: true}}
+  otlp/records:
+    endpoint: 127.0.0.1:{records}
+    tls: {{insecure: true}}
   otlphttp/mlflow:
     traces_endpoint: {mlflow}/v1/traces
     headers: {{x-mlflow-experiment-id: "{experiment}"}}
@@ -104,6 +107,8 @@ service:
   telemetry: {{metrics: {{level: none}}}}
   pipelines:
     traces: {{receivers: [otlp], processors: [batch], exporters: [otlp/jaeger, otlphttp/mlflow]}}
+    logs: {{receivers: [otlp], processors: [batch], exporters: [otlp/records]}}
+    metrics: {{receivers: [otlp], processors: [batch], exporters: [otlp/records]}}
 """
 
 
@@ -136,13 +141,21 @@ def mlflow_server(folder):
 
 
 @contextlib.contextmanager
-def collector(folder, jaeger_port, mlflow, experiment):
-    """Yield the OTLP gRPC and HTTP ports of a Collector that sends to Jaeger and MLflow."""
+def collector(folder, jaeger_port, mlflow, experiment, records_port):
+    """Yield the OTLP gRPC and HTTP ports of a Collector that sends traces to Jaeger and MLflow.
+
+    Logs and metrics go on to ``records_port``, over OTLP gRPC.
+    """
     grpc, http = free_ports(2)
     config = folder / "collector.yaml"
     config.write_text(
         COLLECTOR_CONFIG.format(
-            grpc=grpc, http=http, jaeger=jaeger_port, mlflow=mlflow, experiment=experiment
+            grpc=grpc,
+            http=http,
+            jaeger=jaeger_port,
+            mlflow=mlflow,
+            experiment=experiment,
+            records=records_port,
         )
     )
     subprocess.run([str(COLLECTOR), "validate", "--config", str(config)], check=True)

@@ -16,8 +16,9 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.receiver.server import Receiver
 from tests.backends import servers
-from tests.test_chat_example import serve
+from tests.test_chat_example import feedback, serve
 
 pytestmark = [pytest.mark.backend, pytest.mark.timeout(400)]
 HERE = Path(__file__).parent
@@ -25,22 +26,26 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    """Jaeger, an MLflow server, and a Collector that sends to both."""
+    """Jaeger, an MLflow server, and a Collector that sends to both; what else it gets is kept."""
     folder = tmp_path_factory.mktemp("servers")
     with (
         servers.jaeger(folder) as (jaeger, jaeger_grpc, _),
         servers.mlflow_server(folder) as mlflow,
+        Receiver() as records,
     ):
         create = f"{mlflow}/api/2.0/mlflow/experiments/create"
         ids = [
             httpx.post(create, json={"name": name}).json()["experiment_id"]
             for name in ("native", "through-otlp")
         ]
-        with servers.collector(folder, jaeger_grpc, mlflow, ids[1]) as (grpc, http):
+        with servers.collector(folder, jaeger_grpc, mlflow, ids[1], records.grpc_port) as (
+            grpc,
+            http,
+        ):
             yield {
                 "jaeger": jaeger, "jaeger_otlp": f"http://127.0.0.1:{jaeger_grpc}", "mlflow": mlflow,
                 "native": ids[0], "through": ids[1], "grpc": f"http://127.0.0.1:{grpc}",
-                "http": f"http://127.0.0.1:{http}",
+                "http": f"http://127.0.0.1:{http}", "records": records.store,
             }  # fmt: skip
 
 
@@ -248,3 +253,168 @@ def test_what_was_spooled_while_jaeger_was_down_is_found_in_it(tmp_path):
         assert len(spans_in_jaeger({"jaeger": jaeger}, trace_id, 21)) == 21
         provider.shutdown()
     assert accounting.snapshot()["recovered.exported"] == 21
+
+
+def tags_of(span):
+    return {tag["key"]: tag["value"] for tag in span["tags"]}
+
+
+def wait_until(find, seconds=20):
+    until = time.monotonic() + seconds
+    while not (found := find()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.parametrize(("way", "protocol"), [("grpc", "grpc"), ("http", "http/protobuf")])
+def test_feedback_by_request_id_is_an_evaluation_in_jaeger_and_a_log_record_and_metrics_at_the_collector(
+    stack, tmp_path, way, protocol
+):
+    service = f"feedback-{way}"
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": stack[way], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_SERVICE_NAME": service}  # fmt: skip
+
+    def give_feedback(base):
+        answer = feedback(base, "req-1", is_correct=False, comment="It is Paris.")
+        assert answer.status_code == 200, answer.text
+
+    serve(environ, ["/chat"] * 2, tmp_path, give_feedback)
+    (trace,) = jaeger_search(stack["jaeger"], service, 1, **{"gen_ai.evaluation.name": "response_is_correct"})  # fmt: skip
+    spans = {span["operationName"]: span for span in trace["spans"]}
+    assert set(spans) == {"chat", "invoke_agent reply", "chat gpt-4o-mini", "evaluation response_is_correct"}  # fmt: skip
+    evaluation, root = spans["evaluation response_is_correct"], spans["chat"]
+    references = {(r["refType"], r["spanID"]) for r in evaluation["references"]}
+    assert ("CHILD_OF", root["spanID"]) in references
+    tags = tags_of(evaluation)
+    assert tags["gen_ai.evaluation.score.label"] == "false"
+    assert tags["gen_ai.evaluation.explanation"] == "It is Paris."
+    assert tags["mlflow.trace.client_request_id"] == "req-1"
+
+    def of_ours(records):
+        return [r for r in records if r["resource"].get("service.name") == service]
+
+    (event,) = wait_until(lambda: of_ours(stack["records"].logs()))
+    assert event["event_name"] == "gen_ai.evaluation.result"
+    assert event["trace_id"] == trace["traceID"]
+    assert event["span_id"] == root["spanID"]
+    points = wait_until(lambda: of_ours(stack["records"].metrics()))
+    assert {p["name"] for p in points} == {"mlflow.assessment.count", "mlflow.assessment.score"}
+
+
+FEEDBACK = """
+import json, sys, mlflow_otel
+handle = {instrument}
+made = mlflow_otel.log_feedback(client_request_id=sys.argv[1], name="later", value=4)
+assert handle.force_flush(10000)
+print(json.dumps([made.trace_id]))
+"""
+
+
+@pytest.mark.parametrize("instrument", ["mlflow_otel.instrument()", "mlflow_otel.instrumentation.current()"])  # fmt: skip
+@pytest.mark.parametrize("query", ["", "?service=looked-up"])
+def test_another_process_finds_the_trace_in_jaeger_and_jaeger_takes_no_logs_and_says_so_once(
+    stack, tmp_path, instrument, query
+):
+    service, request = "looked-up", f"req-{os.urandom(4).hex()}"
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": stack["jaeger_otlp"], "OTEL_SERVICE_NAME": service}
+    provider, processor, _ = app_with({"j": stack["jaeger_otlp"]}, "j", "grpc", OTEL_SERVICE_NAME=service)  # fmt: skip
+    provider.shutdown()
+    run_chat(request, environ)
+    done = subprocess.run(
+        [sys.executable, "-c", FEEDBACK.format(instrument=instrument), request],
+        env={
+            **os.environ,
+            **environ,
+            "MLFLOW_OTEL_TRACE_LOOKUP": f"jaeger+{stack['jaeger']}{query}",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("takes no logs") == 1
+    assert done.stderr.count("takes no metrics") == 1
+    trace_id = json.loads(done.stdout)[0].removeprefix("tr-")
+    spans = {s["operationName"]: s for s in spans_in_jaeger(stack, trace_id, 2)}
+    assert set(spans) == {"chat", "evaluation later"}
+    assert spans["evaluation later"]["references"][0]["spanID"] == spans["chat"]["spanID"]
+    assert tags_of(spans["evaluation later"])["session.id"] == "s-7"
+
+
+CHAT = """
+import sys, mlflow, mlflow_otel
+handle = mlflow_otel.instrument()
+with mlflow.start_span("chat"):
+    mlflow.update_current_trace(client_request_id=sys.argv[1], session_id="s-7")
+assert handle.force_flush(10000)
+"""
+
+
+def run_chat(request, environ):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
+    subprocess.run(
+        [sys.executable, "-c", CHAT, request],
+        env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **environ},
+        check=True,
+        timeout=60,
+    )
+
+
+def test_a_look_up_that_fails_says_whom_it_asked(stack, tmp_path):
+    (port,) = servers.free_ports(1)
+    where = f"jaeger+http://user:secret@127.0.0.1:{port}"
+    done = subprocess.run(
+        [sys.executable, "-c", FEEDBACK.format(instrument="mlflow_otel.instrument()"), "nobody"],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": stack["jaeger_otlp"], "MLFLOW_OTEL_TRACE_LOOKUP": where},
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert "TraceNotFoundError" in done.stderr
+    assert f"http://127.0.0.1:{port}/api/services did not answer" in done.stderr
+    assert "secret" not in done.stderr
+
+
+ASSESS = HERE / "assess_app.py"
+
+
+def test_in_dual_export_the_mlflow_server_and_otlp_both_get_each_assessment_once(stack, tmp_path):
+    """By MLflow's calls and by ``mlflow.genai.evaluate``'s scorers, on the full package."""
+    create = f"{stack['mlflow']}/api/2.0/mlflow/experiments/create"
+    httpx.post(create, json={"name": "assessed"})
+    service = "assessed"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
+    done = subprocess.run(
+        [str(servers.MLFLOW_PYTHON), str(ASSESS)],
+        env={
+            **kept,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true",
+            "MLFLOW_TRACKING_URI": stack["mlflow"],
+            "MLFLOW_EXPERIMENT_NAME": "assessed",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": stack["grpc"],
+            "OTEL_SERVICE_NAME": service,
+            "MLFLOW_OTEL_TRACE_LOOKUP": "mlflow",
+            "PYTHONPATH": str(servers.ROOT),
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    on_server = json.loads(done.stdout.splitlines()[-1])
+
+    def arrived():
+        events = [
+            (f"tr-{e['trace_id']}", e["attributes"]["gen_ai.evaluation.name"])
+            for e in stack["records"].logs()
+            if e["resource"].get("service.name") == service
+        ]
+        return events if len(events) >= len(on_server) else None
+
+    assert sorted(wait_until(arrived)) == sorted(map(tuple, on_server))
+    names = {name for _, name in on_server}
+    assert names == {"inside", "after", "wanted", "by_request", "is_short", "expected_response"}
