@@ -60,6 +60,16 @@ servers:         ## build the Collector and Jaeger once, into a cache folder out
 test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the real Collector, Jaeger and MLflow server
 	$(BIN)/python -m pytest -m backend
 
+proto:           ## generate the Python of proto/, checked in under mlflow_otel/v1
+	PYTHON=$(PYTHON) bash proto/generate.sh
+
+check-proto:     ## see that what is checked in is what proto/ says
+	rm -rf .proto-check && mkdir -p .proto-check/mlflow_otel
+	cp -r mlflow_otel/v1 .proto-check/mlflow_otel/v1 && rm -rf .proto-check/mlflow_otel/v1/__pycache__
+	PYTHON=$(PYTHON) bash proto/generate.sh "$(CURDIR)/.proto-check"
+	diff -r -x __pycache__ mlflow_otel/v1 .proto-check/mlflow_otel/v1
+	rm -rf .proto-check
+
 bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
@@ -67,6 +77,6 @@ soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
 	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -s tests/delivery/test_soak.py
 
 clean:           ## remove what the targets made here
-	rm -rf .venv .venv-oldest .venv-backends .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-oldest .venv-backends .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
 .PHONY: help setup demo bench soak test lint types format test-oldest test-mlflow servers test-backends clean
