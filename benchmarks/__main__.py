@@ -9,7 +9,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import app_thread, export, growth, load
+from benchmarks import app_thread, export, feedback, growth, load
 from benchmarks.sink import Sink
 
 PACKAGES = (
@@ -29,6 +29,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp, Sink() as sink:
         for found in (
             app_thread.tables(tmp),
+            feedback.tables(tmp),
             export.tables(sink),
             growth.tables(),
             load.tables(sink, tmp),

@@ -176,8 +176,13 @@ class Handle:
             True if all that ended or was logged since the last flush was accepted in time.
         """
         until = time.monotonic() + timeout_millis / 1000
-        flushed = self._processor is None or self._processor.force_flush(timeout_millis)
-        return self._emitter.force_flush(max(until - time.monotonic(), 0.0)) and flushed
+
+        def left() -> float:
+            return max(until - time.monotonic(), 0.0)
+
+        drained = self._emitter.drain(left())  # first: evaluation spans go the way of the others
+        flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
+        return self._emitter.force_flush(left()) and flushed and drained
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
         """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
@@ -187,6 +192,7 @@ class Handle:
                 counted as dropped.
         """
         until = time.monotonic() + timeout_millis / 1000
+        self._emitter.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
         if self._processor is not None:
             # First, since it reports the assessments of traces that it passes on at the end.
             kept = SETTLING_SECONDS * 1000 if self._emitter.is_open else 0

@@ -144,7 +144,7 @@ class Assessments:
         if found is not None:
             stamp = {**judged.unknown(trace_id, None).stamp, **found.stamp}
             return Judged(trace_id, found.root if span_id is None else span_id, stamp)
-        return judged.unknown(trace_id, span_id)
+        return judged.unknown(trace_id, span_id, sampled=not self._recent.left_out(trace_id))
 
     def find(self, client_request_id: str) -> str:
         """Return MLflow's ID of a request's newest trace; waits for a look-up at most its time-out.

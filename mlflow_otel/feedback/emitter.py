@@ -21,6 +21,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.exporter import mapping_options
 from mlflow_otel.feedback.judged import Judged
+from mlflow_otel.feedback.later import Later
 from mlflow_otel.feedback.pipelines import SCOPE, Events, Metrics
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
@@ -69,6 +70,7 @@ class Emitter:
             os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
         self._events: Events | None = None
         self._metrics: Metrics | None = None
+        self._later = Later()
         self._values: defaultdict[Any, set[Any]] = defaultdict(set)
 
     def _begin(self) -> None:
@@ -85,6 +87,15 @@ class Emitter:
                 "Assessments that are logged after shutdown() are dropped: shut down last of all.",
             )
             return
+        if not self._settings.asynchronous:
+            self._send(view, judged)
+        elif not self._later.run(lambda: self._send(view, judged)):
+            self._accounting.warn(
+                "assessments.dropped",
+                "Assessments are dropped: too many wait. Log them more slowly, or flush in between.",
+            )
+
+    def _send(self, view: AssessmentView, judged: Judged) -> None:
         stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
         attributes = assessment.event_attributes(view, stamp, self._options)
         for signal, send in (
@@ -156,6 +167,10 @@ class Emitter:
                 known.add(value)
         return attributes
 
+    def drain(self, seconds: float) -> bool:
+        """See to it that what was logged is on its way; False when it is not in time."""
+        return self._later.drain(seconds)
+
     @property
     def is_open(self) -> bool:
         """Whether events or metrics were sent, so that ending takes a moment."""
@@ -173,6 +188,8 @@ class Emitter:
     def force_flush(self, seconds: float) -> bool:
         """Export events and metrics that wait; True if all were accepted in time."""
         until = time.monotonic() + seconds
+        if not self._later.drain(seconds):
+            return False
         flushed = [one.force_flush(max(until - time.monotonic(), 0.0)) for _, one in self._open]
         return all(flushed)
 
@@ -180,8 +197,9 @@ class Emitter:
         """Export what waits and end, in time. Once."""
         until = time.monotonic() + seconds
         self._closed = True
+        self._later.drain(seconds / 2)
         for _, pipeline in self._open:
-            pipeline.stop_by(seconds)
+            pipeline.stop_by(max(until - time.monotonic(), 0.0))
         for _, pipeline in self._open:
             pipeline.shutdown(max(until - time.monotonic(), 0.0))
         self._events = self._metrics = None

@@ -85,6 +85,6 @@ def known(found: Known, span_id: int | None, options: MappingOptions) -> Judged:
     return Judged(found.trace_id, judged_span, trace.stamp(context, options), found.sampled)
 
 
-def unknown(trace_id: int, span_id: int | None) -> Judged:
+def unknown(trace_id: int, span_id: int | None, *, sampled: bool = True) -> Judged:
     """Return a trace of which only its ID is known: another process's, or one long gone."""
-    return Judged(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)})
+    return Judged(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)}, sampled)

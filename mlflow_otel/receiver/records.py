@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -15,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+EVENT_NAME: Final = 12  # of LogRecord's fields
 MAX_RECORDS: Final = 100_000
 
 
@@ -105,7 +107,7 @@ def plain_logs(request: ExportLogsServiceRequest) -> Iterator[dict[str, Any]]:
                 yield {
                     "trace_id": record.trace_id.hex(),
                     "span_id": record.span_id.hex(),
-                    "event_name": record.event_name,
+                    "event_name": _event_name(record),
                     "time": record.time_unix_nano,
                     "severity": record.severity_number,
                     "flags": record.flags,
@@ -114,6 +116,14 @@ def plain_logs(request: ExportLogsServiceRequest) -> Iterator[dict[str, Any]]:
                     "resource": resource,
                     "scope": {"name": group.scope.name, "version": group.scope.version},
                 }
+
+
+def _event_name(record: Any) -> str:
+    """Return a log record's ``event_name``, a field that opentelemetry-proto has since 1.35."""
+    if hasattr(record, "event_name"):
+        return str(record.event_name)
+    found = (field.data for field in UnknownFieldSet(record) if field.field_number == EVENT_NAME)  # type: ignore[attr-defined]
+    return next((data.decode() for data in found), "")
 
 
 def plain_metrics(request: ExportMetricsServiceRequest) -> Iterator[dict[str, Any]]:

@@ -51,6 +51,7 @@ class RecentTraces:
         self._live: weakref.WeakSet[Live] = weakref.WeakSet()
         self._traces: OrderedDict[int, Known] = OrderedDict()
         self._by_request: dict[str, OrderedDict[int, None]] = {}
+        self._left_out: OrderedDict[int, None] = OrderedDict()
         self._unlock()
         if hasattr(os, "register_at_fork"):
             weak = weakref.WeakMethod(self._unlock)
@@ -82,6 +83,17 @@ class RecentTraces:
             del traces[trace_id]
             if not traces:
                 del self._by_request[request]
+
+    def leave_out(self, trace_id: int) -> None:
+        """Remember that the sampler left a trace out."""
+        with self._lock:
+            self._left_out[trace_id] = None
+            while len(self._left_out) > self.limit:
+                self._left_out.popitem(last=False)
+
+    def left_out(self, trace_id: int) -> bool:
+        """Tell whether the sampler left a trace out, as far as is remembered."""
+        return trace_id in self._left_out
 
     def get(self, trace_id: int) -> Known | None:
         """Return a trace, or None when it is not known here."""

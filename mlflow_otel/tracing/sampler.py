@@ -20,6 +20,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
+from mlflow_otel.tracing.recent import RECENT
 
 RATIO: Final = "MLFLOW_TRACE_SAMPLING_RATIO"
 
@@ -49,6 +50,26 @@ class _RootSampler(Sampler):
     def get_description(self) -> str:
         """Name the sampler and its ratio."""
         return f"MlflowRatio{{{self._ratio}}}"
+
+
+class _Noted(Sampler):
+    """Remembers what another sampler leaves out, so that feedback on it makes no span of no trace."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def should_sample(
+        self, parent_context: Context | None, trace_id: int, *args: Any, **kwargs: Any
+    ) -> SamplingResult:
+        """Decide as the other does."""
+        result = self._sampler.should_sample(parent_context, trace_id, *args, **kwargs)
+        if result.decision is Decision.DROP:
+            RECENT.leave_out(trace_id)
+        return result
+
+    def get_description(self) -> str:
+        """Name the other sampler."""
+        return self._sampler.get_description()
 
 
 class _Recorded(Sampler):
@@ -94,7 +115,7 @@ class MlflowSampler(ParentBased):
             ratio = 1.0
         root: Sampler = _RootSampler(ratio)
         if not record:
-            super().__init__(root=root)
+            super().__init__(root=_Noted(root), remote_parent_not_sampled=_Noted(ALWAYS_OFF))
             return
         left_out = _Recorded(ALWAYS_OFF)
         super().__init__(

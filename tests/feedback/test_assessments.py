@@ -358,6 +358,26 @@ def test_a_sampled_out_trace_that_is_recorded_gets_its_event_and_metrics_marked_
     assert {e["attributes"]["session.id"] for e in events} == {"s-1"}
 
 
+def test_feedback_on_a_trace_that_the_sampler_dropped_is_marked_and_makes_no_span(
+    run_app, receiver
+):
+    code = """
+    import mlflow, mlflow_otel
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from mlflow_otel import MlflowSampler
+    trace.set_tracer_provider(TracerProvider(sampler=MlflowSampler(0.0)))
+    mlflow_otel.instrument()
+    with trace.get_tracer("web").start_as_current_span("request") as span:
+        context = span.get_span_context()
+    mlflow.log_feedback(trace_id=f"{context.trace_id:032x}", value=1)
+    """
+    run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
+    (event,) = receiver.store.logs()
+    assert event["attributes"]["mlflow.trace.sampled"] is False
+    assert receiver.store.spans() == []
+
+
 def test_without_recording_feedback_on_a_sampled_out_trace_is_ignored_as_mlflow_does(
     run_app, receiver
 ):
@@ -411,8 +431,9 @@ def test_in_a_shared_app_events_and_metrics_go_through_the_apps_own_providers(ru
     metrics.set_meter_provider(MeterProvider([reader]))
     trace.set_tracer_provider(TracerProvider())
     import mlflow, mlflow_otel
-    mlflow_otel.instrument()
+    handle = mlflow_otel.instrument()
     mlflow.log_feedback(trace_id="{UNKNOWN}", name="n", value=1)
+    assert handle.force_flush(5000)
     (record,) = memory.get_finished_logs()
     (held,) = [record.log_record]
     found = [m.name for r in reader.get_metrics_data().resource_metrics for s in r.scope_metrics for m in s.metrics]
