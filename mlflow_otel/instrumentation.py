@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
@@ -62,7 +63,7 @@ class Handle:
         self._hooks: Hooks | None = None
         self._emitter = Emitter(
             settings,
-            self._hand_on,
+            self._open_spans,
             self._resource,
             accounting,
             signals=_signals(settings, exporter),
@@ -100,12 +101,16 @@ class Handle:
         self._processor.on_assessments = self.assessments.ended
         return self._processor
 
+    def _open_spans(self) -> Callable[[ReadableSpan], None]:
+        """Return what sends a span where the traces go, also from a process that makes none."""
+        with _lock:
+            if self._processor is None:
+                self._make(self._own_export())
+        return self._hand_on
+
     def _hand_on(self, span: ReadableSpan) -> None:
-        """Send an evaluation span where the traces go, also from a process that makes none."""
-        if self._processor is None:
-            with _lock:
-                self._processor = self._processor or self._make(self._own_export())
-        self._processor.hand_on(span)
+        if self._processor is not None:  # the one in use now: MLflow's provider may be built anew
+            self._processor.hand_on(span)
 
     @functools.cached_property
     def _own_resource(self) -> Resource:

@@ -42,7 +42,7 @@ class Emitter:
 
     Args:
         settings: The configuration.
-        hand_on: Takes evaluation spans into the traces' own pipeline.
+        open_spans: Returns what takes evaluation spans into the traces' own pipeline.
         resource: Whose assessments these are.
         accounting: Gets ``assessments`` and ``assessments.*``.
         signals: The signals to send; those of the settings when None.
@@ -51,7 +51,7 @@ class Emitter:
     def __init__(
         self,
         settings: Settings,
-        hand_on: Callable[[ReadableSpan], None],
+        open_spans: Callable[[], Callable[[ReadableSpan], None]],
         resource: Callable[[], Resource],
         accounting: Accounting = ACCOUNTING,
         *,
@@ -59,11 +59,13 @@ class Emitter:
     ) -> None:
         self._settings = settings
         self._options = mapping_options(settings)
-        self._hand_on = hand_on
+        self._open_spans = open_spans
+        self._hand_on: Callable[[ReadableSpan], None] | None = None
         self._resource = resource
         self._accounting = accounting
         self._signals = settings.assessment_signals if signals is None else signals
         self._closed = False
+        self._ready = False
         self._begin()
         if hasattr(os, "register_at_fork"):
             weak = weakref.WeakMethod(self._begin)
@@ -87,6 +89,8 @@ class Emitter:
                 "Assessments that are logged after shutdown() are dropped: shut down last of all.",
             )
             return
+        if not self._ready:
+            self._open()
         if not self._settings.asynchronous:
             self._send(view, judged)
         elif not self._later.run(lambda: self._send(view, judged)):
@@ -94,6 +98,30 @@ class Emitter:
                 "assessments.dropped",
                 "Assessments are dropped: too many wait. Log them more slowly, or flush in between.",
             )
+
+    def _open(self) -> None:
+        # In the caller's thread, once: when the interpreter exits, no other can open them.
+        with self._opening:
+            if self._ready:
+                return
+            try:
+                self._resource()
+                if "traces" in self._signals:
+                    self._hand_on = self._open_spans()
+                if "logs" in self._signals:
+                    self._events = Events(self._settings, self._resource, self._accounting)
+                if "metrics" in self._signals:
+                    self._metrics = Metrics(self._settings, self._resource, self._accounting)
+            except Exception as error:
+                self._failed("assessments", "a signal", error)
+            self._ready = True
+
+    def _failed(self, name: str, what: str, error: Exception) -> None:
+        self._accounting.warn(
+            "assessments.failed",
+            "An assessment (%s) did not leave as %s (%s: %s). Please report it to mlflow-otel.",
+            name[:100], what, type(error).__name__, error,
+        )  # fmt: skip
 
     def _send(self, view: AssessmentView, judged: Judged) -> None:
         stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
@@ -107,23 +135,18 @@ class Emitter:
                 try:
                     send(view, judged, attributes)
                 except Exception as error:
-                    self._accounting.warn(
-                        "assessments.failed",
-                        "An assessment (%s) did not leave as %s (%s: %s). Please report it to mlflow-otel.",
-                        view.name[:100], signal, type(error).__name__, error,
-                    )  # fmt: skip
+                    self._failed(view.name, signal, error)
 
     def _emit_event(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
         if self._events is None:
-            with self._opening:
-                self._events = self._events or Events(self._settings, self._resource, self._accounting)  # fmt: skip
+            return
         self._events.emit(
             genai.EVALUATION_RESULT_EVENT, view.time, judged.trace_id, judged.span_id or 0,
             int(judged.sampled), event,
         )  # fmt: skip
 
     def _emit_span(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
-        if not judged.sampled:
+        if not judged.sampled or self._hand_on is None:
             return  # its trace is not there
         sampled = TraceFlags(TraceFlags.SAMPLED)
         over = judged.span_id and SpanContext(judged.trace_id, judged.span_id, True, sampled)
@@ -149,8 +172,7 @@ class Emitter:
         if view.operation != "create":
             return  # counted when it was made
         if self._metrics is None:
-            with self._opening:
-                self._metrics = self._metrics or Metrics(self._settings, self._resource, self._accounting)  # fmt: skip
+            return
         found = assessment.metric_attributes(view, sampled=judged.sampled)
         self._metrics.record(assessment.score_of(view), self._bounded(found))
 
@@ -174,23 +196,25 @@ class Emitter:
     @property
     def is_open(self) -> bool:
         """Whether events or metrics were sent, so that ending takes a moment."""
-        return bool(self._open)
+        return bool(self._pipelines)
 
     @property
-    def _open(self) -> list[tuple[str, Events | Metrics]]:
+    def _pipelines(self) -> list[tuple[str, Events | Metrics]]:
         pipelines = (("logs.", self._events), ("metrics.", self._metrics))
         return [(name, pipeline) for name, pipeline in pipelines if pipeline is not None]
 
     def stats(self) -> dict[str, int]:
         """Return how many log records and metrics are in flight and spooled."""
-        return {k: n for name, one in self._open for k, n in one.stats(name).items()}
+        return {k: n for name, one in self._pipelines for k, n in one.stats(name).items()}
 
     def force_flush(self, seconds: float) -> bool:
         """Export events and metrics that wait; True if all were accepted in time."""
         until = time.monotonic() + seconds
         if not self._later.drain(seconds):
             return False
-        flushed = [one.force_flush(max(until - time.monotonic(), 0.0)) for _, one in self._open]
+        flushed = [
+            one.force_flush(max(until - time.monotonic(), 0.0)) for _, one in self._pipelines
+        ]
         return all(flushed)
 
     def shutdown(self, seconds: float) -> None:
@@ -198,8 +222,8 @@ class Emitter:
         until = time.monotonic() + seconds
         self._closed = True
         self._later.drain(seconds / 2)
-        for _, pipeline in self._open:
+        for _, pipeline in self._pipelines:
             pipeline.stop_by(max(until - time.monotonic(), 0.0))
-        for _, pipeline in self._open:
+        for _, pipeline in self._pipelines:
             pipeline.shutdown(max(until - time.monotonic(), 0.0))
         self._events = self._metrics = None
