@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
+
+from mlflow_otel.forking import in_child
 
 logger: Final = logging.getLogger("mlflow_otel")
 
@@ -28,8 +29,7 @@ class Accounting:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reset)
+        in_child(self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()

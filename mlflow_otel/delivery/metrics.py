@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -62,6 +63,7 @@ class MlflowMetricExporter(MetricExporter):
             ),
             preferred_aggregation={Histogram: AGGREGATIONS[settings.histogram_aggregation]()},
         )
+        self._pid = os.getpid()
         self.delivery = Delivery(
             "metrics", settings, transport=transport, accounting=accounting, optional=True
         )
@@ -72,7 +74,13 @@ class MlflowMetricExporter(MetricExporter):
         timeout_millis: float = 10_000,  # noqa: ARG002 (its own bound holds)
         **_kwargs: Any,
     ) -> MetricExportResult:
-        """Take metrics for delivery; they are exported or counted as dropped from here on."""
+        """Take metrics for delivery; they are exported or counted as dropped from here on.
+
+        Not in a forked child: the SDK goes on there with what the parent counted, which is the
+        parent's to report.
+        """
+        if os.getpid() != self._pid:
+            return MetricExportResult.SUCCESS
         groups = _encode(metrics_data)
         taken = self.delivery.deliver(lambda: groups, sum(len(group.items) for group in groups))
         return MetricExportResult.SUCCESS if taken else MetricExportResult.FAILURE

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +14,7 @@ from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.retry import backoff
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, Transport
+from mlflow_otel.forking import in_child
 from mlflow_otel.settings import Compression
 
 IDLE_SECONDS: Final = 5.0
@@ -65,9 +64,7 @@ class Sender:
         self._begin()
         if self._backlog is not None:
             self._backlog.start()
-        if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._forked)
-            os.register_at_fork(after_in_child=lambda: (forked := weak()) and forked())
+        in_child(self._forked)
 
     def _forked(self) -> None:
         # In the child: connections, threads, requests and the spool's lock are the parent's.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -23,6 +22,7 @@ from mlflow_otel.delivery.exporter import mapping_options
 from mlflow_otel.feedback.judged import Judged
 from mlflow_otel.feedback.later import Later
 from mlflow_otel.feedback.pipelines import SCOPE, Events, Metrics
+from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.settings import Settings
@@ -66,17 +66,21 @@ class Emitter:
         self._signals = settings.assessment_signals if signals is None else signals
         self._closed = False
         self._ready = False
-        self._begin()
-        if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._begin)
-            os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
+        self._forked = False
+        self._opening = threading.Lock()
         self._events: Events | None = None
         self._metrics: Metrics | None = None
+        in_child(self._begin_in_child)
         self._later = Later()
         self._values: defaultdict[Any, set[Any]] = defaultdict(set)
 
-    def _begin(self) -> None:
+    def _begin_in_child(self) -> None:
+        # What the parent counted is the parent's to report; a child counts from nothing, as an
+        # instance of its own, or the two would overwrite each other.
         self._opening = threading.Lock()
+        self._metrics = None
+        self._ready = False
+        self._forked = True
 
     def emit(self, view: AssessmentView, judged: Judged) -> None:
         """Send one assessment; does not wait for the network."""
@@ -105,13 +109,16 @@ class Emitter:
             if self._ready:
                 return
             try:
-                self._resource()
+                resource = self._resource()
                 if "traces" in self._signals:
                     self._hand_on = self._open_spans()
-                if "logs" in self._signals:
-                    self._events = Events(self._settings, self._resource, self._accounting)
+                if "logs" in self._signals and self._events is None:
+                    self._events = Events(self._settings, resource, self._accounting)
                 if "metrics" in self._signals:
-                    self._metrics = Metrics(self._settings, self._resource, self._accounting)
+                    if self._forked:
+                        own = Resource({SERVICE_INSTANCE_ID: str(uuid.uuid4())})
+                        resource = resource.merge(own)
+                    self._metrics = Metrics(self._settings, resource, self._accounting)
             except Exception as error:
                 self._failed("assessments", "a signal", error)
             self._ready = True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+from mlflow_otel.forking import in_child
 
 IDLE_SECONDS: Final = 5.0
 MOST: Final = 10_000
@@ -22,9 +22,7 @@ class Later:
 
     def __init__(self) -> None:
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._begin)
-            os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
+        in_child(self._begin)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()

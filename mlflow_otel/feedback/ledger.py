@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import OrderedDict
 from typing import Any, Final
+
+from mlflow_otel.forking import in_child
 
 KEPT: Final = 10_000
 
@@ -22,9 +22,7 @@ class Ledger:
         self._limit = limit
         self._assessments: OrderedDict[str, Any] = OrderedDict()
         self._unlock()
-        if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._unlock)
-            os.register_at_fork(after_in_child=lambda: (unlock := weak()) and unlock())
+        in_child(self._unlock)
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()

@@ -104,9 +104,7 @@ class Events(_Own):
         accounting: Gets ``logs.*``.
     """
 
-    def __init__(
-        self, settings: Settings, resource: Callable[[], Resource], accounting: Accounting
-    ) -> None:
+    def __init__(self, settings: Settings, resource: Resource, accounting: Accounting) -> None:
         self._accounting = accounting.within("logs.")
         self._queue: deque[Any] | None = None
         shared = None if settings.isolated else _logs.get_logger_provider()
@@ -115,7 +113,7 @@ class Events(_Own):
         else:
             exporter = MlflowLogExporter(settings, accounting=self._accounting)
             provider, self._queue = otel_adapter.logger_provider(
-                resource(), exporter, asynchronous=settings.asynchronous
+                resource, exporter, asynchronous=settings.asynchronous
             )
             super().__init__(provider, exporter.delivery)
         self._logger = self._provider.get_logger(SCOPE, __version__, genai.SCHEMA_URL)
@@ -151,9 +149,7 @@ class Metrics(_Own):
         accounting: Gets ``metrics.*``.
     """
 
-    def __init__(
-        self, settings: Settings, resource: Callable[[], Resource], accounting: Accounting
-    ) -> None:
+    def __init__(self, settings: Settings, resource: Resource, accounting: Accounting) -> None:
         shared = None if settings.isolated else metrics.get_meter_provider()
         if isinstance(shared, MeterProvider):
             super().__init__(shared)
@@ -161,7 +157,7 @@ class Metrics(_Own):
             exporter = MlflowMetricExporter(settings, accounting=accounting.within("metrics."))
             reader = PeriodicExportingMetricReader(exporter)
             super().__init__(
-                MeterProvider([reader], resource(), shutdown_on_exit=False), exporter.delivery
+                MeterProvider([reader], resource, shutdown_on_exit=False), exporter.delivery
             )
         meter = self._provider.get_meter(SCOPE, __version__, genai.SCHEMA_URL)
         self._count = meter.create_counter(

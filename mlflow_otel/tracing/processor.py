@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -20,6 +19,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.delivery import SHUTDOWN_SECONDS
 from mlflow_otel.delivery.exporter import mapping_options
 from mlflow_otel.delivery.mapped import Passage, attributes_of, made_by_mlflow
+from mlflow_otel.forking import in_child
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
@@ -123,9 +123,7 @@ class MlflowSpanProcessor(SpanProcessor):
         recent.watch(self)
         self._next_starts = otel_adapter.hears_of_starts(behind)
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._begin)
-            os.register_at_fork(after_in_child=lambda: (begin := weak()) and begin())
+        in_child(self._begin)
 
     def _begin(self) -> None:
         # Also after a fork, in the child: what the parent holds is the parent's to send.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
+from mlflow_otel.forking import in_child
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 
@@ -53,9 +53,7 @@ class RecentTraces:
         self._by_request: dict[str, OrderedDict[int, None]] = {}
         self._left_out: OrderedDict[int, None] = OrderedDict()
         self._unlock()
-        if hasattr(os, "register_at_fork"):
-            weak = weakref.WeakMethod(self._unlock)
-            os.register_at_fork(after_in_child=lambda: (unlock := weak()) and unlock())
+        in_child(self._unlock)
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()

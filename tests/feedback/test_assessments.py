@@ -409,6 +409,17 @@ def test_forked_children_log_feedback_of_their_own(run_app, receiver):
     run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
     names = sorted(e["attributes"]["gen_ai.evaluation.name"] for e in receiver.store.logs())
     assert names == ["child", "parent"]
+    counted = [
+        (p["attributes"]["gen_ai.evaluation.name"], p["value"])
+        for p in receiver.store.metrics()
+        if p["name"] == "mlflow.assessment.count"
+    ]
+    assert set(counted) == {("parent", 1), ("child", 1)}  # neither reports what the other counted
+    by_name = {
+        p["attributes"]["gen_ai.evaluation.name"]: p["resource"].get("service.instance.id")
+        for p in receiver.store.metrics()
+    }
+    assert by_name["parent"] != by_name["child"]
 
 
 def test_in_a_shared_app_events_and_metrics_go_through_the_apps_own_providers(run_app, receiver):
