@@ -76,8 +76,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _some_of(*choices: str) -> Callable[[str], frozenset[str]]:
+def _some_of(*choices: str, nothing: str | None = None) -> Callable[[str], frozenset[str]]:
     def parse(value: str) -> frozenset[str]:
+        if value.strip().lower() == nothing:
+            return frozenset()
         chosen = {item.strip().lower() for item in value.split(",") if item.strip()}
         if not chosen or not chosen <= set(choices):
             raise ValueError("a comma-separated list of " + ", ".join(choices))
@@ -187,7 +189,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "internal_metrics", _boolean, "true: the SDK's metrics about itself, and our counters beside them"),
     Variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "metrics_temporality", _one_of("cumulative", "delta", "lowmemory"), "cumulative (default), delta or lowmemory"),
     Variable("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histogram_aggregation", _one_of("explicit_bucket_histogram", "base2_exponential_bucket_histogram"), "explicit_bucket_histogram (default) or base2_exponential_bucket_histogram"),
-    Variable("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "assessment_signals", _some_of(*SIGNALS), "how assessments leave: any of traces (evaluation spans), logs (events), metrics (all)"),
+    Variable("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "assessment_signals", _some_of(*SIGNALS, nothing="none"), "how assessments leave: any of traces (evaluation spans), logs (events), metrics, or none (all)"),
     Variable("MLFLOW_OTEL_TRACE_LOOKUP", "trace_lookup", _text, "where traces of other processes are found by client request ID: mlflow, jaeger+http://host:16686 or tempo+http://host:3200 (none)", secret=True),
     Variable("MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT", "trace_lookup_timeout", _number(0.001), "seconds such a look-up may take (5)"),
     Variable("MLFLOW_OTEL_RECENT_TRACES", "recent_traces", _integer(0), "traces remembered for feedback after they ended (10000)"),

@@ -17,8 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.compress import compress
+from mlflow_otel.delivery.envelope import SHAPES
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, open_transport
+from mlflow_otel.feedback.lookup import LookupFailedError, open_lookup
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.version import __version__
@@ -70,6 +72,7 @@ def findings() -> Iterator[Finding]:
         yield Finding("problem", name, "its value is not valid and the default is used", f"see `mlflow-otel env` for what {name} takes, and correct it")  # fmt: skip
     yield from _configuration(settings)
     yield from _spool(settings)
+    yield from _lookup(settings)
     yield from _clock()
     for signal in SIGNALS:
         yield probe(signal, settings.otlp(signal))
@@ -125,14 +128,32 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 def _spool(settings: Settings) -> Iterator[Finding]:
     if settings.spool_dir is None:
         return
+    for signal in SIGNALS:
+        folder = Path(settings.spool_dir) / signal
+        if signal != "traces" and not folder.exists():
+            continue
+        try:
+            spool = Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
+            waiting = [entry for entry in spool.entries() if not entry.corrupt]
+        except OSError as error:
+            yield Finding("problem", "spool", f"{folder} cannot be used: {error}", "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write")  # fmt: skip
+            return
+        number, size = sum(entry.number for entry in waiting), sum(entry.size for entry in waiting)
+        yield Finding(
+            "ok", "spool", f"{folder}: {number} {SHAPES[signal].noun} wait in it, {size} bytes"
+        )
+
+
+def _lookup(settings: Settings) -> Iterator[Finding]:
     try:
-        spool = Spool(Path(settings.spool_dir) / "traces", settings.spool_max_bytes, settings.spool_max_age)  # fmt: skip
-        waiting = [entry for entry in spool.entries() if not entry.corrupt]
-    except OSError as error:
-        yield Finding("problem", "spool", f"{settings.spool_dir} cannot be used: {error}", "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write")  # fmt: skip
-        return
-    spans, size = sum(entry.number for entry in waiting), sum(entry.size for entry in waiting)
-    yield Finding("ok", "spool", f"{settings.spool_dir}: {spans} spans wait in it, {size} bytes")
+        lookup = open_lookup(settings)
+        if lookup is not None:
+            lookup.find("mlflow-otel doctor", settings.trace_lookup_timeout)
+            yield Finding(
+                "ok", "MLFLOW_OTEL_TRACE_LOOKUP", f"{lookup.where} can be asked for traces"
+            )
+    except LookupFailedError as error:
+        yield Finding("problem", "MLFLOW_OTEL_TRACE_LOOKUP", str(error), "see that the URL is its HTTP API's, and that it can be reached from here")  # fmt: skip
 
 
 def _clock() -> Iterator[Finding]:

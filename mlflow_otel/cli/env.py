@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.settings import (
@@ -14,6 +16,8 @@ from mlflow_otel.settings import (
     Settings,
     otlp_source,
 )
+
+CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
 
 
 def env() -> int:
@@ -57,7 +61,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, frozenset):
-        return ",".join(sorted(value))
+        return ",".join(sorted(value)) or "none"
     if isinstance(value, tuple):
         return ",".join("=".join(pair) for pair in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else CREDENTIALS.sub("//…@", str(value))

@@ -68,7 +68,7 @@ class Assessments:
         overridden = self._ledger.get(made.overrides)
         if overridden is not None:
             overridden.valid = False
-        self._emitter.emit(mlflow_adapter.view_of(made), self._judged(made))
+        self.send(made)
         return made
 
     def update(self, trace_id: str, assessment_id: str, assessment: Any) -> Any:
@@ -77,7 +77,7 @@ class Assessments:
         old = self._ledger.get(assessment_id)
         made = mlflow_adapter.updated(trace_id, assessment_id, old, assessment)
         self._ledger.put(made)
-        self._emitter.emit(mlflow_adapter.view_of(made, "update"), self._judged(made))
+        self.send(made, "update")
         return made
 
     def delete(self, trace_id: str, assessment_id: str) -> None:
@@ -86,7 +86,7 @@ class Assessments:
         if known is None:
             raise mlflow_adapter.not_known(assessment_id)
         known.trace_id = trace_id
-        self.sent_elsewhere(known, "delete")
+        self.send(known, "delete")
 
     def get(self, _trace_id: str, assessment_id: str) -> Any:
         """Return an assessment; raises ``MlflowException`` when it is not known."""
@@ -102,8 +102,8 @@ class Assessments:
         assessment.assessment_id = made.assessment_id
         self._ledger.put(assessment)
 
-    def sent_elsewhere(self, assessment: Any, operation: Operation) -> None:
-        """Send what a tracking server took, too. Never raises."""
+    def send(self, assessment: Any, operation: Operation = "create") -> None:
+        """Send what was logged, here or on a tracking server. Never raises."""
         try:
             gone = operation == "delete"
             if gone:
@@ -116,7 +116,7 @@ class Assessments:
         except Exception as error:
             self._accounting.warn(
                 "assessments.failed",
-                "An assessment was logged on MLflow's server but not over OTLP (%s: %s).",
+                "An assessment was not sent over OTLP (%s: %s). Please report it to mlflow-otel.",
                 type(error).__name__, error,
             )  # fmt: skip
 

@@ -233,7 +233,7 @@ class Assessments(Protocol):
         """See to one that leaves when its trace ends."""
         ...
 
-    def sent_elsewhere(self, assessment: Any, operation: Operation) -> None:
+    def send(self, assessment: Any, operation: Operation) -> None:
         """Send what a tracking server took, too."""
         ...
 
@@ -286,7 +286,7 @@ class Hooks:
         if not server:
             return ours.log(trace_id, assessment)
         logged = own(client, trace_id, assessment)
-        ours.sent_elsewhere(logged, "create")
+        ours.send(logged, "create")
         return logged
 
     def _update_assessment(
@@ -296,7 +296,7 @@ class Hooks:
             return self._assessments.update(trace_id, assessment_id, assessment)
         own = self._own["update_assessment"]
         logged = own(client, trace_id=trace_id, assessment_id=assessment_id, assessment=assessment)
-        self._assessments.sent_elsewhere(logged, "update")
+        self._assessments.send(logged, "update")
         return logged
 
     def _delete_assessment(self, client: Any, trace_id: str, assessment_id: str) -> None:
@@ -309,7 +309,7 @@ class Hooks:
             known = None
         self._own["delete_assessment"](client, trace_id=trace_id, assessment_id=assessment_id)
         if known is not None:
-            self._assessments.sent_elsewhere(known, "delete")
+            self._assessments.send(known, "delete")
 
     def _get_assessment(self, client: Any, trace_id: str, assessment_id: str) -> Any:
         if not self._has_server(client):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mlflow_otel.cli import doctor
+from mlflow_otel.cli import doctor, env
 from mlflow_otel.cli.doctor import probe
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.spool import Spool
@@ -95,6 +95,25 @@ def test_doctors_probe_is_compressed_as_configured(receiver, protocol, compressi
     )
     found = probe("traces", OtlpSettings(endpoint, protocol, compression=compression))
     assert found.level == "ok", found
+
+
+def test_doctor_asks_where_traces_are_looked_up(monkeypatch):
+    monkeypatch.setenv("MLFLOW_OTEL_TRACE_LOOKUP", "tempo+http://ann:secret@127.0.0.1:9")
+    (found,) = doctor._lookup(Settings.from_environment())
+    assert found.level == "problem"
+    assert "127.0.0.1:9" in found.text
+    assert "secret" not in found.text
+    assert list(doctor._lookup(Settings())) == []
+
+
+def test_env_shows_no_credentials_of_a_url(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_OTEL_TRACE_LOOKUP", "jaeger+http://ann:secret@host:16686")
+    monkeypatch.setenv("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "none")
+    assert env.env() == 0
+    said = capsys.readouterr().out
+    assert "jaeger+http://…@host:16686" in said
+    assert "secret" not in said
+    assert Settings.from_environment().assessment_signals == frozenset()
 
 
 def test_doctor_tells_what_waits_in_the_spool(tmp_path):
