@@ -18,6 +18,7 @@ from mlflow_otel.forking import in_child
 from mlflow_otel.settings import Compression
 
 IDLE_SECONDS: Final = 5.0
+KEEPING_SECONDS: Final = 1.0  # for what is being spooled when all else is given up
 SPOOLED: Final = Outcome("spooled", "spooled")
 
 
@@ -79,6 +80,8 @@ class Sender:
         self._threads = 0
         self._idle = 0
         self._flying: dict[int, Request] = {}  # taken and not yet done, by identity
+        self._keeping: set[int] = set()  # of those, what goes, or went, to the spool
+        self._given_up: dict[int, Request] = {}  # by close(), whatever their threads hear yet
         self._failed = 0
         self._stop_at: float | None = None
         self._backlog = self._new_backlog()
@@ -179,10 +182,14 @@ class Sender:
         until = self._stop_at or 0.0
         self._landed(until)
         with self._changed:
-            abandoned, self._flying = list(self._flying.values()), {}
+            self._given_up = {i: r for i, r in self._flying.items() if i not in self._keeping}
+            self._flying = {i: r for i, r in self._flying.items() if i in self._keeping}
             self._waiting.clear()
-        for request in abandoned:
-            self._settle(request, Outcome("retryable", "stopped", "no answer came in time"))
+        for request in self._given_up.values():
+            outcome = Outcome("retryable", "stopped", "no answer came in time")
+            if self._backlog is None or not self._backlog.keep(request, outcome):
+                self._done(request, outcome)
+        self._landed(time.monotonic() + KEEPING_SECONDS)
         if self._backlog is not None:
             if not self._backlog.is_down:
                 self._backlog.drain(until)
@@ -212,25 +219,41 @@ class Sender:
         finally:
             with self._changed:
                 self._flying.pop(id(request), None)
+                self._keeping.discard(id(request))
                 self._failed += not settled
                 self._changed.notify_all()
 
     def _settle(self, request: Request, outcome: Outcome) -> bool:
         """Report a request's last outcome, or spool it when that was no answer."""
-        if outcome.unanswered and self._backlog is not None:
-            outcome = SPOOLED if self._backlog.keep(request, outcome) else outcome
+        if outcome.unanswered and self._keep(request, outcome):
+            outcome = SPOOLED
         return outcome is SPOOLED or self._done(request, outcome)
+
+    def _keep(self, request: Request, outcome: Outcome | None = None) -> bool:
+        """Spool a request, unless ``close`` has done so; False when that is not possible."""
+        if self._backlog is None:
+            return False
+        with self._changed:
+            if id(request) in self._given_up:
+                return True
+            if id(request) in self._flying:
+                self._keeping.add(id(request))  # until it is done: close() keeps it no second time
+        kept = self._backlog.keep(request, outcome)
+        if not kept:
+            with self._changed:
+                self._keeping.discard(id(request))
+        return kept
 
     def _send(self, request: Request, budget: float) -> Outcome:
         give_up_at = time.monotonic() + budget
         attempt = 0
-        if self._backlog is not None and self._backlog.is_down and self._backlog.keep(request):
+        if self._backlog is not None and self._backlog.is_down and self._keep(request):
             return SPOOLED
         while True:
             outcome = self._try(request, give_up_at)
             if outcome.result != "retryable":
                 return outcome
-            if self._backlog is not None and self._backlog.keep(request, outcome):
+            if self._keep(request, outcome):
                 return SPOOLED
             asked = outcome.retry_after
             pause = backoff(attempt) if asked is None else asked

@@ -360,3 +360,24 @@ def test_a_request_that_goes_while_the_folder_is_listed_is_counted_as_ours(tmp_p
     assert counted["dropped.spool_bounds"] > 0
     assert "recovered.dropped" not in counted
     assert counted["dropped"] + exporter.spooled == 40
+
+
+def test_what_a_try_gives_up_just_as_the_exporter_ends_is_kept_once(tmp_path, monkeypatch):
+    """A try may last as long as the shutdown; both then want to keep its request."""
+    fsync = Spool._fsync_folder
+
+    def slowly(spool):
+        fsync(spool)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Spool, "_fsync_folder", slowly)
+    for seconds in (0.3, 0.5):
+        with Http("hang") as server:
+            exporter, accounting = exporter_for(tmp_path / str(seconds), server.environ)
+            exporter.stop_by(seconds)
+            exporter.export(make_spans(2))
+            time.sleep(seconds + 0.1)
+            exporter.shutdown()
+        assert len(files(tmp_path / str(seconds))) == 1
+        assert exporter.spooled == 2
+        assert accounting.snapshot()["spool.written"] == 2
