@@ -4,7 +4,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MLFLOW_OTEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlflow-otel}
-collector=0.165.0
+collector=0.161.0 # the newest whose contrib components are all to be had
+recipe=$(sha256sum "$here/collector-builder.yaml" | cut -c1-8) # another set of components is another program
 jaeger=1.76.0   # the tag that carries Jaeger 2.13
 mkdir -p "$cache"
 
@@ -14,12 +15,12 @@ if ! command -v go >/dev/null; then
   exit 1
 fi
 
-if [ ! -x "$cache/otelcol-$collector" ]; then
+if [ ! -x "$cache/otelcol-$recipe" ]; then
   work=$(mktemp -d)
   GOBIN=$work go install "go.opentelemetry.io/collector/cmd/builder@v$collector"
   sed "s|OUTPUT|$work/dist|" "$here/collector-builder.yaml" > "$work/builder.yaml"
   "$work/builder" --config "$work/builder.yaml"
-  mv "$work/dist/otelcol" "$cache/otelcol-$collector"
+  mv "$work/dist/otelcol" "$cache/otelcol-$recipe"
   rm -rf "$work"
 fi
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import subprocess
@@ -16,7 +17,8 @@ CACHE = Path(
     os.environ.get("MLFLOW_OTEL_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-otel"
 )
-COLLECTOR = CACHE / "otelcol-0.165.0"
+RECIPE = Path(__file__).parent / "collector-builder.yaml"
+COLLECTOR = CACHE / f"otelcol-{hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:8]}"
 JAEGER = CACHE / "jaeger-1.76.0"
 MLFLOW_PYTHON = ROOT / ".venv-backends/bin/python"
 PATIENCE_SECONDS = 90
@@ -161,3 +163,26 @@ def collector(folder, jaeger_port, mlflow, experiment, records_port):
     subprocess.run([str(COLLECTOR), "validate", "--config", str(config)], check=True)
     with running([str(COLLECTOR), "--config", str(config)], grpc, folder / "collector.log"):
         yield grpc, http
+
+
+@contextlib.contextmanager
+def configured(folder, *files, **environ):
+    """Yield the OTLP gRPC endpoint of a Collector on files of ``collector-config/``, checked first."""
+    grpc, http, health = free_ports(3)
+    command = [str(COLLECTOR)]
+    arguments = [
+        part for file in files for part in ("--config", str(ROOT / "collector-config" / file))
+    ]
+    own = {
+        "OTLP_GRPC": f"127.0.0.1:{grpc}",
+        "OTLP_HTTP": f"127.0.0.1:{http}",
+        "HEALTH": f"127.0.0.1:{health}",
+        "QUEUE_DIR": str(folder / "queue"),
+        **environ,
+    }
+    subprocess.run([*command, "validate", *arguments], check=True, env={**os.environ, **own})
+    quiet = ["--config", "yaml:service::telemetry::metrics::level: none"]
+    log = folder / f"{files[0]}-{grpc}.log"
+    ready = f"http://127.0.0.1:{health}"
+    with running([*command, *arguments, *quiet], ready, log, **own):
+        yield f"http://127.0.0.1:{grpc}"
