@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -217,3 +218,70 @@ def test_redaction_masks_personal_data_or_drops_content(tmp_path, drop):
         (event,) = gateway.store.logs()
         assert event["attributes"]["gen_ai.evaluation.score.label"] == "true"
         assert ("gen_ai.evaluation.explanation" in event["attributes"]) is (drop == "false")
+
+
+def natively(endpoint, how, tmp_path):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
+    subprocess.run(
+        [str(servers.MLFLOW_PYTHON), str(Path(__file__).parent / "native_app.py"), how],
+        env={
+            **kept,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "PYTHONPATH": str(servers.ROOT),
+            **({} if how == "ours" else {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}),
+        },
+        check=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+
+
+def as_values(attributes):
+    """Attributes with JSON read: MLflow writes it with spaces, ours without."""
+    found = {}
+    for key, value in attributes.items():
+        found[key] = value
+        if isinstance(value, str) and value[:1] in "[{":
+            found[key] = json.loads(value)
+    return found
+
+
+MISSING = {
+    "session.id", "gen_ai.conversation.id", "user.id", "mlflow.trace.client_request_id",
+    "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.request.temperature",
+    "gen_ai.response.finish_reasons", "gen_ai.retrieval.documents", "deployment.environment.name",
+}  # fmt: skip
+INSTEAD = {"mlflow.spanInputs", "mlflow.spanOutputs"}
+
+
+def test_mlflows_raw_otlp_becomes_what_ours_is_but_for_the_differences_that_the_readme_lists(
+    tmp_path,
+):
+    with Receiver() as direct:
+        natively(direct.grpc_endpoint, "ours", tmp_path)
+        ours = {s["name"]: s for s in direct.store.spans()}
+    with (
+        Receiver() as gateway,
+        servers.configured(tmp_path, "mlflow-native.yaml", GATEWAY_ENDPOINT=address(gateway)) as endpoint,
+    ):  # fmt: skip
+        natively(endpoint, "native", tmp_path)
+        native = {s["name"]: s for s in eventually(lambda: len(gateway.store.spans()) >= 5 and gateway.store.spans())}  # fmt: skip
+    assert set(ours) - set(native) == {
+        "invoke_agent agent"
+    }  # the root: MLflow loses it when there are tags
+    assert set(native) == {"chat gpt-4o-mini", "search", "execute_tool weather", "bad", "invoke_workflow plan"}  # fmt: skip
+    missing, more = set(), set()
+    for name, found in native.items():
+        wanted, got = as_values(ours[name]["attributes"]), as_values(found["attributes"])
+        assert (found["kind"], found["status"]) == (ours[name]["kind"], ours[name]["status"])
+        missing |= set(wanted) - set(got)
+        more |= set(got) - set(wanted)
+        for key in set(wanted) & set(got) - {"mlflow.trace.id"}:
+            assert got[key] == wanted[key], (name, key)
+        assert got["mlflow.trace.id"] == f"tr-{found['trace_id']}"
+    assert missing == MISSING
+    assert more == INSTEAD
+    listed = (servers.ROOT / "collector-config/README.md").read_text()
+    for key in MISSING | INSTEAD:
+        assert f"`{key}`" in listed, key
