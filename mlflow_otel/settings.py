@@ -192,7 +192,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "assessment_signals", _some_of(*SIGNALS, nothing="none"), "how assessments leave: any of traces (evaluation spans), logs (events), metrics, or none (all)"),
     Variable("MLFLOW_OTEL_TRACE_LOOKUP", "trace_lookup", _text, "where traces of other processes are found by client request ID: mlflow, jaeger+http://host:16686 or tempo+http://host:3200 (none)", secret=True),
     Variable("MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT", "trace_lookup_timeout", _number(0.001), "seconds such a look-up may take (5)"),
-    Variable("MLFLOW_OTEL_RECENT_TRACES", "recent_traces", _integer(0), "traces remembered for feedback after they ended (10000)"),
+    Variable("MLFLOW_OTEL_RECENT_TRACES", "recent_traces", _integer(0), "traces remembered for feedback after they ended, some 2.6 KB each (10000)"),
     Variable("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "record_sampled_out", _boolean, "true: record traces that are sampled out, without exporting them, so that their feedback still finds them"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
     Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once, and waiting for export at once (268435456)"),

@@ -43,7 +43,7 @@ class RecentTraces:
     """The traces that ended lately, and those under way.
 
     Args:
-        limit: How many that ended are kept; about 2 KB each.
+        limit: How many that ended are kept; about 2.6 KB each.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
