@@ -1,12 +1,12 @@
-"""``mlflow_otel.v1.Assessment``, and MLflow's entities."""
+"""``mlflow_otel.v1.Assessment``, and MLflow's entities: they agree in their fields' names, not numbers."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.message import Message
 
+from mlflow_otel.feedback import mlflow_adapter
 from mlflow_otel.v1 import assessment_pb2 as pb
 
 SOURCE_PREFIX: Final = "SOURCE_TYPE_"
@@ -20,7 +20,7 @@ def to_message(assessment: Any, client_request_id: str | None = None) -> pb.Asse
         assessment: MLflow's ``Feedback``, ``Expectation`` or ``IssueReference``.
         client_request_id: Names the judged trace, instead of the assessment's ``trace_id``.
     """
-    fields = _fields(assessment.to_proto())
+    fields = mlflow_adapter.to_fields(assessment)
     kind = fields["source"].get("source_type", UNSPECIFIED)
     fields["source"]["source_type"] = kind if kind == UNSPECIFIED else SOURCE_PREFIX + kind
     if client_request_id is not None:
@@ -35,24 +35,12 @@ def to_entity(message: pb.Assessment) -> Any:
     Raises:
         MlflowException: The message has no value.
     """
-    from mlflow.entities import Assessment  # noqa: PLC0415
-    from mlflow.protos.assessments_pb2 import Assessment as Theirs  # noqa: PLC0415
-
-    fields = _fields(message)
+    fields = MessageToDict(message, preserving_proto_field_name=True)
     source = fields.setdefault("source", {})
     kind = source.get("source_type", UNSPECIFIED)
     source["source_type"] = kind if kind == UNSPECIFIED else kind.removeprefix(SOURCE_PREFIX)
     if "feedback" in fields:
         fields.setdefault("valid", True)
-    theirs = ParseDict(fields, Theirs(), ignore_unknown_fields=True)
-    for field in ("create_time", "last_update_time"):
-        if field not in fields:  # MLflow reads an unset time as 1970
-            getattr(theirs, field).GetCurrentTime()
-    entity = Assessment.from_proto(theirs)
+    entity = mlflow_adapter.from_fields(fields)
     entity.trace_id = message.trace_id or None
     return entity
-
-
-def _fields(message: Message) -> dict[str, Any]:
-    """Return a message's fields by name: the two messages agree in names, not in numbers."""
-    return MessageToDict(message, preserving_proto_field_name=True)

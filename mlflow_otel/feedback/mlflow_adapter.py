@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from google.protobuf.json_format import MessageToDict, ParseDict
+
 from mlflow_otel.feedback.judged import parse_span_id, parse_trace_id
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
 from mlflow_otel.tracing import store
@@ -179,6 +181,27 @@ def expectation(**fields: Any) -> Any:
     from mlflow.entities import Expectation  # noqa: PLC0415
 
     return Expectation(**fields)
+
+
+def to_fields(assessment: Any) -> dict[str, Any]:
+    """Return the fields of an assessment's protobuf message, by name."""
+    return MessageToDict(assessment.to_proto(), preserving_proto_field_name=True)
+
+
+def from_fields(fields: dict[str, Any]) -> Any:
+    """Return the assessment that has these fields, made now where they name no time.
+
+    Raises:
+        MlflowException: There is no value among them.
+    """
+    from mlflow.entities import Assessment  # noqa: PLC0415
+    from mlflow.protos.assessments_pb2 import Assessment as Message  # noqa: PLC0415
+
+    message = ParseDict(fields, Message(), ignore_unknown_fields=True)
+    for field in ("create_time", "last_update_time"):
+        if field not in fields:  # MLflow reads an unset time as 1970
+            getattr(message, field).GetCurrentTime()
+    return Assessment.from_proto(message)
 
 
 def client() -> Any:

@@ -1,0 +1,52 @@
+"""Who may import whom: the arrows between the rooms, and the one place of each for MLflow."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "mlflow_otel"
+BELOW = {
+    "conventions": set(),
+    "mapping": {"conventions"},
+    "delivery": {"mapping", "conventions"},
+    "tracing": {"delivery", "mapping", "conventions"},
+    "feedback": {"tracing", "delivery", "mapping", "conventions", "v1"},
+    "receiver": set(),
+    "v1": set(),
+    "instrumentation": {"feedback", "tracing", "delivery"},
+    "instrumentor": {"instrumentation"},
+    "api": {"instrumentation", "feedback"},
+    "cli": {"instrumentation", "api", "feedback", "tracing", "delivery", "receiver", "mapping"},
+    "settings": set(),
+    "accounting": set(),
+    "forking": set(),
+    "version": set(),
+    "__init__": {"api", "instrumentation", "tracing", "delivery"},
+}
+BY_ALL = {"settings", "accounting", "forking", "version"}
+MLFLOW = {"tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
+
+
+def imported(file):
+    """The modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from ([f"{node.module}.{a.name}" for a in node.names] if node.module == "mlflow_otel" else [node.module])  # fmt: skip
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))  # fmt: skip
+def test_arrows_go_downwards_and_mlflow_is_met_in_its_adapters(file):
+    place = file.relative_to(PACKAGE)
+    room = place.parts[0].removesuffix(".py")
+    for module in imported(file):
+        top, _, rest = module.partition(".")
+        if top == "mlflow_otel" and rest:
+            other = rest.partition(".")[0]
+            assert other == room or other in BELOW[room] | BY_ALL, f"{place} imports {module}"
+        assert top != "mlflow" or str(place) in MLFLOW, f"{place} imports {module}"
