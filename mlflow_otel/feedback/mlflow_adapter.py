@@ -104,6 +104,8 @@ def _check_name(name: object) -> None:
 
 
 def _check_value(value: object) -> None:
+    if value is None or type(value) in (bool, int, str):
+        return
     try:
         json.dumps(value, allow_nan=False)
     except ValueError as error:

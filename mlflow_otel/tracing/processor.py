@@ -294,7 +294,7 @@ class MlflowSpanProcessor(SpanProcessor):
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
             trace.info = info
         facts = NO_FACTS if info is None else mlflow_adapter.facts(info)
-        if trace.released:
+        if trace.released and info is not None:
             self._remembered.remember(_known(spans[0].context.trace_id, trace, facts))
         trace.context = Snapshot(
             facts, trace.root, spans, self._settings.experiment_name, self._cost
