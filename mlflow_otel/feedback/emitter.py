@@ -7,32 +7,32 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.exporter import mapping_options
+from mlflow_otel.delivery.mapped import SCOPE
 from mlflow_otel.feedback.judged import Judged
 from mlflow_otel.feedback.later import Later
-from mlflow_otel.feedback.pipelines import SCOPE, Events, Metrics
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.settings import Settings
-from mlflow_otel.version import __version__
+
+if TYPE_CHECKING:
+    from mlflow_otel.feedback.pipelines import Events, Metrics
 
 MAX_VALUES: Final = {genai.EVALUATION_NAME: 200, genai.EVALUATION_SCORE_LABEL: 50, genai.ERROR_TYPE: 50}  # fmt: skip
 """Values a metric attribute may take (labels: for each name); what comes then counts as ``_OTHER``."""
 
 _ids: Final = RandomIdGenerator()
-_SCOPE: Final = InstrumentationScope(SCOPE, __version__, genai.SCHEMA_URL)
 
 
 class Emitter:
@@ -109,6 +109,9 @@ class Emitter:
             if self._ready:
                 return
             try:
+                # The SDK's logs and metrics: an app that gets no feedback need not load them.
+                from mlflow_otel.feedback.pipelines import Events, Metrics  # noqa: PLC0415
+
                 resource = self._resource()
                 if "traces" in self._signals:
                     self._hand_on = self._open_spans()
@@ -171,7 +174,7 @@ class Emitter:
                 status=Status(StatusCode.ERROR, said) if failed else Status(),
                 start_time=view.time,
                 end_time=view.time,
-                instrumentation_scope=_SCOPE,
+                instrumentation_scope=SCOPE,
             )
         )
 

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from google.protobuf.json_format import MessageToDict, ParseDict
-
 from mlflow_otel.feedback.judged import parse_span_id, parse_trace_id
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
 from mlflow_otel.tracing import store
@@ -187,6 +185,8 @@ def expectation(**fields: Any) -> Any:
 
 def to_fields(assessment: Any) -> dict[str, Any]:
     """Return the fields of an assessment's protobuf message, by name."""
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 (for messages alone)
+
     return MessageToDict(assessment.to_proto(), preserving_proto_field_name=True)
 
 
@@ -196,6 +196,7 @@ def from_fields(fields: dict[str, Any]) -> Any:
     Raises:
         MlflowException: There is no value among them.
     """
+    from google.protobuf.json_format import ParseDict  # noqa: PLC0415
     from mlflow.entities import Assessment  # noqa: PLC0415
     from mlflow.protos.assessments_pb2 import Assessment as Message  # noqa: PLC0415
 

@@ -16,17 +16,15 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.delivery import Delivery
 from mlflow_otel.delivery.logs import MlflowLogExporter
+from mlflow_otel.delivery.mapped import SCOPE
 from mlflow_otel.delivery.metrics import MlflowMetricExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 from mlflow_otel.tracing.outlet import SETTLING_SECONDS, within
-from mlflow_otel.version import __version__
 
-SCOPE: Final = "mlflow_otel"
 BOUNDARIES: Final = (
     0.1,
     0.2,
@@ -116,7 +114,7 @@ class Events(_Own):
                 resource, exporter, asynchronous=settings.asynchronous
             )
             super().__init__(provider, exporter.delivery)
-        self._logger = self._provider.get_logger(SCOPE, __version__, genai.SCHEMA_URL)
+        self._logger = self._provider.get_logger(SCOPE.name, SCOPE.version, SCOPE.schema_url)
 
     def emit(
         self, name: str, timestamp: int, trace_id: int, span_id: int, flags: int, attributes: Mapping[str, Any]
@@ -159,7 +157,7 @@ class Metrics(_Own):
             super().__init__(
                 MeterProvider([reader], resource, shutdown_on_exit=False), exporter.delivery
             )
-        meter = self._provider.get_meter(SCOPE, __version__, genai.SCHEMA_URL)
+        meter = self._provider.get_meter(SCOPE.name, SCOPE.version, SCOPE.schema_url)
         self._count = meter.create_counter(
             keys.ASSESSMENT_COUNT, "{assessment}", "Assessments logged."
         )
