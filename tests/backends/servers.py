@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -24,11 +25,24 @@ MLFLOW_PYTHON = ROOT / ".venv-backends/bin/python"
 PATIENCE_SECONDS = 90
 
 
+BELOW_EPHEMERAL = range(15_000, 32_000)
+_given = set()
+
+
 def free_ports(number):
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Return ports that nothing listens on, none of them twice.
+
+    Below those the system gives to connections and to servers that ask for any: one of these
+    would be taken by the next before the server that is meant to have it is up.
+    """
+    ports = []
+    while len(ports) < number:
+        port = random.choice(BELOW_EPHEMERAL)
+        if port in _given:
+            continue
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _given.add(port)
+            ports.append(port)
     return ports
 
 
