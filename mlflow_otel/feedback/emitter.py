@@ -130,12 +130,16 @@ class Emitter:
         self._accounting.warn(
             "assessments.failed",
             "An assessment (%s) did not leave as %s (%s: %s). Please report it to mlflow-otel.",
-            name[:100], what, type(error).__name__, error,
+            str(name)[:100], what, type(error).__name__, error,
         )  # fmt: skip
 
     def _send(self, view: AssessmentView, judged: Judged) -> None:
         stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
-        attributes = assessment.event_attributes(view, stamp, self._options)
+        try:
+            attributes = assessment.event_attributes(view, stamp, self._options)
+        except Exception as error:
+            self._failed(view.name, "anything", error)
+            return
         for signal, send in (
             ("logs", self._emit_event),
             ("traces", self._emit_span),

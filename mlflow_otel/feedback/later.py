@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.forking import in_child
 
 IDLE_SECONDS: Final = 5.0
@@ -15,7 +16,7 @@ MOST: Final = 10_000
 
 
 class Later:
-    """Runs jobs, which must not raise, in a thread that is started as needed and ends when idle.
+    """Runs jobs in a thread that is started as needed and ends when idle.
 
     A forked child begins with none: what the parent has yet to do is the parent's.
     """
@@ -73,4 +74,11 @@ class Later:
                         return
                 job = self._jobs.popleft()
                 self._busy = True
-            job()
+            try:
+                job()
+            except Exception as error:  # the thread goes on, or all that waits would be lost
+                ACCOUNTING.warn(
+                    "assessments.failed",
+                    "An assessment did not leave (%s: %s). Please report it to mlflow-otel.",
+                    type(error).__name__, error,
+                )  # fmt: skip

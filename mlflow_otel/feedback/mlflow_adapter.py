@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.feedback.judged import parse_span_id, parse_trace_id
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
 from mlflow_otel.tracing import store
@@ -331,8 +332,13 @@ class Hooks:
             return
         try:  # it is gone from the server afterwards, and its name with it
             known = self._own["get_assessment"](client, trace_id, assessment_id)
-        except Exception:
+        except Exception as error:
             known = None
+            ACCOUNTING.warn(
+                "assessments.failed",
+                "That assessment %s is deleted was not sent over OTLP: MLflow's server did not show it (%s).",
+                assessment_id, error,
+            )  # fmt: skip
         self._own["delete_assessment"](client, trace_id=trace_id, assessment_id=assessment_id)
         if known is not None:
             self._assessments.send(known, "delete")

@@ -25,27 +25,7 @@ from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 from mlflow_otel.tracing.outlet import SETTLING_SECONDS, within
 
-BOUNDARIES: Final = (
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    1,
-    2,
-    3,
-    4,
-    5,
-    10,
-    25,
-    50,
-    75,
-    100,
-)
+BOUNDARIES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10, 25, 50, 75, 100)  # fmt: skip
 """Of the score histogram: scores go from 0 to 1 mostly, to 5 or 10 often, to 100 sometimes."""
 
 

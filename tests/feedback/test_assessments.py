@@ -457,3 +457,22 @@ def test_in_a_shared_app_events_and_metrics_go_through_the_apps_own_providers(ru
     assert receiver.store.logs() == []
     assert receiver.store.metrics() == []
     assert [s["name"] for s in receiver.store.spans()] == ["evaluation n"]
+
+
+def test_one_assessment_that_cannot_be_sent_does_not_keep_the_next_from_leaving(
+    backend, monkeypatch
+):
+    from mlflow_otel.mapping import assessment
+
+    attributes = assessment.event_attributes
+
+    def broken(view, *rest):
+        if view.name == "broken":
+            raise TypeError("it cannot be mapped")
+        return attributes(view, *rest)
+
+    monkeypatch.setattr(assessment, "event_attributes", broken)
+    mlflow.log_feedback(trace_id=UNKNOWN, name="broken", value=1)
+    mlflow.log_feedback(trace_id=UNKNOWN, name="next", value=1)
+    assert [e["attributes"]["gen_ai.evaluation.name"] for e in backend.events()] == ["next"]
+    assert backend.handle.stats()["assessments.failed"] >= 1
