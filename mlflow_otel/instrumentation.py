@@ -26,7 +26,9 @@ from mlflow_otel.delivery.exporter import MlflowSpanExporter
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
+from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import SIGNALS, Settings
+from mlflow_otel.signals.signals import Signals
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
 from mlflow_otel.tracing.outlet import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
@@ -61,14 +63,12 @@ class Handle:
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
         self._hooks: Hooks | None = None
-        self._emitter = Emitter(
-            settings,
-            self._open_spans,
-            self._resource,
-            accounting,
-            signals=_signals(settings, exporter),
+        self._signals = Signals(settings, self._resource, accounting)
+        self._recorder = Recorder(self._signals)
+        emitter = Emitter(
+            self._signals, self._open_spans, self._resource, _assessed_as(settings, exporter)
         )
-        self.assessments = Assessments(settings, self._emitter, accounting=accounting)
+        self.assessments = Assessments(settings, emitter, accounting=accounting)
         """Logs assessments over OTLP."""
 
     @property
@@ -84,7 +84,7 @@ class Handle:
     def start(self) -> None:
         """Take MLflow's exporter's place."""
         self._take_over = mlflow_adapter.TakeOver(
-            self._build, self._join, keep_media=not self.settings.dual_export
+            self._isolated, self._joined, keep_media=not self.settings.dual_export
         )
         self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
         self.shut_down_at_exit()
@@ -100,6 +100,24 @@ class Handle:
         self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
         self._processor.on_assessments = self.assessments.ended
         return self._processor
+
+    def _measure(self) -> None:
+        """Have spans measured, where there is someone to tell."""
+        wanted = self.settings.measured
+        if wanted is None:
+            wanted = self.settings.measures or self._signals.meters_shared
+        if wanted and self._processor is not None:
+            try:
+                self._recorder.open()
+            except Exception as error:
+                self.accounting.warn(
+                    "metrics.failed",
+                    "There are no GenAI metrics (%s: %s). See OTEL_EXPORTER_OTLP_METRICS_*, or set "
+                    "MLFLOW_OTEL_METRICS=false.",
+                    type(error).__name__, error,
+                )  # fmt: skip
+            else:
+                self._processor.on_passed = self._recorder.passed
 
     def _open_spans(self) -> Callable[[ReadableSpan], None]:
         """Return what sends a span where the traces go, also from a process that makes none."""
@@ -134,6 +152,16 @@ class Handle:
             for processor in mlflow_adapter.own_processors():
                 provider.add_span_processor(processor)
         provider.add_span_processor(self._processor or self._make(self._own_export()))
+        return provider
+
+    def _isolated(self) -> TracerProvider:
+        provider = self._build()
+        self._measure()
+        return provider
+
+    def _joined(self) -> TracerProvider:
+        provider = self._join()
+        self._measure()  # now that it is known whose resource this is
         return provider
 
     def _join(self) -> TracerProvider:
@@ -172,7 +200,7 @@ class Handle:
     def stats(self) -> dict[str, int]:
         """Return every counter, and what is held now."""
         held = self._processor.stats() if self._processor is not None else {}
-        return {**self.accounting.snapshot(), **held, **self._emitter.stats()}
+        return {**self.accounting.snapshot(), **held, **self._signals.stats()}
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what ended traces have passed on, and assessments.
@@ -185,9 +213,10 @@ class Handle:
         def left() -> float:
             return max(until - time.monotonic(), 0.0)
 
-        drained = self._emitter.drain(left())  # first: evaluation spans go the way of the others
+        # First, since evaluation spans go the way of the others.
+        drained = self._signals.later.drain(left())
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
-        return self._emitter.force_flush(left()) and flushed and drained
+        return self._signals.force_flush(left()) and flushed and drained
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
         """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
@@ -197,12 +226,12 @@ class Handle:
                 counted as dropped.
         """
         until = time.monotonic() + timeout_millis / 1000
-        self._emitter.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
+        self._signals.later.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
         if self._processor is not None:
             # First, since it reports the assessments of traces that it passes on at the end.
-            kept = SETTLING_SECONDS * 1000 if self._emitter.is_open else 0
+            kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0
             self._processor.shutdown(max(timeout_millis - int(kept), timeout_millis // 2))
-        self._emitter.shutdown(max(until - time.monotonic(), 0.0))
+        self._signals.shutdown(max(until - time.monotonic(), 0.0))
 
     def stop(self) -> None:
         """Give MLflow its exporter back."""
@@ -222,7 +251,7 @@ class Handle:
                 otel_adapter.set_processors(provider, before)  # the app's own go on
         if self._exporting is not None:
             self._exporting.shutdown()
-        self._emitter.shutdown(SHUTDOWN_MILLIS / 1000)
+        self._signals.shutdown(SHUTDOWN_MILLIS / 1000)
 
 
 def instrument(settings: Settings | None = None, *, exporter: SpanExporter | None = None) -> Handle:
@@ -307,7 +336,7 @@ def _sampler(settings: Settings) -> Sampler | None:
     return None if named else MlflowSampler(1.0, record=settings.record_sampled_out)
 
 
-def _signals(settings: Settings, exporter: SpanExporter | None) -> frozenset[str]:
+def _assessed_as(settings: Settings, exporter: SpanExporter | None) -> frozenset[str]:
     """Return the signals of assessments; beside an exporter of the app's own, those with an endpoint."""
     signals = settings.assessment_signals
     if exporter is None:

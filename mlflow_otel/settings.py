@@ -189,11 +189,13 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "internal_metrics", _boolean, "true: the SDK's metrics about itself, and our counters beside them"),
     Variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "metrics_temporality", _one_of("cumulative", "delta", "lowmemory"), "cumulative (default), delta or lowmemory"),
     Variable("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histogram_aggregation", _one_of("explicit_bucket_histogram", "base2_exponential_bucket_histogram"), "explicit_bucket_histogram (default) or base2_exponential_bucket_histogram"),
+    Variable("OTEL_METRICS_EXPORTER", "metrics_exporter", _text, "none: no GenAI metrics unless MLFLOW_OTEL_METRICS=true"),
+    Variable("MLFLOW_OTEL_METRICS", "measured", _boolean, "true or false: GenAI metrics from MLflow's spans (where an OTLP endpoint is set for metrics or for all, or the app shares a meter provider)"),
     Variable("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "assessment_signals", _some_of(*SIGNALS, nothing="none"), "how assessments leave: any of traces (evaluation spans), logs (events), metrics, or none (all)"),
     Variable("MLFLOW_OTEL_TRACE_LOOKUP", "trace_lookup", _text, "where traces of other processes are found by client request ID: mlflow, jaeger+http://host:16686 or tempo+http://host:3200 (none)", secret=True),
     Variable("MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT", "trace_lookup_timeout", _number(0.001), "seconds such a look-up may take (5)"),
     Variable("MLFLOW_OTEL_RECENT_TRACES", "recent_traces", _integer(0), "traces remembered for feedback after they ended, some 2.6 KB each (10000)"),
-    Variable("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "record_sampled_out", _boolean, "true: record traces that are sampled out, without exporting them, so that their feedback still finds them"),
+    Variable("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "record_sampled_out", _boolean, "true: record traces that are sampled out, without exporting them, so that metrics count them and feedback finds them"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
     Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once, and waiting for export at once (268435456)"),
 )  # fmt: skip
@@ -286,6 +288,8 @@ class Settings:
     internal_metrics: bool = False
     metrics_temporality: str = "cumulative"
     histogram_aggregation: str = "explicit_bucket_histogram"
+    metrics_exporter: str | None = None
+    measured: bool | None = None
     assessment_signals: frozenset[str] = frozenset(SIGNALS)
     trace_lookup: str | None = None
     trace_lookup_timeout: float = 5.0
@@ -323,6 +327,13 @@ class Settings:
         for signal in SIGNALS:
             values[signal] = read_otlp(signal, environ, accounting)
         return replace(cls(**values), **overrides)
+
+    @property
+    def measures(self) -> bool:
+        """Whether GenAI metrics are sent over OTLP: as said, or where an endpoint is there for them."""
+        if self.measured is not None:
+            return self.measured
+        return self.metrics.configured and self.metrics_exporter != "none"
 
     def otlp(self, signal: Signal) -> OtlpSettings:
         """Return the OTLP options of ``signal``."""

@@ -29,8 +29,8 @@ def one(library, scenario, type_=("CHAT_MODEL", "LLM")):
     raise LookupError((library, scenario))
 
 
-def mapped(span, conventions=("genai",), **options):
-    view = SpanView(
+def view(span):
+    return SpanView(
         span["name"],
         attributes=span["attributes"],
         events=[
@@ -40,4 +40,7 @@ def mapped(span, conventions=("genai",), **options):
         failed=span.get("status") == "ERROR",
         is_entry=span.get("parent_id") is None,
     )
-    return map_span(view, TraceContext(), MappingOptions(frozenset(conventions), **options))
+
+
+def mapped(span, conventions=("genai",), **options):
+    return map_span(view(span), TraceContext(), MappingOptions(frozenset(conventions), **options))

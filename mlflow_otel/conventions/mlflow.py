@@ -66,6 +66,11 @@ ASSESSMENT_OPERATION: Final = "mlflow.assessment.operation"
 ASSESSMENT_METADATA_PREFIX: Final = "mlflow.assessment.metadata."
 ASSESSMENT_COUNT: Final = "mlflow.assessment.count"
 ASSESSMENT_SCORE: Final = "mlflow.assessment.score"
+# Metrics.
+COST: Final = "mlflow.llm.cost"
+TRACE_COST: Final = "mlflow.trace.cost"
+TRACE_COUNT: Final = "mlflow.trace.count"
+TRACE_DURATION: Final = "mlflow.trace.duration"
 
 RESERVED_PREFIX: Final = "mlflow."
 CHUNK_EVENT_PREFIX: Final = "mlflow.chunk.item."

@@ -141,9 +141,10 @@ class Delivery:
         self._accounting.warn(
             "unsupported",
             "%s takes no %s (%s): none are sent there from here on. Point "
-            "OTEL_EXPORTER_OTLP_%s_ENDPOINT at a backend that does, or leave %s out of "
+            "OTEL_EXPORTER_OTLP_%s_ENDPOINT at a backend that does, or %sleave %s out of "
             "MLFLOW_OTEL_ASSESSMENT_SIGNALS.",
-            self._otlp.endpoint, self._signal, outcome.status, self._signal.upper(), self._signal,
+            self._otlp.endpoint, self._signal, outcome.status, self._signal.upper(),
+            "set MLFLOW_OTEL_METRICS=false and " if self._signal == "metrics" else "", self._signal,
         )  # fmt: skip
 
     def _smaller(self, request: Request) -> bool:

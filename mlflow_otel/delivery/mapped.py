@@ -87,6 +87,25 @@ class Passage:
     read: deque[int] | None = None
 
 
+def view_of(span: ReadableSpan, passage: Passage) -> SpanView:
+    """Return a span's plain values."""
+    entries, parent = passage.entries, span.parent
+    attributes = attributes_of(span)
+    if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
+        found = passage.cost(attributes)
+        if found:
+            attributes = {**attributes, keys.LLM_COST: dumps(found)}
+    return SpanView(
+        name=span.name,
+        attributes=attributes,
+        events=_events_of(span),
+        start_time=span.start_time or 0,
+        failed=span.status.status_code is StatusCode.ERROR,
+        made_by_mlflow=made_by_mlflow(span),
+        is_entry=parent is None if entries is None else span.context.span_id in entries,
+    )
+
+
 def _of_the_span(name: str) -> Any:
     """Return a property that is the recorded span's own."""
     return property(operator.attrgetter(f"recorded.{name}"), doc="As recorded.")
@@ -127,23 +146,8 @@ class MappedSpan(ReadableSpan):
         if passage.read is not None:
             passage.read.append(passage.size)  # a deque: no lock, whatever thread this is
             passage.read = None
-        entries, parent = passage.entries, span.parent
-        entry = parent is None if entries is None else span.context.span_id in entries
         try:
-            attributes = attributes_of(span)
-            if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
-                found = passage.cost(attributes)
-                if found:
-                    attributes = {**attributes, keys.LLM_COST: dumps(found)}
-            view = SpanView(
-                name=span.name,
-                attributes=attributes,
-                events=_events_of(span),
-                start_time=span.start_time or 0,
-                failed=span.status.status_code is StatusCode.ERROR,
-                made_by_mlflow=made_by_mlflow(span),
-                is_entry=entry,
-            )
+            view = view_of(span, passage)
             mapped = map_span(view, passage.context(), passage.options)
         except Exception as error:
             self._failed(f"span: {type(error).__name__}")

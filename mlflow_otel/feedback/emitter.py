@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import threading
-import time
-import uuid
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
+from opentelemetry.metrics import Meter
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.exporter import mapping_options
 from mlflow_otel.delivery.mapped import SCOPE
 from mlflow_otel.feedback.judged import Judged
-from mlflow_otel.feedback.later import Later
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
-from mlflow_otel.settings import Settings
+from mlflow_otel.signals.bounds import Bounds
+from mlflow_otel.signals.signals import Signals
 
 if TYPE_CHECKING:
-    from mlflow_otel.feedback.pipelines import Events, Metrics
+    from mlflow_otel.signals.pipelines import Events
 
 MAX_VALUES: Final = {genai.EVALUATION_NAME: 200, genai.EVALUATION_SCORE_LABEL: 50, genai.ERROR_TYPE: 50}  # fmt: skip
-"""Values a metric attribute may take (labels: for each name); what comes then counts as ``_OTHER``."""
+"""Values a metric attribute may take; labels and errors: for each name."""
+
+BOUNDARIES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10, 25, 50, 75, 100)  # fmt: skip
+"""Of the score histogram: scores go from 0 to 1 mostly, to 5 or 10 often, to 100 sometimes."""
 
 _ids: Final = RandomIdGenerator()
 
@@ -41,53 +41,43 @@ class Emitter:
     Nothing is opened before the first assessment.
 
     Args:
-        settings: The configuration.
+        signals: The pipelines of events and metrics.
         open_spans: Returns what takes evaluation spans into the traces' own pipeline.
         resource: Whose assessments these are.
-        accounting: Gets ``assessments`` and ``assessments.*``.
-        signals: The signals to send; those of the settings when None.
+        wanted: The signals to send; those of the settings when None.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        signals: Signals,
         open_spans: Callable[[], Callable[[ReadableSpan], None]],
         resource: Callable[[], Resource],
-        accounting: Accounting = ACCOUNTING,
-        *,
-        signals: frozenset[str] | None = None,
+        wanted: frozenset[str] | None = None,
     ) -> None:
-        self._settings = settings
-        self._options = mapping_options(settings)
+        self._signals = signals
+        self._settings = signals.settings
+        self._accounting = signals.accounting
+        self._options = mapping_options(self._settings)
         self._open_spans = open_spans
-        self._hand_on: Callable[[ReadableSpan], None] | None = None
         self._resource = resource
-        self._accounting = accounting
-        self._signals = settings.assessment_signals if signals is None else signals
-        self._closed = False
-        self._ready = False
-        self._forked = False
-        self._opening = threading.Lock()
+        self._wanted = self._settings.assessment_signals if wanted is None else wanted
+        self._bounded = Bounds(MAX_VALUES, each=genai.EVALUATION_NAME)
         self._events: Events | None = None
-        self._metrics: Metrics | None = None
-        in_child(self._begin_in_child)
-        self._later = Later()
-        self._values: defaultdict[Any, set[Any]] = defaultdict(set)
+        self._hand_on: Callable[[ReadableSpan], None] | None = None
+        self._begin()
+        in_child(self._begin)
 
-    def _begin_in_child(self) -> None:
-        # What the parent counted is the parent's to report; a child counts from nothing, as an
-        # instance of its own, or the two would overwrite each other.
+    def _begin(self) -> None:
         self._opening = threading.Lock()
-        self._metrics = None
         self._ready = False
-        self._forked = True
+        self._scores: Scores | None = None
 
     def emit(self, view: AssessmentView, judged: Judged) -> None:
         """Send one assessment; does not wait for the network."""
         if self._settings.disabled:
             return
         self._accounting.count("assessments")
-        if self._closed:
+        if self._signals.closed:
             self._accounting.warn(
                 "assessments.already_shutdown",
                 "Assessments that are logged after shutdown() are dropped: shut down last of all.",
@@ -97,7 +87,7 @@ class Emitter:
             self._open()
         if not self._settings.asynchronous:
             self._send(view, judged)
-        elif not self._later.run(lambda: self._send(view, judged)):
+        elif not self._signals.later.run(lambda: self._send(view, judged)):
             self._accounting.warn(
                 "assessments.dropped",
                 "Assessments are dropped: too many wait. Log them more slowly, or flush in between.",
@@ -109,19 +99,12 @@ class Emitter:
             if self._ready:
                 return
             try:
-                # The SDK's logs and metrics: an app that gets no feedback need not load them.
-                from mlflow_otel.feedback.pipelines import Events, Metrics  # noqa: PLC0415
-
-                resource = self._resource()
-                if "traces" in self._signals:
+                if "traces" in self._wanted:
                     self._hand_on = self._open_spans()
-                if "logs" in self._signals and self._events is None:
-                    self._events = Events(self._settings, resource, self._accounting)
-                if "metrics" in self._signals:
-                    if self._forked:
-                        own = Resource({SERVICE_INSTANCE_ID: str(uuid.uuid4())})
-                        resource = resource.merge(own)
-                    self._metrics = Metrics(self._settings, resource, self._accounting)
+                if "logs" in self._wanted:
+                    self._events = self._signals.events()
+                if "metrics" in self._wanted:
+                    self._scores = Scores(self._signals.meters().meter)
             except Exception as error:
                 self._failed("assessments", "a signal", error)
             self._ready = True
@@ -145,7 +128,7 @@ class Emitter:
             ("traces", self._emit_span),
             ("metrics", self._record),
         ):
-            if signal in self._signals:
+            if signal in self._wanted:
                 try:
                     send(view, judged, attributes)
                 except Exception as error:
@@ -185,59 +168,32 @@ class Emitter:
     def _record(self, view: AssessmentView, judged: Judged, _event: dict[str, Any]) -> None:
         if view.operation != "create":
             return  # counted when it was made
-        if self._metrics is None:
+        if self._scores is None:
             return
         found = assessment.metric_attributes(view, sampled=judged.sampled)
-        self._metrics.record(assessment.score_of(view), self._bounded(found))
+        self._scores.record(assessment.score_of(view), self._bounded(found))
 
-    def _bounded(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        for key, most in MAX_VALUES.items():
-            value = attributes.get(key)
-            if value is None:
-                continue
-            name = attributes[genai.EVALUATION_NAME] if key != genai.EVALUATION_NAME else ""
-            known = self._values[key, name]
-            if value not in known and len(known) >= most:
-                attributes[key] = genai.ERROR_TYPE_OTHER
-            else:
-                known.add(value)
-        return attributes
 
-    def drain(self, seconds: float) -> bool:
-        """See to it that what was logged is on its way; False when it is not in time."""
-        return self._later.drain(seconds)
+class Scores:
+    """Counts assessments and records their scores.
 
-    @property
-    def is_open(self) -> bool:
-        """Whether events or metrics were sent, so that ending takes a moment."""
-        return bool(self._pipelines)
+    Args:
+        meter: Makes the instruments.
+    """
 
-    @property
-    def _pipelines(self) -> list[tuple[str, Events | Metrics]]:
-        pipelines = (("logs.", self._events), ("metrics.", self._metrics))
-        return [(name, pipeline) for name, pipeline in pipelines if pipeline is not None]
+    def __init__(self, meter: Meter) -> None:
+        self._count = meter.create_counter(
+            keys.ASSESSMENT_COUNT, "{assessment}", "Assessments logged."
+        )
+        self._score = meter.create_histogram(
+            keys.ASSESSMENT_SCORE,
+            "1",
+            "Scores of feedback; true counts as 1, false as 0.",
+            explicit_bucket_boundaries_advisory=BOUNDARIES,
+        )
 
-    def stats(self) -> dict[str, int]:
-        """Return how many log records and metrics are in flight and spooled."""
-        return {k: n for name, one in self._pipelines for k, n in one.stats(name).items()}
-
-    def force_flush(self, seconds: float) -> bool:
-        """Export events and metrics that wait; True if all were accepted in time."""
-        until = time.monotonic() + seconds
-        if not self._later.drain(seconds):
-            return False
-        flushed = [
-            one.force_flush(max(until - time.monotonic(), 0.0)) for _, one in self._pipelines
-        ]
-        return all(flushed)
-
-    def shutdown(self, seconds: float) -> None:
-        """Export what waits and end, in time. Once."""
-        until = time.monotonic() + seconds
-        self._closed = True
-        self._later.drain(seconds / 2)
-        for _, pipeline in self._pipelines:
-            pipeline.stop_by(max(until - time.monotonic(), 0.0))
-        for _, pipeline in self._pipelines:
-            pipeline.shutdown(max(until - time.monotonic(), 0.0))
-        self._events = self._metrics = None
+    def record(self, score: float | None, attributes: Mapping[str, Any]) -> None:
+        """Count one assessment, and its score if it has one."""
+        self._count.add(1, attributes)
+        if score is not None:
+            self._score.record(score, attributes)

@@ -113,6 +113,20 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
     return Mapped(name, kind, own, events, shared, tuple(failures))
 
 
+def outline(view: SpanView) -> dict[str, Any]:
+    """Return what is counted of a span: what it is, who answered, tokens, cost, error, first chunk.
+
+    The attributes that ``map_span`` gives it, by the same steps, without what costs: its messages,
+    documents and arguments. Never raises on account of a value.
+    """
+    draft = _Draft(view, TraceContext(), MappingOptions())
+    _take(FIRST_STEPS, draft)
+    _take(OUTLINE_STEPS.get(draft.span_type, ()), draft)
+    _take([step for key, step in OUTLINE_KEY_STEPS if key in draft.raw], draft)
+    _take(EVENT_STEPS, draft)
+    return draft.genai | draft.own
+
+
 def _take(steps: Iterable[Step], draft: _Draft) -> list[str]:
     """Take steps; return the names of those that failed."""
     failures = []
@@ -214,7 +228,15 @@ def _tools(draft: _Draft) -> None:
             draft.genai[genai.TOOL_DEFINITIONS] = dumps(defined)
 
 
-def _tool(draft: _Draft) -> None:
+def _answered(draft: _Draft) -> None:
+    answer = as_dict(draft.outputs)
+    named = [answer.get(key) for key in ("model", "model_version", "model_name")]
+    model = next(filter(None, named), as_dict(answer.get("raw")).get("model"))
+    if isinstance(model, str) and model:
+        draft.genai[genai.RESPONSE_MODEL] = model
+
+
+def _tool_name(draft: _Draft) -> None:
     answer = as_dict(draft.outputs)
     named = answer.get("tool_name") or (
         answer.get("name") if answer.get("type") == "tool" else None
@@ -223,6 +245,11 @@ def _tool(draft: _Draft) -> None:
         draft.own.get(genai.TOOL_NAME) or named or draft.view.name
     )
     draft.genai[genai.TOOL_TYPE] = "function"
+
+
+def _tool(draft: _Draft) -> None:
+    _tool_name(draft)
+    answer = as_dict(draft.outputs)
     call_id = draft.own.get("tool_call_id") or answer.get("tool_call_id")
     if isinstance(call_id, str):
         draft.genai[genai.TOOL_CALL_ID] = call_id
@@ -329,6 +356,15 @@ KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
     (keys.SPAN_FUNCTION_NAME, _function),
 )
 """What an attribute of MLflow's asks for, after its type."""
+OUTLINE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
+    **TYPE_STEPS,
+    "CHAT_MODEL": (_answered,),
+    "LLM": (_llm, _answered),
+    "AGENT": (_agent,),
+    "TOOL": (_tool_name,),
+    "RETRIEVER": (),
+}
+OUTLINE_KEY_STEPS: Final = ((keys.CHAT_TOKEN_USAGE, _tokens), (keys.LLM_COST, _cost))
 EVENT_STEPS: Final[tuple[Step, ...]] = (_error, _stream)
 
 

@@ -99,6 +99,9 @@ class MlflowSpanProcessor(SpanProcessor):
     on_assessments: Callable[[Known, list[Any]], object] | None = None
     """Called with what was logged on a trace while it was under way, when it has ended."""
 
+    on_passed: Callable[[list[ReadableSpan], Passage, ReadableSpan | None], object] | None = None
+    """Called with spans that are passed on, sampled or not, and the local root when MLflow's trace ended."""
+
     def __init__(
         self,
         next: SpanProcessor | SpanExporter,  # noqa: A002 (the pipeline's word)
@@ -266,11 +269,14 @@ class MlflowSpanProcessor(SpanProcessor):
         for spans, size, trace, done in batches:
             try:
                 if spans:
+                    root = None if trace is None else _ended(trace)
                     passage = self._passage(spans, size, trace)
                     if trace is None or trace.sampled:
                         self._outlet.hand_on(spans, passage)
                     else:
                         self._accounting.count("sampled_out", len(spans))
+                    if self.on_passed is not None:
+                        self.on_passed(spans, passage, root)
                 if done is not None and trace is not None:
                     self._report_assessments(done, trace)
                 if done is not None and trace is not None and trace.registered:
@@ -414,6 +420,11 @@ def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
     if root is not None and root.context is not None:
         return Known(trace_id, facts, root.context.span_id, trace.sampled)
     return Known(trace_id, facts, min(trace.roots, default=None), trace.sampled)
+
+
+def _ended(trace: _Trace) -> ReadableSpan | None:
+    """Return the local root of a trace of MLflow's that is passed on whole now."""
+    return trace.root if trace.released and trace.root_held and trace.info is not None else None
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

@@ -48,13 +48,15 @@ class Snapshot:
 
     def __call__(self) -> TraceContext:
         """Return the context."""
-        if self._context is None:
-            self._context = self._work_out()
+        spans, root = self._spans, self._root  # before the look: another thread may be faster
+        context = self._context
+        if context is None:
+            context = self._context = self._work_out(spans, root)
             self._spans, self._root = (), None
-        return self._context
+        return context
 
-    def _work_out(self) -> TraceContext:
-        facts, root = self._facts, self._root
+    def _work_out(self, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> TraceContext:
+        facts = self._facts
         state = facts.state
         if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
             state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
@@ -73,28 +75,31 @@ class Snapshot:
             request_preview=facts.request_preview or request,
             response_preview=facts.response_preview or response,
             token_usage=as_dict(decode(facts.metadata.get(keys.METADATA_TOKEN_USAGE)))
-            or usage.sum_tokens(self._nodes(keys.CHAT_TOKEN_USAGE, lambda _: {})),
+            or usage.sum_tokens(_nodes(spans, keys.CHAT_TOKEN_USAGE, lambda _: {})),
             cost=as_dict(decode(facts.metadata.get(keys.METADATA_COST)))
-            or usage.sum_cost(self._nodes(keys.LLM_COST, self._cost)),
+            or usage.sum_cost(_nodes(spans, keys.LLM_COST, self._cost)),
         )
 
-    def _nodes(
-        self, key: str, otherwise: Callable[[Mapping[str, Any]], Mapping[str, float]]
-    ) -> list[usage.UsageNode]:
-        """Return the tree of the spans' numbers under ``key``; empty when none has any."""
-        numbers = {}
-        for span in self._spans:
-            attributes = attributes_of(span)
-            found = decode(attributes[key]) if key in attributes else otherwise(attributes)
-            if found and isinstance(found, Mapping):
-                numbers[span] = found
-        if not numbers:
-            return []
-        return [
-            usage.UsageNode(
-                span.context.span_id,
-                None if span.parent is None else span.parent.span_id,
-                numbers.get(span),
-            )
-            for span in self._spans
-        ]
+
+def _nodes(
+    spans: Sequence[ReadableSpan],
+    key: str,
+    otherwise: Callable[[Mapping[str, Any]], Mapping[str, float]],
+) -> list[usage.UsageNode]:
+    """Return the tree of the spans' numbers under ``key``; empty when none has any."""
+    numbers = {}
+    for span in spans:
+        attributes = attributes_of(span)
+        found = decode(attributes[key]) if key in attributes else otherwise(attributes)
+        if found and isinstance(found, Mapping):
+            numbers[span] = found
+    if not numbers:
+        return []
+    return [
+        usage.UsageNode(
+            span.context.span_id,
+            None if span.parent is None else span.parent.span_id,
+            numbers.get(span),
+        )
+        for span in spans
+    ]

@@ -81,7 +81,10 @@ class Grpc(Server):
         self.server.start()
 
     environ = property(
-        lambda self: {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}"}
+        lambda self: {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}",
+            "OTEL_METRICS_EXPORTER": "none",  # it reads traces alone
+        }
     )
 
     def __enter__(self):
@@ -155,6 +158,7 @@ class Http(Server):
         lambda self: {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_METRICS_EXPORTER": "none",
         }
     )
 

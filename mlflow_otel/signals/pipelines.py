@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry import _logs, metrics
 from opentelemetry.context import Context
@@ -16,7 +16,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.delivery import Delivery
 from mlflow_otel.delivery.logs import MlflowLogExporter
 from mlflow_otel.delivery.mapped import SCOPE
@@ -24,9 +23,6 @@ from mlflow_otel.delivery.metrics import MlflowMetricExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 from mlflow_otel.tracing.outlet import SETTLING_SECONDS, within
-
-BOUNDARIES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10, 25, 50, 75, 100)  # fmt: skip
-"""Of the score histogram: scores go from 0 to 1 mostly, to 5 or 10 often, to 100 sometimes."""
 
 
 class _Own:
@@ -118,8 +114,8 @@ def _context(trace_id: int, span_id: int, flags: int) -> Context:
     return set_span_in_context(NonRecordingSpan(judged), Context())
 
 
-class Metrics(_Own):
-    """Counts assessments and records their scores.
+class Meters(_Own):
+    """Has the meter that instruments are made with.
 
     Args:
         settings: The configuration.
@@ -137,19 +133,5 @@ class Metrics(_Own):
             super().__init__(
                 MeterProvider([reader], resource, shutdown_on_exit=False), exporter.delivery
             )
-        meter = self._provider.get_meter(SCOPE.name, SCOPE.version, SCOPE.schema_url)
-        self._count = meter.create_counter(
-            keys.ASSESSMENT_COUNT, "{assessment}", "Assessments logged."
-        )
-        self._score = meter.create_histogram(
-            keys.ASSESSMENT_SCORE,
-            "1",
-            "Scores of feedback; true counts as 1, false as 0.",
-            explicit_bucket_boundaries_advisory=BOUNDARIES,
-        )
-
-    def record(self, score: float | None, attributes: Mapping[str, Any]) -> None:
-        """Count one assessment, and its score if it has one."""
-        self._count.add(1, attributes)
-        if score is not None:
-            self._score.record(score, attributes)
+        self.meter = self._provider.get_meter(SCOPE.name, SCOPE.version, SCOPE.schema_url)
+        """Ours; the app's provider's where MLflow and OpenTelemetry share providers."""

@@ -44,7 +44,7 @@ class Later:
         return True
 
     def _start(self) -> bool:
-        thread = threading.Thread(target=self._work, name="mlflow-otel feedback", daemon=True)
+        thread = threading.Thread(target=self._work, name="mlflow-otel later", daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -78,7 +78,7 @@ class Later:
                 job()
             except Exception as error:  # the thread goes on, or all that waits would be lost
                 ACCOUNTING.warn(
-                    "assessments.failed",
-                    "An assessment did not leave (%s: %s). Please report it to mlflow-otel.",
+                    "later.failed",
+                    "An assessment or a metric did not leave (%s: %s). Please report it to mlflow-otel.",
                     type(error).__name__, error,
                 )  # fmt: skip

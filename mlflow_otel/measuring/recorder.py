@@ -1,0 +1,101 @@
+"""Records the measures of spans and traces that are passed on, beside the app's threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.delivery.mapped import Passage, view_of
+from mlflow_otel.forking import in_child
+from mlflow_otel.mapping import measures, trace
+from mlflow_otel.mapping.measures import Measure, Timed
+from mlflow_otel.measuring.instruments import MAX_VALUES, Record, create
+from mlflow_otel.signals.bounds import Bounds
+from mlflow_otel.signals.signals import Signals
+
+NANOSECONDS: Final = 1e9
+
+
+class Recorder:
+    """Turns spans into metrics. Never raises, and does not wait for the network.
+
+    Args:
+        signals: Has the pipeline of metrics, and the thread this is done in.
+    """
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._bounded = Bounds(MAX_VALUES)
+        self._begin()
+        in_child(self._begin)
+
+    def _begin(self) -> None:
+        self._opening = threading.Lock()
+        self._instruments: dict[str, Record] | None = None
+
+    def open(self) -> None:
+        """Make the instruments, in a thread of the app's: when the interpreter exits, no other can."""
+        with self._opening:
+            if self._instruments is None:
+                self._instruments = create(self._signals.meters().meter)
+
+    def passed(
+        self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None
+    ) -> None:
+        """Take spans that were passed on.
+
+        Args:
+            spans: The spans.
+            passage: What they share.
+            root: The local root, when a trace of MLflow's ended with them.
+        """
+        signals = self._signals
+        if signals.closed:
+            return
+        if self._instruments is None:
+            self.open()
+        if not signals.settings.asynchronous:
+            self._record(spans, passage, root)
+        elif not signals.later.run(lambda: self._record(spans, passage, root)):
+            signals.accounting.warn(
+                "metrics.not_measured",
+                "Spans are missing from the GenAI metrics: too many wait to be measured.",
+                number=len(spans),
+            )
+
+    def _record(
+        self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None
+    ) -> None:
+        context = passage.context()
+        environment = trace.stamp(context, passage.options).get(genai.ENVIRONMENT)
+        timed = [
+            Timed(
+                view_of(span, passage),
+                span.context.span_id,
+                None if span.parent is None else span.parent.span_id,
+                _seconds(span),
+            )
+            for span in spans
+        ]
+        for index, measure in measures.of_spans(timed):
+            self._add([measure], spans[index].context, environment)
+        if root is not None:
+            self._add(measures.of_trace(context, root.name, _seconds(root)), root.context, environment)  # fmt: skip
+
+    def _add(self, found: list[Measure], span: SpanContext | None, environment: object) -> None:
+        if not found or span is None or self._instruments is None:
+            return
+        within = set_span_in_context(NonRecordingSpan(span), Context())  # for exemplars
+        for name, value, attributes in found:
+            if environment is not None:
+                attributes[genai.ENVIRONMENT] = environment
+            self._instruments[name](value, self._bounded(attributes), within)
+
+
+def _seconds(span: ReadableSpan) -> float:
+    return max((span.end_time or 0) - (span.start_time or 0), 0) / NANOSECONDS

@@ -1,0 +1,77 @@
+"""What is measured of spans: the attributes that the mapping gives them, each call once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mlflow_otel.mapping.measures import DURATIONS, TOKENS, Timed, of_spans
+from mlflow_otel.mapping.model import SpanView
+from mlflow_otel.mapping.span import outline
+from mlflow_otel.signals.bounds import Bounds
+from tests import payloads
+
+RECORDED = dict(payloads.recorded())
+COMPARED = {*(name for _, names in DURATIONS.values() for name in names), *TOKENS.values(), "error.type"}  # fmt: skip
+
+
+@pytest.mark.parametrize("identity", RECORDED)
+def test_a_metric_has_the_attributes_of_its_span(identity):
+    span = RECORDED[identity]
+    whole = payloads.mapped(span).attributes
+    short = outline(payloads.view(span))
+    assert {k: short.get(k) for k in COMPARED} == {k: whole.get(k) for k in COMPARED}
+
+
+def call(number, parent=None, model="m", type_="CHAT_MODEL", **raw):
+    """A timed span that took ``number`` seconds."""
+    attributes = {"mlflow.spanType": type_, "mlflow.llm.model": model, **raw}
+    view = SpanView("call", {k: json.dumps(v) for k, v in attributes.items()})
+    return Timed(view, number, parent, float(number))
+
+
+def found(*spans):
+    return [(m.name, m.value, m.attributes) for _, m in of_spans(spans)]
+
+
+USAGE = {"mlflow.chat.tokenUsage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}}
+
+
+def test_a_call_that_two_libraries_trace_counts_once():
+    inner = call(1, parent=2, **USAGE, **{"mlflow.llm.provider": "openai"})
+    outer = call(2, parent=3)
+    agent = call(3, type_="AGENT")
+    about = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+    }
+    assert found(inner, outer, agent) == [
+        ("gen_ai.client.operation.duration", 2, about),
+        ("gen_ai.client.token.usage", 7, {**about, "gen_ai.token.type": "input"}),
+        ("gen_ai.client.token.usage", 3, {**about, "gen_ai.token.type": "output"}),
+        (
+            "gen_ai.invoke_agent.duration",
+            3,
+            {"gen_ai.agent.name": "call", "gen_ai.request.model": "m"},
+        ),
+    ]
+
+
+def test_what_an_agent_sums_up_is_not_counted_beside_its_calls():
+    spans = [call(1, parent=3, **USAGE), call(2, parent=3, **USAGE), call(3, type_="AGENT", **USAGE)]  # fmt: skip
+    tokens = [value for name, value, _ in found(*spans) if name == "gen_ai.client.token.usage"]
+    assert sorted(tokens) == [3, 3, 7, 7]
+
+
+def test_spans_that_are_no_genai_operation_and_other_libraries_are_not_measured():
+    other = call(1)
+    other = other._replace(view=other.view._replace(made_by_mlflow=False))
+    assert found(call(2, type_="PARSER"), call(3, type_="UNKNOWN"), other) == []
+
+
+def test_values_past_a_bound_count_as_other_and_known_ones_as_before():
+    bounded = Bounds({"model": 2})
+    seen = [bounded({"model": m, "free": m})["model"] for m in ("a", "b", "c", "a", "d")]
+    assert seen == ["a", "b", "_OTHER", "a", "_OTHER"]

@@ -1,0 +1,179 @@
+"""GenAI metrics of apps in processes of their own, over OTLP or in the app's own meter provider."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+APP = """
+import os, time
+import mlflow, mlflow_otel
+handle = mlflow_otel.instrument()
+
+@mlflow.trace(span_type="TOOL")
+def look_up(city):
+    return {"sky": "blue"}
+
+@mlflow.trace(span_type="CHAT_MODEL")
+def chat(question):
+    span = mlflow.get_current_active_span() or mlflow.entities.NoOpSpan()
+    span.set_attributes({
+        "mlflow.llm.model": "gpt-4o", "mlflow.llm.provider": "openai",
+        "mlflow.chat.tokenUsage": {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25},
+        "mlflow.llm.cost": {"input_cost": 0.02, "output_cost": 0.01, "total_cost": 0.03},
+    })
+    span.add_event(mlflow.entities.SpanEvent("mlflow.chunk.item.0", attributes={"mlflow.chunk.value": "x"}))
+    if "fail" in question:
+        raise TimeoutError("too slow")
+    return {"model": "gpt-4o-2024"}
+
+@mlflow.trace(span_type="AGENT")
+def agent(question):
+    mlflow.update_current_trace(tags={"environment": "prod"}, metadata={"mlflow.trace.user": "ann"})
+    look_up("Oslo")
+    return chat(question)
+
+def work(number):
+    for _ in range(number):
+        agent("sky?")
+    try:
+        agent("fail")
+    except TimeoutError:
+        pass
+"""
+CALL = {
+    "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
+    "deployment.environment.name": "prod",
+}  # fmt: skip
+ANSWERED = {**CALL, "gen_ai.response.model": "gpt-4o-2024"}
+AGENT = {"gen_ai.agent.name": "agent", "deployment.environment.name": "prod"}
+TRACE = {"mlflow.trace.name": "agent", "deployment.environment.name": "prod"}
+UNITS = {
+    "gen_ai.client.operation.duration": "s", "gen_ai.client.operation.time_to_first_chunk": "s",
+    "gen_ai.client.token.usage": "{token}", "gen_ai.execute_tool.duration": "s", "gen_ai.invoke_agent.duration": "s",
+    "mlflow.llm.cost": "{USD}", "mlflow.trace.cost": "{USD}", "mlflow.trace.count": "{trace}", "mlflow.trace.duration": "s",
+}  # fmt: skip
+
+
+def by_name(points):
+    found = defaultdict(list)
+    for point in points:
+        number = point["value"] if "value" in point else point["count"]
+        found[point["name"]].append((number, point["attributes"]))
+    return {name: sorted(some, key=str) for name, some in found.items()}
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_the_conventions_metrics_leave_with_units_and_attributes(run_app, receiver, protocol):
+    endpoint = receiver.grpc_endpoint if protocol == "grpc" else receiver.http_endpoint
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+    run_app(APP + "\nwork(3)", env)  # and no flush: they leave at the interpreter's exit
+    points = receiver.store.metrics()
+    assert {p["name"]: p["unit"] for p in points} == UNITS
+    failed = {"error.type": "TimeoutError"}
+    found = by_name(points)
+    assert found["gen_ai.client.operation.duration"] == [(1, {**CALL, **failed}), (3, ANSWERED)]
+    assert found["gen_ai.client.operation.time_to_first_chunk"] == [(1, CALL), (3, ANSWERED)]
+    assert found["gen_ai.invoke_agent.duration"] == [(1, {**AGENT, **failed}), (3, AGENT)]
+    (tool,) = found["gen_ai.execute_tool.duration"]
+    assert tool[0] == 4
+    assert tool[1]["gen_ai.tool.name"] == "look_up"
+    states = [(1, {**TRACE, "mlflow.trace.state": "ERROR"}), (3, {**TRACE, "mlflow.trace.state": "OK"})]  # fmt: skip
+    assert found["mlflow.trace.count"] == states
+    tokens = {p["attributes"]["gen_ai.token.type"]: p["sum"] for p in points if p["name"] == "gen_ai.client.token.usage" and "gen_ai.response.model" in p["attributes"]}  # fmt: skip
+    assert tokens == {"input": 60, "output": 15}
+    spent = [p["sum"] for p in points if p["name"] == "mlflow.trace.cost" and p["attributes"]["mlflow.trace.state"] == "OK"]  # fmt: skip
+    assert spent == [pytest.approx(0.09)]
+    assert "ann" not in str(points)
+
+
+OFF = {
+    "no endpoint": {},  # for metrics
+    "no exporter": {"OTEL_METRICS_EXPORTER": "none"},
+    "said so": {"MLFLOW_OTEL_METRICS": "false"},
+}
+
+
+@pytest.mark.parametrize("off", OFF)
+def test_they_are_off_without_an_endpoint_or_when_told(run_app, receiver, off):
+    where = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if off == "no endpoint" else "OTEL_EXPORTER_OTLP_ENDPOINT"  # fmt: skip
+    run_app(APP + "\nwork(1)", {where: receiver.grpc_endpoint, **OFF[off]})
+    assert len(receiver.store.spans()) == 6
+    assert receiver.store.metrics() == []
+
+
+@pytest.mark.parametrize("recorded", ["true", "false"])
+def test_traces_that_are_sampled_out_count_when_they_are_recorded(run_app, receiver, recorded):
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+        "MLFLOW_TRACE_SAMPLING_RATIO": "0",
+        "MLFLOW_OTEL_RECORD_SAMPLED_OUT": recorded,
+    }
+    run_app(APP + "\nwork(3)", env)
+    assert receiver.store.spans() == []
+    counted = sum(p["value"] for p in receiver.store.metrics() if p["name"] == "mlflow.trace.count")
+    assert counted == (4 if recorded == "true" else 0)
+
+
+def test_a_forked_child_counts_its_own_as_an_instance_of_its_own(run_app, receiver):
+    code = (
+        APP
+        + """
+work(1)
+handle.force_flush()
+child = os.fork()
+if child == 0:
+    work(4)
+    handle.force_flush()
+    handle.shutdown()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+work(1)
+"""
+    )
+    run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
+    last = {}  # cumulative: the highest of each instance is what it counted
+    for point in receiver.store.metrics():
+        if point["name"] == "mlflow.trace.count" and point["attributes"]["mlflow.trace.state"] == "OK":  # fmt: skip
+            instance = point["resource"].get("service.instance.id")
+            last[instance] = max(last.get(instance, 0), point["value"])
+    assert sorted(last.values()) == [2, 4]
+
+
+def test_the_apps_own_reader_gets_them_with_the_conventions_boundaries_and_exemplars(run_app):
+    code = (
+        """
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+"""
+        + APP
+        + """
+with mlflow.start_span("outer") as span:
+    trace_id = int(span.trace_id.removeprefix("tr-"), 16)
+    agent("sky?")
+import json
+while (collected := reader.get_metrics_data()) is None:  # a flush would collect, and leave no exemplars
+    time.sleep(0.01)
+(scope,) = collected.resource_metrics[0].scope_metrics
+found = {m.name: m.data.data_points[0] for m in scope.metrics}
+print(json.dumps({
+    "seconds": found["gen_ai.client.operation.duration"].explicit_bounds,
+    "tokens": found["gen_ai.client.token.usage"].explicit_bounds,
+    "same trace": [e.trace_id == trace_id for e in found["gen_ai.client.operation.duration"].exemplars],
+    "scope": scope.scope.name,
+}))
+"""
+    )
+    env = {
+        "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1",
+    }
+    found = run_app(code, env)
+    assert found["seconds"] == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]  # fmt: skip
+    assert found["tokens"] == [4**power for power in range(14)]
+    assert found["same trace"] == [True]
+    assert found["scope"] == "mlflow_otel"
