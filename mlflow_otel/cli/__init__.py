@@ -15,7 +15,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mlflow-otel {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="run a small agent and show the traces that arrive")
+    demo = commands.add_parser("demo", help="run a small agent and show the traces that arrive")
+    demo.add_argument("--rounds", type=int, default=1, help="times it runs through its turns (1)")
+    demo.add_argument("--pause", type=float, default=1.0, help="seconds between two rounds (1)")
     commands.add_parser("doctor", help="check this environment end to end")
     commands.add_parser("env", help="every variable, its effective value and where it came from")
     receive = commands.add_parser("receive", help="receive OTLP on loopback and print the traces")
@@ -35,7 +37,7 @@ def _command(parsed: argparse.Namespace) -> Callable[[], int]:
     if parsed.command == "demo":
         from mlflow_otel.cli.demo import demo  # noqa: PLC0415
 
-        return demo
+        return lambda: demo(parsed.rounds, parsed.pause)
     if parsed.command == "doctor":
         from mlflow_otel.cli.doctor import doctor  # noqa: PLC0415
 

@@ -6,12 +6,14 @@ import time
 from typing import Any, Final
 
 import mlflow
+from mlflow.entities import AssessmentSource, SpanEvent
 
 TURNS: Final = (
     ("alice", "s-alice-1", "req-1", "How do I return my shoes?"),
     ("alice", "s-alice-1", "req-2", "What is the weather in Paris?"),
     ("bob", "s-bob-1", "req-3", "Where is order 17?"),
     ("bob", "s-bob-1", "req-4", "Thanks!"),
+    ("carol", "s-carol-1", "req-5", "Can I have a refund?"),
 )
 PLAN: Final = {
     "weather": ("get_weather", {"city": "Paris"}),
@@ -51,7 +53,10 @@ def chat(messages: list[dict[str, Any]]) -> dict[str, Any]:
     with mlflow.start_span("Completions", span_type="CHAT_MODEL") as span:
         span.set_inputs({"model": MODEL, "messages": messages, "temperature": 0.2})
         time.sleep(0.006)
+        span.add_event(SpanEvent("mlflow.chunk.item.0", attributes={"mlflow.chunk.value": "…"}))
         asked = messages[-1]["content"]
+        if "refund" in asked:
+            raise ConnectionError("The model's provider closed the connection.")
         planned = next(
             (PLAN[word] for word in PLAN if word in asked and messages[-1]["role"] == "user"), None
         )
@@ -90,6 +95,11 @@ def chat(messages: list[dict[str, Any]]) -> dict[str, Any]:
 @mlflow.trace(name="support_agent", span_type="AGENT")
 def turn(user: str, session: str, request: str, question: str) -> str:
     """Answer one question."""
+    mlflow.update_current_trace(
+        client_request_id=request,
+        tags={"environment": "demo", "app_version": "1.2.0"},
+        metadata={"mlflow.trace.session": session, "mlflow.trace.user": user},
+    )
     messages = [{"role": "system", "content": "You are a shop's support."}]
     messages += [
         {"role": "system", "content": page["page_content"]} for page in search_help(question)
@@ -104,16 +114,30 @@ def turn(user: str, session: str, request: str, question: str) -> str:
             result = f"failed: {error}"
         messages += [reply, {"role": "tool", "tool_call_id": call["id"], "content": result}]
         reply = chat(messages)
-    mlflow.update_current_trace(
-        client_request_id=request,
-        tags={"environment": "demo", "app_version": "1.2.0"},
-        metadata={"mlflow.trace.session": session, "mlflow.trace.user": user},
-    )
     return str(reply["content"])
 
 
+def judge(answer: str | None) -> None:
+    """Log what the user and a judge think of the last turn."""
+    trace_id = mlflow.get_last_active_trace_id()
+    helped = answer is not None and "failed" not in answer
+    user, judged = AssessmentSource("HUMAN", "user"), AssessmentSource("LLM_JUDGE", "judge-1")
+    mlflow.log_feedback(trace_id=trace_id, name="helpful", value=helped, source=user)
+    if answer is None:
+        mlflow.log_feedback(
+            trace_id=trace_id, name="relevance", source=judged, error=ValueError("no answer")
+        )
+    else:
+        score = 0.9 if helped else 0.3
+        mlflow.log_feedback(trace_id=trace_id, name="relevance", value=score, source=judged)
+
+
 def run() -> int:
-    """Run every turn; return how many."""
+    """Run every turn, one of which fails; return how many."""
     for user, session, request, question in TURNS:
-        turn(user, session, request, question)
+        try:
+            answer = turn(user, session, request, question)
+        except ConnectionError:
+            answer = None
+        judge(answer)
     return len(TURNS)

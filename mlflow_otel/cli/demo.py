@@ -19,8 +19,13 @@ SPANS = "/spans"
 PATIENCE_SECONDS = 10.0
 
 
-def demo() -> int:
-    """Run the demo; into the backend at ``OTEL_EXPORTER_OTLP_ENDPOINT`` when that is set."""
+def demo(rounds: int = 1, pause: float = 0.0) -> int:
+    """Run the demo; into the backend at ``OTEL_EXPORTER_OTLP_ENDPOINT`` when that is set.
+
+    Args:
+        rounds: How many times the agent runs through its conversations.
+        pause: Seconds between two of these.
+    """
     if not mlflow_adapter.available():
         print(
             f"The demo traces with MLflow, which is not installed: {mlflow_adapter.INSTALL_HINT}.",
@@ -29,7 +34,7 @@ def demo() -> int:
         return 1
     os.environ.setdefault("OTEL_SERVICE_NAME", "mlflow-otel-demo")
     if Settings.from_environment().traces.configured:
-        return _into_backend()
+        return _into_backend(rounds, pause)
     command = [
         sys.executable,
         "-m",
@@ -46,7 +51,7 @@ def demo() -> int:
         assert receiver.stdout is not None  # noqa: S101 (asked for above)
         endpoints = dict(receiver.stdout.readline().split() for _ in range(2))
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoints["grpc"]
-        turns = _run()
+        turns = _run(rounds, pause)
         spans = _received(endpoints["http"], turns)
     finally:
         receiver.terminate()
@@ -57,12 +62,15 @@ def demo() -> int:
     return 0 if traces == turns else 1
 
 
-def _run() -> int:
+def _run(rounds: int, pause: float) -> int:
     handle = instrument()
     from mlflow_otel.cli import agent  # noqa: PLC0415 (imports MLflow)
 
     turns = agent.run()
-    handle.force_flush()
+    for _ in range(rounds - 1):
+        time.sleep(pause)
+        turns += agent.run()
+    handle.shutdown()  # now: its receiver goes before the interpreter ends
     return turns
 
 
@@ -77,8 +85,8 @@ def _received(endpoint: str, traces: int) -> list[dict[str, Any]]:
         time.sleep(0.1)
 
 
-def _into_backend() -> int:
-    turns = _run()
+def _into_backend(rounds: int, pause: float) -> int:
+    turns = _run(rounds, pause)
     handle = instrument()
     counted = handle.stats()
     print(

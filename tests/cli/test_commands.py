@@ -27,18 +27,27 @@ def test_the_demo_shows_what_arrived():
     done = run("demo")
     assert done.returncode == 0, done.stderr
     for shown in ("session s-alice-1", "user bob", "request req-3", "tags app_version=1.2.0 environment=demo",
-                  "execute_tool track_order", "ERROR TimeoutError", "tokens", "16 spans of 4 traces arrived"):  # fmt: skip
+                  "execute_tool track_order", "ERROR TimeoutError", "tokens", "evaluation helpful", "state ERROR",
+                  "29 spans of 5 traces arrived"):  # fmt: skip
         assert shown in done.stdout
+    assert done.stderr == ""
 
 
 def test_the_demo_sends_to_a_backend_instead(receiver):
     done = run(
         "demo",
+        "--rounds",
+        "2",
+        "--pause",
+        "0",
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint,
         OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
     )
     assert done.returncode == 0, done.stderr
-    assert len(receiver.store.spans()) == 16
+    assert len(receiver.store.spans()) == 58
+    assert "10 traces, 58 spans sent" in done.stdout
+    named = {"gen_ai.client.operation.time_to_first_chunk", "mlflow.assessment.score"}
+    assert named <= {point["name"] for point in receiver.store.metrics()}
 
 
 def test_env_prints_every_variable():
