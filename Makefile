@@ -54,11 +54,17 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
 	.venv-backends/bin/python -m pytest -m "not backend"
 
-servers:         ## build the Collector and Jaeger once, into a cache folder outside the checkout
+servers:         ## build the Collector, Jaeger, Prometheus and checkers once, into a cache folder outside the checkout
 	bash tests/backends/build-servers.sh
 
 test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the real Collector, Jaeger and MLflow server
 	$(BIN)/python -m pytest -m backend
+
+evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prometheus, and show what they then have
+	$(BIN)/python -m tests.backends.stack
+
+dashboards: .venv-backends/ready  ## write Grafana's dashboards anew
+	.venv-backends/bin/python collector-config/grafana/generate.py collector-config/grafana/dashboards
 
 proto:           ## generate the Python of proto/, checked in under mlflow_otel/v1
 	PYTHON=$(PYTHON) bash proto/generate.sh

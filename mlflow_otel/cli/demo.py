@@ -66,10 +66,10 @@ def _run(rounds: int, pause: float) -> int:
     handle = instrument()
     from mlflow_otel.cli import agent  # noqa: PLC0415 (imports MLflow)
 
-    turns = agent.run()
-    for _ in range(rounds - 1):
-        time.sleep(pause)
-        turns += agent.run()
+    turns = 0
+    for number in range(rounds):
+        time.sleep(pause if number else 0)
+        turns += agent.run(dual_export=handle.settings.dual_export)
     handle.shutdown()  # now: its receiver goes before the interpreter ends
     return turns
 

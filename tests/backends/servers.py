@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import socket
@@ -21,6 +22,12 @@ CACHE = Path(
 RECIPE = Path(__file__).parent / "collector-builder.yaml"
 COLLECTOR = CACHE / f"otelcol-{hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:8]}"
 JAEGER = CACHE / "jaeger-1.76.0"
+PROMETHEUS = CACHE / "prometheus-0.316.0"
+PROMTOOL = CACHE / "promtool-0.316.0"
+COMPOSE = CACHE / "docker-compose-2.40.3"
+KUSTOMIZE = CACHE / "kustomize-5.8.1"
+TRACEQL = CACHE / "traceql-1.0.0"
+CONFIG = ROOT / "collector-config"
 MLFLOW_PYTHON = ROOT / ".venv-backends/bin/python"
 PATIENCE_SECONDS = 90
 
@@ -182,11 +189,14 @@ def collector(folder, jaeger_port, mlflow, experiment, records_port):
 @contextlib.contextmanager
 def configured(folder, *files, **environ):
     """Yield the OTLP gRPC endpoint of a Collector on files of ``collector-config/``, checked first."""
+    arguments = [f"--config={CONFIG / file}" for file in files]
+    with _collecting(folder, arguments, environ) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def _collecting(folder, arguments, environ):
     grpc, http, health = free_ports(3)
-    command = [str(COLLECTOR)]
-    arguments = [
-        part for file in files for part in ("--config", str(ROOT / "collector-config" / file))
-    ]
     own = {
         "OTLP_GRPC": f"127.0.0.1:{grpc}",
         "OTLP_HTTP": f"127.0.0.1:{http}",
@@ -194,9 +204,65 @@ def configured(folder, *files, **environ):
         "QUEUE_DIR": str(folder / "queue"),
         **environ,
     }
+    command = [str(COLLECTOR)]
     subprocess.run([*command, "validate", *arguments], check=True, env={**os.environ, **own})
-    quiet = ["--config", "yaml:service::telemetry::metrics::level: none"]
-    log = folder / f"{files[0]}-{grpc}.log"
-    ready = f"http://127.0.0.1:{health}"
-    with running([*command, *arguments, *quiet], ready, log, **own):
+    quiet = ["--config=yaml:service::telemetry::metrics::level: none"]
+    log = folder / f"collector-{grpc}.log"
+    with running([*command, *arguments, *quiet], f"http://127.0.0.1:{health}", log, **own):
         yield f"http://127.0.0.1:{grpc}"
+
+
+def composed(*arguments, **environ):
+    """Return compose.yaml as docker compose understands it."""
+    command = [str(COMPOSE), "--profile", "*", *arguments, "config", "--format", "json"]
+    done = subprocess.run(
+        command, cwd=CONFIG, env={**os.environ, "GRAFANA_PASSWORD": "secret", **environ},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def _here(service, text):
+    """Return a container's path as the file that is mounted there."""
+    for volume in service.get("volumes", ()):
+        if volume["type"] == "bind":
+            text = text.replace(volume["target"], volume["source"])
+    return text
+
+
+@contextlib.contextmanager
+def gateway(folder, *more, **environ):
+    """Yield the OTLP gRPC endpoint of the gateway, run as its container in compose.yaml is.
+
+    Args:
+        folder: Its own.
+        more: Arguments after the container's.
+        environ: Where the others are: what differs between a network of containers and processes.
+    """
+    service = composed()["services"]["gateway"]
+    arguments = [_here(service, part) for part in service["command"]]
+    # Where a container listens in its network, this listens on loopback.
+    own = {k: v for k, v in service["environment"].items() if not v.startswith("0.0.0.0")}
+    with _collecting(folder, [*arguments, *more], {**own, **environ}) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def prometheus(folder, scraped=None, *more):
+    """Yield the URL of Prometheus, run as its container in compose.yaml is, every second."""
+    (port,) = free_ports(1)
+    service = composed()["services"]["prometheus"]
+    config = folder / "prometheus.yaml"
+    text = (CONFIG / "prometheus.yaml").read_text().replace("_interval: 15s", "_interval: 1s")
+    config.write_text(text.replace("gateway:8889", f"127.0.0.1:{scraped or port}"))
+    (folder / "alerts.yaml").write_text((CONFIG / "alerts.yaml").read_text())
+    moved = {"/etc/prometheus": str(folder), "=/prometheus": f"={folder}/tsdb"}
+    command = [str(PROMETHEUS)]
+    for part in service["command"]:
+        for there, here in moved.items():
+            part = part.replace(there, here)
+        command.append(part)
+    url = f"http://127.0.0.1:{port}"
+    command += [f"--web.listen-address=127.0.0.1:{port}", *more]
+    with running(command, f"{url}/-/ready", folder / "prometheus.log"):
+        yield url
