@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.cli.recognise import candidates
 from mlflow_otel.delivery.compress import compress
 from mlflow_otel.delivery.envelope import SHAPES
 from mlflow_otel.delivery.spool import Spool
@@ -74,8 +75,9 @@ def findings() -> Iterator[Finding]:
     yield from _spool(settings)
     yield from _lookup(settings)
     yield from _clock()
-    for signal in SIGNALS:
-        yield probe(signal, settings.otlp(signal))
+    probed = {signal: probe(signal, settings.otlp(signal)) for signal in SIGNALS}
+    yield from probed.values()
+    yield from _who(settings, {signal for signal, found in probed.items() if found.level == "ok"})
 
 
 def _versions() -> Iterator[Finding]:
@@ -154,6 +156,19 @@ def _lookup(settings: Settings) -> Iterator[Finding]:
             )
     except LookupFailedError as error:
         yield Finding("problem", "MLFLOW_OTEL_TRACE_LOOKUP", str(error), "see that the URL is its HTTP API's, and that it can be reached from here")  # fmt: skip
+
+
+def _who(settings: Settings, accepted: Collection[Signal]) -> Iterator[Finding]:
+    """Say who took the traces, and what else it takes."""
+    here = urlsplit(settings.traces.endpoint).netloc
+    taken = frozenset(s for s in accepted if urlsplit(settings.otlp(s).endpoint).netloc == here)
+    if "traces" not in taken:
+        return
+    found = list(candidates(settings.traces, taken))
+    name = " or ".join(one.name for one in found) or "an OTLP backend"
+    text = f"{name}; takes {', '.join(s for s in SIGNALS if s in taken)}"
+    advice = found[0].advice if len(found) == 1 else ""
+    yield Finding("note" if advice else "ok", "who answers", text, advice)
 
 
 def _clock() -> Iterator[Finding]:

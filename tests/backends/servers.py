@@ -208,7 +208,7 @@ def _collecting(folder, arguments, environ):
     subprocess.run([*command, "validate", *arguments], check=True, env={**os.environ, **own})
     quiet = ["--config=yaml:service::telemetry::metrics::level: none"]
     log = folder / f"collector-{grpc}.log"
-    with running([*command, *arguments, *quiet], f"http://127.0.0.1:{health}", log, **own):
+    with running([*command, *arguments, *quiet], f"http://{own['HEALTH']}", log, **own):
         yield f"http://127.0.0.1:{grpc}"
 
 

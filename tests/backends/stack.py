@@ -35,6 +35,8 @@ class Stack:
     prometheus: str
     tempo: str | None
     logs: Receiver
+    health: int = 0  # the gateway's port for it
+    jaeger_otlp: int = 0  # Jaeger's own port for traces
 
     def demo(self, rounds, *, python=None, **environ):
         """Run the demo, batches and metrics every half second."""
@@ -108,7 +110,7 @@ def _tempo(folder):
 @contextlib.contextmanager
 def stack(folder):
     """Yield all of it, running."""
-    (scraped,) = servers.free_ports(1)
+    scraped, health = servers.free_ports(2)
     with (
         servers.jaeger(folder) as (jaeger, jaeger_grpc, _),
         _tempo(folder) as (tempo_grpc, tempo),
@@ -122,9 +124,10 @@ def stack(folder):
             LOGS_ENDPOINT=logs.http_endpoint,
             PROMETHEUS_ENDPOINT=f"127.0.0.1:{scraped}",
             METRICS_INTERVAL="1s",
+            HEALTH=f"127.0.0.1:{health}",
         ) as otlp,
     ):
-        yield Stack(otlp, jaeger, prometheus, tempo, logs)
+        yield Stack(otlp, jaeger, prometheus, tempo, logs, health, jaeger_grpc)
 
 
 def eventually(find, seconds=30):

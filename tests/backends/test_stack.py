@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mlflow_otel.cli import doctor, recognise
 from mlflow_otel.receiver.server import Receiver
+from mlflow_otel.settings import SIGNALS, Settings
 from tests.backends import servers
 from tests.backends.dashboards import expressions
 from tests.backends.stack import WITHOUT_TEMPO, Stack, eventually, stack
@@ -80,6 +82,34 @@ def test_prometheus_evaluates_the_alerts(running):
     rules = {rule["name"]: rule for rule in eventually(evaluated)}
     assert len(rules) == 6
     assert rules["MlflowRequestsFail"]["state"] == "pending"  # one in five does, for 5 minutes yet
+
+
+def recognised(monkeypatch, endpoint, *, protocol="grpc", headers="", **ports):
+    """What doctor says of who answers, the ports of those beside it being others than usual."""
+    known = [b._replace(port=ports.get(b.name.rsplit(" ", 1)[-1], b.port and 1)) for b in recognise.KNOWN]  # fmt: skip
+    monkeypatch.setattr(recognise, "KNOWN", known)
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_HEADERS": headers,
+    }
+    settings = Settings.from_environment(environ)
+    taken = {s for s in SIGNALS if doctor.probe(s, settings.otlp(s)).level == "ok"}
+    (found,) = doctor._who(settings, taken)
+    return found
+
+
+def test_doctor_recognises_the_gateway_jaeger_and_mlflow(running, monkeypatch):
+    jaeger = int(running.jaeger.rsplit(":", 1)[1])
+    found = recognised(monkeypatch, running.otlp, Collector=running.health, Jaeger=jaeger)
+    assert found.text == "an OpenTelemetry Collector; takes traces, logs, metrics"
+    direct = f"http://127.0.0.1:{running.jaeger_otlp}"
+    found = recognised(monkeypatch, direct, Collector=1, Jaeger=jaeger)
+    assert found.text == "Jaeger; takes traces"
+    assert "MLFLOW_OTEL_METRICS=false" in found.todo
+    found = recognised(monkeypatch, running.mlflow, protocol="http/protobuf", headers="x-mlflow-experiment-id=0")  # fmt: skip
+    assert found.text == "MLflow's tracking server; takes traces"
+    assert "MLFLOW_OTEL_CONVENTIONS=genai,mlflow" in found.todo
 
 
 @pytest.mark.parametrize(("asked", "mlflow", "jaeger", "traceql"), QUESTIONS)

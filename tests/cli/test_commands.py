@@ -62,6 +62,17 @@ def test_doctor_sends_a_real_span_and_says_all_is_well(receiver):
     assert [s["name"] for s in receiver.store.spans()] == ["mlflow-otel doctor"]
 
 
+def test_doctor_tells_who_answers_and_what_it_takes(receiver):
+    done = run(
+        "doctor",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+    )
+    assert "who answers: mlflow-otel receive; takes traces, logs, metrics" in done.stdout
+    done = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.grpc_endpoint)
+    assert "takes traces, logs, metrics" in done.stdout
+
+
 def test_doctor_tells_a_backend_that_is_not_there():
     done = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode == 1
