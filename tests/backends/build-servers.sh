@@ -1,33 +1,45 @@
 #!/usr/bin/env bash
-# Builds the OpenTelemetry Collector, Jaeger 2 and Prometheus, and what checks compose files, Kubernetes
-# manifests and TraceQL, versions pinned, once, into a cache folder outside the checkout
+# Builds the OpenTelemetry Collector, Jaeger 2 and Prometheus, fetches Kafka and what checks compose files,
+# Kubernetes manifests and TraceQL, versions pinned, once, into a cache folder outside the checkout
 # (MLFLOW_OTEL_CACHE, else the user's cache folder). Prints that folder.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MLFLOW_OTEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mlflow-otel}
-collector=0.161.0 # the newest whose contrib components are all to be had
-recipe=$(sha256sum "$here/collector-builder.yaml" | cut -c1-8) # another set of components is another program
 jaeger=1.76.0   # the tag that carries Jaeger 2.13
 prometheus=0.316.0 # the tag that carries Prometheus 3.16
 compose=2.40.3
 kustomize=5.8.1 # the newest that Go 1.26 builds
+kafka=$(sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' "$here/kafka-pom.xml")
 traceql=1.0.0 # Grafana's grammar of it
 mkdir -p "$cache"
 
+for program in java mvn npm; do
+  if ! command -v $program >/dev/null; then
+    echo "The backend tests need $program: Kafka runs on Java 17 or later and comes by Maven, TraceQL's grammar by npm." >&2
+    exit 1
+  fi
+done
 if ! command -v go >/dev/null; then
   echo "The backend tests build the Collector, Jaeger, Prometheus and others, which are Go programs, and there is no Go here." >&2
   echo "Install Go 1.26 or later (https://go.dev/doc/install, or your distribution's package) and run this again." >&2
   exit 1
 fi
 
-if [ ! -x "$cache/otelcol-$recipe" ]; then
+# A Collector of the components that a recipe names; another recipe is another program.
+#   collector RECIPE
+collector() {
+  target=$cache/otelcol-$(sha256sum "$here/$1" | cut -c1-8)
+  [ -x "$target" ] && return
   work=$(mktemp -d)
-  GOBIN=$work go install "go.opentelemetry.io/collector/cmd/builder@v$collector"
-  sed "s|OUTPUT|$work/dist|" "$here/collector-builder.yaml" > "$work/builder.yaml"
+  version=$(sed -n 's/^  version: //p' "$here/$1")
+  GOBIN=$work go install "go.opentelemetry.io/collector/cmd/builder@v$version"
+  sed "s|OUTPUT|$work/dist|" "$here/$1" > "$work/builder.yaml"
   "$work/builder" --config "$work/builder.yaml"
-  mv "$work/dist/otelcol" "$cache/otelcol-$recipe"
+  mv "$work/dist/otelcol" "$target"
   rm -rf "$work"
-fi
+}
+collector collector-builder.yaml
+collector collector-kafka-builder.yaml
 
 # A go.mod with directives of its own (replace, exclude) `go install` refuses: a module that requires it,
 # repeats what matters of them and takes over its checksums builds the same program.
@@ -63,6 +75,13 @@ wrapped github.com/docker/compose/v2 $compose cmd docker-compose-$compose
 installed github.com/prometheus/prometheus/cmd/prometheus@v$prometheus prometheus prometheus-$prometheus -tags remove_all_sd
 installed github.com/prometheus/prometheus/cmd/promtool@v$prometheus promtool promtool-$prometheus -tags remove_all_sd
 installed sigs.k8s.io/kustomize/kustomize/v5@v$kustomize kustomize kustomize-$kustomize
+
+if [ ! -d "$cache/kafka-$kafka" ]; then
+  work=$(mktemp -d)
+  mvn --quiet --batch-mode --file "$here/kafka-pom.xml" dependency:copy-dependencies "-DoutputDirectory=$work/libs" >&2
+  mv "$work/libs" "$cache/kafka-$kafka"
+  rm -rf "$work"
+fi
 
 if [ ! -d "$cache/traceql-$traceql" ]; then
   work=$(mktemp -d)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -19,8 +20,16 @@ CACHE = Path(
     os.environ.get("MLFLOW_OTEL_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-otel"
 )
-RECIPE = Path(__file__).parent / "collector-builder.yaml"
-COLLECTOR = CACHE / f"otelcol-{hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:8]}"
+HERE = Path(__file__).parent
+
+
+def _built(recipe):
+    return CACHE / f"otelcol-{hashlib.sha256((HERE / recipe).read_bytes()).hexdigest()[:8]}"
+
+
+COLLECTOR = _built("collector-builder.yaml")
+KAFKA_COLLECTOR = _built("collector-kafka-builder.yaml")
+KAFKA = CACHE / "kafka-4.1.0"
 JAEGER = CACHE / "jaeger-1.76.0"
 PROMETHEUS = CACHE / "prometheus-0.316.0"
 PROMTOOL = CACHE / "promtool-0.316.0"
@@ -187,15 +196,15 @@ def collector(folder, jaeger_port, mlflow, experiment, records_port):
 
 
 @contextlib.contextmanager
-def configured(folder, *files, **environ):
+def configured(folder, *files, program=COLLECTOR, **environ):
     """Yield the OTLP gRPC endpoint of a Collector on files of ``collector-config/``, checked first."""
     arguments = [f"--config={CONFIG / file}" for file in files]
-    with _collecting(folder, arguments, environ) as endpoint:
+    with _collecting(folder, arguments, environ, program) as endpoint:
         yield endpoint
 
 
 @contextlib.contextmanager
-def _collecting(folder, arguments, environ):
+def _collecting(folder, arguments, environ, program=COLLECTOR):
     grpc, http, health = free_ports(3)
     own = {
         "OTLP_GRPC": f"127.0.0.1:{grpc}",
@@ -204,7 +213,7 @@ def _collecting(folder, arguments, environ):
         "QUEUE_DIR": str(folder / "queue"),
         **environ,
     }
-    command = [str(COLLECTOR)]
+    command = [str(program)]
     subprocess.run([*command, "validate", *arguments], check=True, env={**os.environ, **own})
     quiet = ["--config=yaml:service::telemetry::metrics::level: none"]
     log = folder / f"collector-{grpc}.log"
@@ -266,3 +275,32 @@ def prometheus(folder, scraped=None, *more):
     command += [f"--web.listen-address=127.0.0.1:{port}", *more]
     with running(command, f"{url}/-/ready", folder / "prometheus.log"):
         yield url
+
+
+KAFKA_CONFIG = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/kafka
+num.partitions=4
+message.max.bytes=4194304
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+"""
+
+
+@contextlib.contextmanager
+def kafka(folder):
+    """Yield the address of a Kafka broker whose topics have 4 partitions."""
+    port, controller = free_ports(2)
+    config = folder / "kafka.properties"
+    config.write_text(KAFKA_CONFIG.format(port=port, controller=controller, folder=folder))
+    java = ["java", "-Xmx384m", "-cp", f"{KAFKA}/*"]
+    identity = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "a")
+    formatting = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(config)]
+    subprocess.run(formatting, check=True, capture_output=True)
+    with running([*java, "kafka.Kafka", str(config)], port, folder / "kafka.log"):
+        yield f"127.0.0.1:{port}"

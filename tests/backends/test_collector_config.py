@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -154,29 +155,53 @@ SAMPLED = (
 )
 
 
-def test_tail_sampling_keeps_what_is_worth_it_and_late_feedback_follows(tmp_path):
-    samplers = servers.free_ports(2)
+@contextlib.contextmanager
+def balanced(folder, sampler):
+    """Yield the endpoint of a first tier that sends each trace to one of two samplers."""
+    ports = servers.free_ports(2)
+    first, second = ({**sampler, "OTLP_GRPC": f"127.0.0.1:{port}"} for port in ports)
+    with (
+        servers.configured(folder, "tail-sampling.yaml", **first),
+        servers.configured(folder, "tail-sampling.yaml", **second),
+        servers.configured(
+            folder, "tail-sampling-balance.yaml", OUT_ENDPOINT=sampler["OUT_ENDPOINT"],
+            SAMPLERS=json.dumps([f"127.0.0.1:{port}" for port in ports]),
+        ) as endpoint,
+    ):  # fmt: skip
+        yield endpoint
+
+
+@contextlib.contextmanager
+def through_kafka(folder, sampler):
+    """Yield the endpoint of a first tier that puts each trace into one partition, read by two samplers."""
+    files = "tail-sampling.yaml", "kafka-consume.yaml"
+    with servers.kafka(folder) as broker:
+        common = {"program": servers.KAFKA_COLLECTOR, "KAFKA_BROKERS": f"[{broker}]", "OUT_ENDPOINT": sampler["OUT_ENDPOINT"]}  # fmt: skip
+        with (
+            servers.configured(folder, "kafka.yaml", **common) as endpoint,
+            servers.configured(folder, *files, **{**sampler, **common}),
+            servers.configured(folder, *files, **{**sampler, **common}),
+        ):
+            app(endpoint, {"name": "first", "fails": True})  # makes the topics, and has them joined
+            yield endpoint
+
+
+@pytest.mark.parametrize("tiers", [balanced, through_kafka])
+def test_tail_sampling_keeps_what_is_worth_it_and_late_feedback_follows(tmp_path, tiers):
     settings = {"DECISION_WAIT": "4s", "SLOW_MS": "1000", "KEEP_PERCENT": "0", "MEMORY_MIB": "1024"}
     with Receiver() as kept:
         settings["OUT_ENDPOINT"] = address(kept)
-        sampler = {**settings, "OTLP_GRPC": f"127.0.0.1:{samplers[0]}"}
-        other = {**settings, "OTLP_GRPC": f"127.0.0.1:{samplers[1]}"}
-        with (
-            servers.configured(tmp_path, "tail-sampling.yaml", **sampler),
-            servers.configured(tmp_path, "tail-sampling.yaml", **other),
-            servers.configured(
-                tmp_path, "tail-sampling-balance.yaml",
-                SAMPLERS=json.dumps([f"127.0.0.1:{port}" for port in samplers]),
-            ) as endpoint,
-        ):  # fmt: skip
+        with tiers(tmp_path, settings) as endpoint:
             boring = [{"name": f"boring {n}"} for n in range(5)]
             liked = {"name": "liked", "value": True}
-            ids = app(endpoint, *SAMPLED, *boring, liked, MLFLOW_OTEL_ASSESSMENT_SIGNALS="traces,logs")  # fmt: skip
+            if tiers is through_kafka:
+                eventually(lambda: kept.store.spans(), 60)  # its group has formed
+            ids = app(endpoint, *SAMPLED, *boring, liked)
 
             def cases():
                 return {s["attributes"].get("mlflow.trace.name") for s in kept.store.spans()} - {None}  # fmt: skip
 
-            wanted = {case["name"] for case in SAMPLED}
+            wanted = {case["name"] for case in SAMPLED} | ({"first"} & cases())
             eventually(lambda: cases() >= wanted)
             time.sleep(2)
             assert cases() == wanted
@@ -185,7 +210,6 @@ def test_tail_sampling_keeps_what_is_worth_it_and_late_feedback_follows(tmp_path
                 endpoint,
                 {"feedback_on": ids["error"], "value": 1},
                 {"feedback_on": ids["boring 0"], "value": 1},
-                MLFLOW_OTEL_ASSESSMENT_SIGNALS="traces,logs",
             )
             late = eventually(lambda: kept.store.spans()[before:])
             time.sleep(6)  # longer than a decision takes
@@ -193,6 +217,9 @@ def test_tail_sampling_keeps_what_is_worth_it_and_late_feedback_follows(tmp_path
             assert [f"tr-{s['trace_id']}" for s in late] == [ids["error"]]
             # Events are never sampled: quality is counted over all.
             assert len(kept.store.logs()) == 4
+            # Metrics go past the samplers, of all traces.
+            counted = [m for m in kept.store.metrics() if m["name"] == "mlflow.trace.count" and m["attributes"]["mlflow.trace.name"] != "first"]  # fmt: skip
+            assert len({m["attributes"]["mlflow.trace.name"] for m in counted}) == 11
 
 
 PERSONAL = "I am ann@example.com, my card is 4111111111111111, my key sk-abcdefghijklmnopqrst."
