@@ -53,8 +53,12 @@ class Outlet:
         self._read: deque[int] = deque()  # sizes of what was read since
         self._lost = 0  # since the last flush
 
-    def hand_on(self, spans: list[ReadableSpan], passage: Passage) -> None:
-        """Hand spans on, as a passage; what there is no room for is dropped and counted."""
+    def hand_on(self, spans: list[ReadableSpan], passage: Passage) -> int:
+        """Hand spans on, as a passage; what there is no room for is dropped and counted.
+
+        Returns:
+            How many there was room for.
+        """
         with self._lock:
             room = self._room()
             if room < len(spans):
@@ -66,6 +70,7 @@ class Outlet:
             on_end = self.next.on_end
             for span in spans:
                 on_end(MappedSpan(span, passage))
+        return len(spans)
 
     def _room(self) -> int:
         while self._read:

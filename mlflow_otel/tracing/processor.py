@@ -42,8 +42,8 @@ class _Trace:
     released: bool
     info: Any = None
     registered: bool = False
-    root: ReadableSpan | None = None
-    root_held: bool = False
+    root: ReadableSpan | None = None  # the local root that ended last, until its trace is passed on
+    root_id: int | None = None
     open_roots: set[int] = field(default_factory=set)
     open_spans: set[int] = field(default_factory=set)
     mlflow_spans: set[int] = field(default_factory=set)
@@ -51,7 +51,7 @@ class _Trace:
     entries: set[int] = field(default_factory=set)
     held: list[ReadableSpan] = field(default_factory=list)
     held_bytes: int = 0
-    context: Callable[[], TraceContext] | None = None
+    context: Snapshot | None = None
     assessed: int = 0
     sampled: bool = True
 
@@ -222,7 +222,7 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.open_spans.discard(span_id)
             if span_id in trace.open_roots:
                 trace.open_roots.discard(span_id)
-                trace.root, trace.root_held = span, True
+                trace.root, trace.root_id = span, span_id
                 trace.released = trace.released or not trace.open_roots
             if trace.released:
                 return [self._take(trace_id, trace)]
@@ -271,12 +271,15 @@ class MlflowSpanProcessor(SpanProcessor):
                 if spans:
                     root = None if trace is None else _ended(trace)
                     passage = self._passage(spans, size, trace)
+                    left = 0
                     if trace is None or trace.sampled:
-                        self._outlet.hand_on(spans, passage)
+                        left = self._outlet.hand_on(spans, passage)
                     else:
                         self._accounting.count("sampled_out", len(spans))
                     if self.on_passed is not None:
                         self.on_passed(spans, passage, root)
+                    elif not left and trace is not None and trace.context is not None:
+                        trace.context.let_go()  # or the remembered traces would keep their spans
                 if done is not None and trace is not None:
                     self._report_assessments(done, trace)
                 if done is not None and trace is not None and trace.registered:
@@ -291,9 +294,8 @@ class MlflowSpanProcessor(SpanProcessor):
         return Passage(known, self._options, self._accounting, self._cost, entries, size)
 
     def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
-        if trace.context is not None and trace.released and not trace.root_held:
+        if trace.context is not None and trace.released and trace.root is None:
             return trace.context  # late spans carry what their trace was passed on with
-        trace.root_held = False
         info = trace.info
         if info is not None and mlflow_adapter.in_use():
             # MLflow's own processor may have registered the trace anew behind ours.
@@ -305,6 +307,8 @@ class MlflowSpanProcessor(SpanProcessor):
         trace.context = Snapshot(
             facts, trace.root, spans, self._settings.experiment_name, self._cost
         )
+        if trace.released:
+            trace.root = None  # what is remembered of traces holds no spans
         return trace.context
 
     def _report_assessments(self, trace_id: int, trace: _Trace) -> None:
@@ -416,15 +420,13 @@ class MlflowSpanProcessor(SpanProcessor):
 
 
 def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
-    root = trace.root
-    if root is not None and root.context is not None:
-        return Known(trace_id, facts, root.context.span_id, trace.sampled)
-    return Known(trace_id, facts, min(trace.roots, default=None), trace.sampled)
+    root = min(trace.roots, default=None) if trace.root_id is None else trace.root_id
+    return Known(trace_id, facts, root, trace.sampled)
 
 
 def _ended(trace: _Trace) -> ReadableSpan | None:
     """Return the local root of a trace of MLflow's that is passed on whole now."""
-    return trace.root if trace.released and trace.root_held and trace.info is not None else None
+    return trace.root if trace.released and trace.info is not None else None
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

@@ -55,6 +55,10 @@ class Snapshot:
             self._spans, self._root = (), None
         return context
 
+    def let_go(self) -> None:
+        """Hold on to no spans: nobody reads them. What MLflow knew stays, for late ones."""
+        self._spans, self._root = (), None
+
     def _work_out(self, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> TraceContext:
         facts = self._facts
         state = facts.state

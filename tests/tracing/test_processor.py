@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import json
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
 from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from mlflow_otel import MlflowSpanProcessor, Settings
+from mlflow_otel import MlflowSampler, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
 
 SESSION = {"mlflow.trace.session": "s-1", "mlflow.trace.user": "u-1"}
@@ -442,3 +449,38 @@ def test_an_image_stays_in_its_span_unless_mlflow_is_told_to_move_it(
             "content": "iVBORw0K",
             "mime_type": "image/png",
         }
+
+
+@pytest.mark.parametrize("why", ["sampled out", "no room", "exported"])
+def test_a_trace_that_was_passed_on_keeps_no_span_in_memory(why):
+    accounting = Accounting()
+    exported = InMemorySpanExporter()
+    behind = BatchSpanProcessor(exported, max_queue_size=1, max_export_batch_size=1)
+    if why == "exported":
+        behind = SimpleSpanProcessor(Reads())
+    processor = MlflowSpanProcessor(behind, Settings(), accounting=accounting)
+    if why == "no room":
+        processor.shutdown()
+    sampler = MlflowSampler(0.0, record=True) if why == "sampled out" else None
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("app")
+    with (
+        tracer.start_as_current_span("root") as root,
+        tracer.start_as_current_span("child") as child,
+    ):
+        pass
+    left = [weakref.ref(span._attributes) for span in (root, child)]
+    del root, child
+    gc.collect()
+    assert [ref() for ref in left] == [None, None]
+    assert accounting.snapshot().get({"sampled out": "sampled_out", "no room": "dropped"}.get(why), 2) == 2  # fmt: skip
+    provider.shutdown()
+
+
+class Reads(SpanExporter):
+    """Reads what it is given, as an exporter does, and keeps nothing."""
+
+    def export(self, spans):
+        assert [span.name for span in spans]
+        return SpanExportResult.SUCCESS
