@@ -209,6 +209,7 @@ SDK_VARIABLES: Final[Mapping[str, str]] = {
     "OTEL_BSP_SCHEDULE_DELAY": "milliseconds between two batches (5000)",
     "OTEL_BSP_MAX_QUEUE_SIZE": "spans that may wait for export (twice MLFLOW_OTEL_MAX_HELD_SPANS)",
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "spans handed to the exporter at once (512)",
+    "OTEL_METRIC_EXPORT_INTERVAL": "milliseconds between two exports of metrics (60000)",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "characters of one attribute value",
     "OTEL_ATTRIBUTE_COUNT_LIMIT": "attributes of one span (128)",
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "attributes of one span, before the general limit",
