@@ -20,12 +20,14 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
     DataTransformerConfig,
+    VariableOption,
     VariableRefresh,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="prometheus")
 TEMPO: Final = DataSourceRef(type_val="tempo", uid="tempo")
+EVERY: Final = VariableOption(selected=True, text=["All"], value=["$__all"])
 HERE: Final = 'job=~"$service"'
 TRACES: Final = 'resource.service.name =~ "$service"'
 
@@ -165,7 +167,7 @@ def dashboard(identity: str) -> dict[str, Any]:
     service = (
         dashboards.QueryVariable("service").label("Service").datasource(PROMETHEUS)
         .query("label_values(mlflow_trace_count_total, job)").refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .multi(True).include_all(True).all_value(".*")
+        .multi(True).include_all(True).all_value(".*").current(EVERY)
     )  # fmt: skip
     made = (
         dashboards.Dashboard(title).uid(f"mlflow-otel-{identity}").tags(["mlflow-otel"]).editable()
