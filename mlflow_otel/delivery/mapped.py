@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -82,7 +82,7 @@ class Passage:
     options: MappingOptions = field(default_factory=MappingOptions)
     accounting: Accounting = ACCOUNTING
     cost: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {}
-    entries: set[int] | None = None
+    entries: Collection[int] | None = None
     size: int = 0
     read: deque[int] | None = None
 

@@ -44,11 +44,12 @@ class _Trace:
     registered: bool = False
     root: ReadableSpan | None = None  # the local root that ended last, until its trace is passed on
     root_id: int | None = None
-    open_roots: set[int] = field(default_factory=set)
+    # Tuples where there is one as a rule: a thousand of these are remembered.
+    roots: tuple[int, ...] = ()
+    open_roots: tuple[int, ...] = ()
+    entries: tuple[int, ...] = ()
     open_spans: set[int] = field(default_factory=set)
-    mlflow_spans: set[int] = field(default_factory=set)
-    roots: set[int] = field(default_factory=set)
-    entries: set[int] = field(default_factory=set)
+    mlflow_spans: set[int] | None = None
     held: list[ReadableSpan] = field(default_factory=list)
     held_bytes: int = 0
     context: Snapshot | None = None
@@ -159,12 +160,14 @@ class MlflowSpanProcessor(SpanProcessor):
         with self._lock:
             trace.open_spans.add(span_id)
             if by_mlflow:
+                if trace.mlflow_spans is None:
+                    trace.mlflow_spans = set()
                 if (
                     parent is not None
                     and parent.span_id not in trace.mlflow_spans
-                    and not trace.roots & trace.mlflow_spans
+                    and trace.mlflow_spans.isdisjoint(trace.roots)
                 ):
-                    trace.entries.add(span_id)  # the topmost below another library's root
+                    trace.entries += (span_id,)  # the topmost below another library's root
                 trace.mlflow_spans.add(span_id)
         if mlflow_adapter.in_use():
             info, registered = mlflow_adapter.follow(span, trace.info)
@@ -188,9 +191,10 @@ class MlflowSpanProcessor(SpanProcessor):
                 self._traces[context.trace_id] = trace
             if local_root:
                 trace.released = False
-                trace.open_roots.add(context.span_id)
-                trace.roots.add(context.span_id)
-                trace.entries.add(context.span_id)
+                root = (context.span_id,)
+                trace.open_roots += root
+                trace.roots += root
+                trace.entries += root
             batches = self._over_bounds()
         if batches:
             self._pass_on(batches)
@@ -209,19 +213,18 @@ class MlflowSpanProcessor(SpanProcessor):
     def _hold(self, span: ReadableSpan) -> list[_Batch] | None:
         context = span.context
         assert context is not None  # noqa: S101 (an ended span has one)
+        trace_id, span_id = context[:2]  # its properties take as long as all the rest
         size = _size(span)
         with self._lock:
-            trace_id = context.trace_id
             trace = self._traces.get(trace_id) or self._recent.get(trace_id)
             if trace is None:
                 return [_Batch([span], size)]
             trace.held.append(span)
             trace.held_bytes += size
             self._held_bytes += size
-            span_id = context.span_id
             trace.open_spans.discard(span_id)
             if span_id in trace.open_roots:
-                trace.open_roots.discard(span_id)
+                trace.open_roots = tuple(root for root in trace.open_roots if root != span_id)
                 trace.root, trace.root_id = span, span_id
                 trace.released = trace.released or not trace.open_roots
             if trace.released:
