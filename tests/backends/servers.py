@@ -248,7 +248,7 @@ def gateway(folder, *more, **environ):
         more: Arguments after the container's.
         environ: Where the others are: what differs between a network of containers and processes.
     """
-    service = composed()["services"]["gateway"]
+    service = composed(**environ)["services"]["gateway"]
     arguments = [_here(service, part) for part in service["command"]]
     # Where a container listens in its network, this listens on loopback.
     own = {k: v for k, v in service["environment"].items() if not v.startswith("0.0.0.0")}

@@ -237,6 +237,40 @@ def test_compose_sends_to_mlflow_when_it_runs():
     subprocess.run([str(servers.COLLECTOR), "validate", *arguments, WITHOUT_TEMPO], check=True)
 
 
+MAKE = "import mlflow, sys; print(mlflow.create_experiment(sys.argv[1]))"
+READ = """
+import json, sys, mlflow
+found = mlflow.search_traces(locations=[sys.argv[1]], return_type="list")
+print(json.dumps([[t.info.trace_metadata.get("mlflow.trace.session"), len(t.data.spans)] for t in found]))
+"""
+
+
+def test_the_gateway_of_compose_sends_traces_to_mlflows_server(running, tmp_path):
+    def by_mlflow(code, argument):
+        environ = {**os.environ, "MLFLOW_TRACKING_URI": running.mlflow}
+        command = [str(servers.MLFLOW_PYTHON), "-c", code, argument]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    experiment = str(by_mlflow(MAKE, "gateway"))
+    with (
+        Receiver() as others,
+        servers.gateway(
+            tmp_path,
+            WITHOUT_TEMPO,
+            REQUESTS_TO="span_metrics, otlphttp/mlflow",
+            MLFLOW_ENDPOINT=running.mlflow,
+            MLFLOW_EXPERIMENT_ID=experiment,
+            JAEGER_ENDPOINT=f"127.0.0.1:{others.grpc_port}",
+            LOGS_ENDPOINT=others.http_endpoint,
+            PROMETHEUS_ENDPOINT=f"127.0.0.1:{servers.free_ports(1)[0]}",
+        ) as endpoint,
+    ):
+        Stack(endpoint, "", "", None, others).demo(1, MLFLOW_OTEL_CONVENTIONS="genai,mlflow")
+        found = eventually(lambda: len(made := by_mlflow(READ, experiment)) == 5 and made)
+    assert sorted(found)[:2] == [["s-alice-1", 3], ["s-alice-1", 5]]  # evaluation spans stay out
+
+
 def test_the_images_command_serves_the_app(tmp_path):
     dockerfile = (servers.ROOT / "examples/Dockerfile").read_text()
     command = json.loads(re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)[1])
