@@ -15,6 +15,7 @@ import pytest
 
 from mlflow_otel.receiver.server import Receiver
 from tests.backends import servers
+from tests.backends.stack import eventually
 
 pytestmark = [pytest.mark.backend, pytest.mark.timeout(200)]
 
@@ -66,14 +67,6 @@ def app(endpoint, *cases, **environ):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
-
-
-def eventually(find, seconds=30):
-    until = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.2)
-    return found
 
 
 def address(receiver):
