@@ -211,7 +211,8 @@ def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
     if outcome.status in {"404", "405", "UNIMPLEMENTED", "415"}:
         if signal == "traces":
             return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
-        return f"the backend takes no {signal}; nothing to do unless you expect them there"
+        spared = "; MLFLOW_OTEL_METRICS=false spares the attempt" if signal == "metrics" else ""
+        return f"the backend takes no {signal}; nothing to do unless you expect them there{spared}"
     if "speaks no http/2" in said:
         return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
     if any(word in said for word in ("ssl", "tls", "certificate", "handshake", "wrong version")):
