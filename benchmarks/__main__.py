@@ -9,7 +9,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import app_thread, export, feedback, growth, load
+from benchmarks import app_thread, export, feedback, growth, load, measuring
 from benchmarks.sink import Sink
 
 PACKAGES = (
@@ -30,6 +30,7 @@ def main():
         for found in (
             app_thread.tables(tmp),
             feedback.tables(tmp),
+            measuring.tables(),
             export.tables(sink),
             growth.tables(),
             load.tables(sink, tmp),
