@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do: delay, cut, refuse."""
+"""A TCP proxy that does to connections what networks do: delay, stand still, cut, refuse."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ class Proxy:
     """Forwards to ``upstream`` on loopback.
 
     ``delay`` seconds pass before each piece goes on; ``cut_after`` bytes from the client its
-    connection is reset; while ``refusing`` every connection is reset at once.
+    connection is reset; while ``refusing`` every connection is reset at once; while ``gate`` is not
+    set nothing goes on.
     """
 
-    def __init__(self, upstream, delay=0.0, cut_after=None):
+    def __init__(self, upstream, cut_after=None):
         self.upstream = upstream
-        self.delay = delay
+        self.delay = 0.0
         self.cut_after = cut_after
         self.refusing = False
+        self.gate = threading.Event()
+        self.gate.set()
         self.accepted = 0
         self.lock = threading.Lock()
         self.sockets = set()
@@ -64,6 +67,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(16384):
                 time.sleep(self.delay)
+                self.gate.wait()
                 passed += len(data)
                 if limit is not None and passed > limit:
                     break

@@ -120,7 +120,7 @@ def test_gevent_apps_go_on_while_the_backend_hangs(run_app, kind):
         found = run_app(code, {**server.environ, "OTEL_BSP_SCHEDULE_DELAY": "100"})
     assert server.times  # it was tried
     assert found["flushed"] is False
-    assert found["longest"] < 1  # a blocked hub stands still until the request times out, 10 s
+    assert found["longest"] < 5  # a blocked hub stands still until the request times out, 10 s
     assert found["ticks"] > 50
 
 
@@ -163,7 +163,7 @@ def test_asyncio_apps_go_on_while_the_backend_hangs(run_app, kind):
     with kind("hang") as server:
         (longest,) = run_app(code, {**server.environ, "OTEL_BSP_SCHEDULE_DELAY": "50"})
     assert server.times
-    assert longest < 1
+    assert longest < 5  # a blocked loop stands still for 10 s
 
 
 @BOTH

@@ -118,7 +118,7 @@ def test_soak(kind, spool, tmp_path, monkeypatch):
                 if mine.random() < 0.02:
                     started = time.monotonic()
                     flushes[processor.force_flush(200)] += 1
-                    assert time.monotonic() - started < 2
+                    assert time.monotonic() - started < 5
                 time.sleep(0.002)
             ended[number] = count
 
