@@ -75,3 +75,33 @@ def test_values_past_a_bound_count_as_other_and_known_ones_as_before():
     bounded = Bounds({"model": 2})
     seen = [bounded({"model": m, "free": m})["model"] for m in ("a", "b", "c", "a", "d")]
     assert seen == ["a", "b", "_OTHER", "a", "_OTHER"]
+
+
+def scenario(library, name):
+    spans = [span for key, span in RECORDED.items() if key.startswith(library) and key.split("/")[1] == name]  # fmt: skip
+    numbers = {span["span_id"]: number for number, span in enumerate(spans, 1)}
+    return [
+        Timed(payloads.view(span), number, numbers.get(span["parent_id"]), 1.0)
+        for number, span in enumerate(spans, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "spans", "calls"),
+    [
+        ("google-genai", "text", 2, 1),  # generate_content over _generate_content
+        ("openai-agents", "agent", 4, 2),  # the agents' Response over OpenAI's own
+        ("dspy", "predict", 2, 1),  # tokens on the outer span, model and provider on the inner
+        ("langchain", "langgraph_agent", 2, 2),
+    ],
+)
+def test_the_calls_of_real_libraries_count_once_each_with_their_tokens(library, name, spans, calls):
+    timed = scenario(library, name)
+    types = [outline(one.view).get("mlflow.spanType") for one in timed]
+    assert sum(type_ in ("CHAT_MODEL", "LLM") for type_ in types) == spans
+    measures = [measure for _, measure in of_spans(timed)]
+    durations = [m for m in measures if m.name == "gen_ai.client.operation.duration"]
+    assert len(durations) == calls
+    assert all("gen_ai.request.model" in m.attributes for m in durations)
+    tokens = [m.value for m in measures if m.name == "gen_ai.client.token.usage"]
+    assert sorted(tokens) == sorted([82, 17] * calls)
