@@ -36,6 +36,8 @@ class Recorder:
 
     def _begin(self) -> None:
         self._opening = threading.Lock()
+        self._waiting_lock = threading.Lock()
+        self._waiting_bytes = 0
         self._instruments: dict[str, Record] | None = None
 
     def open(self) -> None:
@@ -61,12 +63,37 @@ class Recorder:
             self.open()
         if not signals.settings.asynchronous:
             self._record(spans, passage, root)
-        elif not signals.later.run(lambda: self._record(spans, passage, root)):
+        elif not self._later(spans, passage, root):
             signals.accounting.warn(
                 "metrics.not_measured",
-                "Spans are missing from the GenAI metrics: too many wait to be measured.",
+                "Spans are missing from the GenAI metrics: too many wait to be measured. The app makes "
+                "more than one core measures; MLFLOW_OTEL_METRICS=false turns it off.",
                 number=len(spans),
             )
+
+    def _later(
+        self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None
+    ) -> bool:
+        """Have spans measured in the background; False when too much waits there."""
+        size = passage.size
+
+        def measure() -> None:
+            try:
+                self._record(spans, passage, root)
+            finally:
+                self._wait(-size)
+
+        if self._wait(size) > self._signals.settings.max_held_bytes or not (
+            self._signals.later.run(measure)
+        ):
+            self._wait(-size)
+            return False
+        return True
+
+    def _wait(self, size: int) -> int:
+        with self._waiting_lock:
+            self._waiting_bytes += size
+            return self._waiting_bytes
 
     def _record(
         self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None

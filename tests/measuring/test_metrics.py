@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 
 import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from mlflow_otel import Settings
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery.mapped import Passage
+from mlflow_otel.measuring.recorder import Recorder
+from mlflow_otel.signals.signals import Signals
 
 APP = """
 import os, time
@@ -177,3 +186,32 @@ print(json.dumps({
     assert found["tokens"] == [4**power for power in range(14)]
     assert found["same trace"] == [True]
     assert found["scope"] == "mlflow_otel"
+
+
+def test_what_waits_to_be_measured_is_bounded_in_bytes_and_what_is_not_measured_is_counted(
+    receiver,
+):
+    settings = Settings.from_environment(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+            "MLFLOW_OTEL_MAX_HELD_BYTES": "100",
+        }
+    )
+    accounting = Accounting()
+    signals = Signals(settings, Resource.get_empty, accounting)
+    recorder = Recorder(signals)
+    span = TracerProvider().get_tracer("mlflow.app").start_span("call")
+    span.set_attribute("mlflow.spanType", '"CHAT_MODEL"')
+    span.end()
+    gate = threading.Event()
+    signals.later.run(gate.wait)
+    for _ in range(3):
+        recorder.passed([span], Passage(size=40), None)
+    gate.set()
+    assert signals.later.drain(10)
+    recorder.passed([span], Passage(size=40), None)
+    assert signals.force_flush(10)
+    assert accounting.snapshot()["metrics.not_measured"] == 1
+    (point,) = receiver.store.metrics()
+    assert point["count"] == 3
+    signals.shutdown(5)
