@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.exporter import MlflowSpanExporter
+from mlflow_otel.delivery.transport import load
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
@@ -83,6 +84,8 @@ class Handle:
 
     def start(self) -> None:
         """Take MLflow's exporter's place."""
+        if self._exporter is None:
+            load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
         self._take_over = mlflow_adapter.TakeOver(
             self._isolated, self._joined, keep_media=not self.settings.dual_export
         )

@@ -10,6 +10,7 @@ enough to be there after any order of these. ``InMemoryTraceManager`` holds the 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -29,6 +30,11 @@ from mlflow_otel.mapping.values import decode
 from mlflow_otel.tracing import store
 
 IMPORTED_AT_EACH_SPAN: Final = ("mlflow.pyfunc.context", "mlflow.agent.hint")
+IMPORTED_BY_US_AT_SPANS: Final = (
+    "mlflow.entities.trace_info", "mlflow.environment_variables", "mlflow.tracing.fluent",
+    "mlflow.tracing.processor.base_mlflow", "mlflow.tracing.trace_manager", "mlflow.tracing.utils.environment",
+    "mlflow.tracking.fluent",
+)  # fmt: skip
 PACKAGES: Final = ("mlflow", "mlflow-tracing", "mlflow-skinny")
 INSTALL_HINT: Final = "pip install 'mlflow-otel[tracing]' (or 'mlflow-otel[mlflow]')"
 
@@ -338,6 +344,10 @@ class TakeOver:
             LiveSpan._should_extract_base64 = staticmethod(_attachments_asked_for)  # noqa: SLF001
         _quiet()
         self._absent = _mark_absent()
+        for module in IMPORTED_BY_US_AT_SPANS:
+            # Now, and not at the first span: a child forked while another thread imports waits for
+            # that import for good.
+            importlib.import_module(module)
         if isolated():
             self._reset()  # whatever MLflow had built goes, flushed
         provider._initialize_tracer_provider = self._install  # noqa: SLF001
@@ -388,7 +398,17 @@ def _attachments_asked_for() -> bool:
 
 
 def _renew_locks() -> None:
-    """In a forked child: the registry's locks may be held by threads that are the parent's alone."""
+    """In a forked child: MLflow's locks may be held by threads that are the parent's alone."""
+    provider = sys.modules.get("mlflow.tracing.provider")
+    for name in ("_isolated_tracer_provider_once", "_global_provider_init_once"):
+        once = getattr(getattr(provider, "provider", None), name, None)
+        if once is not None:
+            once._Once__lock = threading.Lock()  # noqa: SLF001
+    spans = sys.modules.get("mlflow.entities.span")
+    for kind in getattr(spans, "LiveSpan", object).__mro__:
+        for value in vars(kind).values():
+            if isinstance(value, functools.cached_property) and hasattr(value, "lock"):
+                value.lock = threading.RLock()  # until Python 3.11, one lock for all objects
     if in_use():
         manager = sys.modules["mlflow.tracing.trace_manager"].InMemoryTraceManager
         manager._instance_lock = threading.RLock()  # noqa: SLF001

@@ -18,6 +18,7 @@ def work(name):
         with mlflow.start_span(f"{name}-child"):
             pass
 
+work("parent-first")  # what Python and MLflow import at a first span, a child would wait for
 stop = threading.Event()
 def load(number):
     while not stop.is_set():
