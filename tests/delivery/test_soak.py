@@ -79,7 +79,7 @@ def disturb(proxy, chance, until):
     proxy.refusing, proxy.delay, proxy.cut_after = False, 0.0, None
 
 
-@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("spool", [False, True], ids=["no spool", "spool"])
 @pytest.mark.parametrize("kind", [Grpc, Http], ids=["grpc", "http"])
 def test_soak(kind, spool, tmp_path, monkeypatch):
@@ -131,7 +131,7 @@ def test_soak(kind, spool, tmp_path, monkeypatch):
         for worker in workers:
             worker.join()
         mood.calm = True
-        settled = time.monotonic() + 60
+        settled = time.monotonic() + 240  # a spool that goes on shrinking under load is no failure
         while time.monotonic() < settled:
             processor.force_flush(1000)
             stats = processor.stats()
