@@ -106,9 +106,7 @@ class Handle:
 
     def _measure(self) -> None:
         """Have spans measured, where there is someone to tell."""
-        wanted = self.settings.measured
-        if wanted is None:
-            wanted = self.settings.measures or self._signals.meters_shared
+        wanted = self.settings.measures(shared=self._signals.meters_shared)
         if wanted and self._processor is not None:
             try:
                 self._recorder.open()

@@ -329,12 +329,15 @@ class Settings:
             values[signal] = read_otlp(signal, environ, accounting)
         return replace(cls(**values), **overrides)
 
-    @property
-    def measures(self) -> bool:
-        """Whether GenAI metrics are sent over OTLP: as said, or where an endpoint is there for them."""
+    def measures(self, *, shared: bool) -> bool:
+        """Tell whether there are GenAI metrics: as said, or where someone is there to take them.
+
+        Args:
+            shared: Whether the app's own meter provider takes them.
+        """
         if self.measured is not None:
             return self.measured
-        return self.metrics.configured and self.metrics_exporter != "none"
+        return self.metrics_exporter != "none" and (shared or self.metrics.configured)
 
     def otlp(self, signal: Signal) -> OtlpSettings:
         """Return the OTLP options of ``signal``."""

@@ -215,3 +215,18 @@ def test_what_waits_to_be_measured_is_bounded_in_bytes_and_what_is_not_measured_
     (point,) = receiver.store.metrics()
     assert point["count"] == 3
     signals.shutdown(5)
+
+
+@pytest.mark.parametrize(
+    ("environ", "shared", "measured"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://a"}, False, True),
+        ({"OTEL_METRICS_EXPORTER": "none"}, True, False),
+        ({"OTEL_METRICS_EXPORTER": "none", "MLFLOW_OTEL_METRICS": "true"}, False, True),
+        ({"MLFLOW_OTEL_METRICS": "false"}, True, False),
+    ],
+)
+def test_who_wants_them(environ, shared, measured):
+    assert Settings.from_environment(environ).measures(shared=shared) is measured
