@@ -10,7 +10,7 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as StockHttp
 
 from benchmarks.measure import in_turn, ratio, table
-from benchmarks.workload import agent_trace, recorded
+from benchmarks.workload import agent_trace, plain, recorded
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import encode, envelope
@@ -22,31 +22,25 @@ ROUNDS = 7
 
 def stock_encoding(spans):
     """Return the stock encoder's CPU seconds for spans that were mapped before."""
-    found = spans(mapped=True)
+    found = [plain(span) for span in spans()]
     started = time.thread_time()
     stock_encode(found).SerializeToString()
     return time.thread_time() - started
 
 
+def our_encoding(found):
+    """Return our encoder's CPU seconds."""
+    started = time.thread_time()
+    envelope.request(encode.encode_spans(found))
+    return time.thread_time() - started
+
+
 def encoding(spans):
     """Measure CPU µs/span to bytes: ours with the mapping, stock with the mapping done before."""
-
-    def ours():
-        found = spans()
-        started = time.thread_time()
-        envelope.request(encode.encode_spans(found))
-        return time.thread_time() - started
-
-    def ours_encoding():
-        found = spans(mapped=True)
-        started = time.thread_time()
-        envelope.request(encode.encode_spans(found))
-        return time.thread_time() - started
-
     peers = {
         "stock": lambda: stock_encoding(spans),
-        "ours": ours,
-        "ours, encoding alone": ours_encoding,
+        "ours": lambda: our_encoding(spans()),
+        "ours, encoding alone": lambda: our_encoding([plain(span) for span in spans()]),
     }
     return in_turn(peers, ROUNDS)
 
@@ -69,15 +63,18 @@ def sending(spans, sink, protocol, compression):
         kind = Compression.Gzip if compression == "gzip" else Compression.NoCompression
         stock = StockHttp(f"{sink.endpoint(protocol)}/v1/traces", compression=kind)
 
-    def run(exporter, mapped):
-        found = spans(mapped=mapped)
+    def run(exporter, found):
         started = time.process_time()
         for index in range(0, len(found), BATCH):
             exporter.export(found[index : index + BATCH])
         exporter.force_flush()
         return time.process_time() - started
 
-    result = in_turn({"stock": lambda: run(stock, True), "ours": lambda: run(ours, False)}, ROUNDS)
+    peers = {
+        "stock": lambda: run(stock, [plain(span) for span in spans()]),
+        "ours": lambda: run(ours, spans()),
+    }
+    result = in_turn(peers, ROUNDS)
     ours.shutdown()
     stock.shutdown()
     assert accounting.snapshot().keys() == {"exported"}, accounting.snapshot()

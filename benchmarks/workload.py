@@ -124,11 +124,16 @@ class Kept(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def recorded(traces: int, make: Callable[[], None]) -> Callable[..., list[MappedSpan]]:
-    """Record ``traces`` traces; return a function that gives their spans, each time as new.
+def plain(span: MappedSpan) -> ReadableSpan:
+    """Return the span as any other library would make it, mapped and with nothing left to work out."""
+    return ReadableSpan(
+        span.name, span.context, span.parent, span.resource, span.attributes, span.events, span.links,
+        span.kind, None, span.status, span.start_time, span.end_time, span.instrumentation_scope,
+    )  # fmt: skip
 
-    With ``mapped=True`` they have been read already, so that only what comes after is measured.
-    """
+
+def recorded(traces: int, make: Callable[[], None]) -> Callable[[], list[MappedSpan]]:
+    """Record ``traces`` traces; return a function that gives their spans, each time as new."""
     kept = Kept()
     mlflow_otel.uninstrument()
     mlflow_otel.instrument(Settings(asynchronous=False), exporter=kept)
@@ -136,11 +141,8 @@ def recorded(traces: int, make: Callable[[], None]) -> Callable[..., list[Mapped
         make()
     mlflow_otel.uninstrument()
 
-    def spans(*, mapped: bool = False) -> list[MappedSpan]:
+    def spans() -> list[MappedSpan]:
         passages = {id(s.passage): replace(s.passage, read=None) for s in kept.spans}
-        fresh = [MappedSpan(span.recorded, passages[id(span.passage)]) for span in kept.spans]
-        for span in fresh if mapped else ():
-            span.mapped  # noqa: B018 (reading is what maps)
-        return fresh
+        return [MappedSpan(span.recorded, passages[id(span.passage)]) for span in kept.spans]
 
     return spans

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mlflow_otel.mapping.values import INT64_MAX, INT64_MIN, dumps
+from mlflow_otel.mapping.values import INT64_MAX, INT64_MIN, Json, as_json
 
 TABLE: Final = 1 << 14  # lengths of two bytes and less
 
@@ -80,7 +80,7 @@ def any_value(value: Any) -> bytes:
     if isinstance(value, Sequence):
         items = (b"" if item is None else any_value(item) for item in value)
         return field(b"\x2a", b"".join([field(b"\x0a", item) for item in items]))
-    return field(b"\x0a", text(dumps(value)))
+    return field(b"\x0a", (value if isinstance(value, Json) else as_json(value)).utf8)
 
 
 def attributes(tag: bytes, values: Mapping[str, Any] | None) -> bytes:
@@ -95,20 +95,25 @@ def attributes(tag: bytes, values: Mapping[str, Any] | None) -> bytes:
     pieces: list[bytes] = []
     for key, value in values.items():
         name = _keys.get(key) or _key(key)
-        if type(value) is str:  # nearly all of them
+        if type(value) is str:  # nearly all of them, with JSON text
             try:
                 data = value.encode()
             except UnicodeEncodeError:
                 data = text(value)
-            size = len(data)
-            length = VARINTS[size] if size < TABLE else _varint(size)
-            inner = 1 + len(length) + size
-            holder = VARINTS[inner] if inner < TABLE else _varint(inner)
-            whole = len(name) + 1 + len(holder) + inner
-            pieces += (tag, VARINTS[whole] if whole < TABLE else _varint(whole), name, b"\x12", holder, b"\x0a", length, data)  # fmt: skip
-        elif value is not None:
+        elif type(value) is Json:
+            data = value.utf8
+        elif value is None:
+            continue
+        else:
             data = any_value(value)
             holder = varint(len(data))
             whole = len(name) + 1 + len(holder) + len(data)
             pieces += (tag, varint(whole), name, b"\x12", holder, data)
+            continue
+        size = len(data)
+        length = VARINTS[size] if size < TABLE else _varint(size)
+        inner = 1 + len(length) + size
+        holder = VARINTS[inner] if inner < TABLE else _varint(inner)
+        whole = len(name) + 1 + len(holder) + inner
+        pieces += (tag, VARINTS[whole] if whole < TABLE else _varint(whole), name, b"\x12", holder, b"\x0a", length, data)  # fmt: skip
     return b"".join(pieces)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from mlflow_otel.mapping.values import Json
+
 SpanKind = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 
 
@@ -119,7 +121,7 @@ class Mapped(NamedTuple):
     Args:
         name: Its name.
         kind: Its kind, or None: as it was.
-        own: Its attributes, less those of ``shared``.
+        own: Its attributes, less those of ``shared``; JSON text may be ``Json``.
         events: Its events.
         shared: What its trace gives every span, or None.
         failures: The steps that could not be done.
@@ -134,8 +136,9 @@ class Mapped(NamedTuple):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """All attributes that leave."""
-        return self.own if self.shared is None else {**self.shared.attributes, **self.own}
+        """All attributes that leave, JSON as text."""
+        every = self.own if self.shared is None else {**self.shared.attributes, **self.own}
+        return {k: str(v) if type(v) is Json else v for k, v in every.items()}
 
 
 @dataclass(slots=True)

@@ -21,15 +21,17 @@ from mlflow_otel.mapping.model import (
     TraceContext,
 )
 from mlflow_otel.mapping.providers import provider_name
-from mlflow_otel.mapping.values import PLAIN, as_dict, as_list, as_text, decode, dumps, to_otlp
+from mlflow_otel.mapping.values import PLAIN, as_dict, as_json, as_list, as_text, decode, to_otlp
+from mlflow_otel.mapping.written import Written
 
 INTERNAL_KEYS: Final = frozenset(
     {keys.TRACE_REQUEST_ID, keys.EXPERIMENT_ID_ATTRIBUTE, keys.SPAN_START_TIME_NS}
 )
 """What MLflow keeps on spans for itself; the trace's identity leaves under its own keys."""
 
-UNREAD_KEYS: Final = INTERNAL_KEYS | {keys.CHAT_TOOLS}
-"""What is decoded only where it is needed: seldom."""
+WRITTEN_KEYS: Final = frozenset({keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.CHAT_TOOLS})
+UNREAD_KEYS: Final = INTERNAL_KEYS | WRITTEN_KEYS
+"""What is decoded only where it is needed."""
 
 HANDLED_KEYS: Final = frozenset(
     {
@@ -59,11 +61,14 @@ CONTENT_PREFIXES: Final = (
 )
 
 
+NOTHING: Final = Written(None)
+
+
 class _Draft:
     """What the steps have found so far."""
 
     __slots__ = (
-        "conversation", "documents", "genai", "inputs", "options", "outputs", "own", "raw",
+        "answered", "conversation", "documents", "genai", "given", "options", "own", "raw",
         "rest_inputs", "rest_outputs", "row", "span_type", "trace", "view",
     )  # fmt: skip
 
@@ -76,12 +81,21 @@ class _Draft:
         self.genai: dict[str, Any] = {}
         self.span_type = "UNKNOWN"
         self.row = span_types.OTHER
-        self.inputs: Any = None
-        self.outputs: Any = None
-        self.rest_inputs: Any = None
-        self.rest_outputs: Any = None
+        self.given = self.answered = NOTHING  # the inputs and outputs, as MLflow wrote them
+        self.rest_inputs: Any = NOTHING  # what of them leaves under MLflow's keys
+        self.rest_outputs: Any = NOTHING
         self.conversation: Conversation | None = None
         self.documents: list[dict[str, Any]] | None = None
+
+    @property
+    def inputs(self) -> Any:
+        """What the inputs say."""
+        return self.given.value
+
+    @property
+    def outputs(self) -> Any:
+        """What the outputs say."""
+        return self.answered.value
 
 
 def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
@@ -150,8 +164,8 @@ def _read(draft: _Draft) -> None:
         draft.span_type = span_type
     own[keys.SPAN_TYPE] = draft.span_type
     draft.row = span_types.row(draft.span_type)
-    draft.inputs = draft.rest_inputs = raw.get(keys.SPAN_INPUTS)
-    draft.outputs = draft.rest_outputs = raw.get(keys.SPAN_OUTPUTS)
+    draft.given = draft.rest_inputs = Written(raw.get(keys.SPAN_INPUTS))
+    draft.answered = draft.rest_outputs = Written(raw.get(keys.SPAN_OUTPUTS))
     # An unmapped span still says which trace it is of.
     if draft.trace.trace_id is None and keys.TRACE_REQUEST_ID in raw:
         own[keys.TRACE_ID] = decode(raw[keys.TRACE_REQUEST_ID])
@@ -159,10 +173,11 @@ def _read(draft: _Draft) -> None:
 
 def _model(draft: _Draft) -> None:
     model = None
-    if isinstance(draft.inputs, dict):
-        model = draft.inputs.get("model")
+    if draft.given.may_have("model"):
+        inputs = as_dict(draft.inputs)
+        model = inputs.get("model")
         if not isinstance(model, str):
-            model = draft.inputs.get("modelId")
+            model = inputs.get("modelId")
     if not isinstance(model, str) or not model:
         model = draft.raw.get(keys.LLM_MODEL)
     if isinstance(model, str) and model:
@@ -202,7 +217,10 @@ def _messages(draft: _Draft) -> None:
     if found is None:
         return
     draft.conversation = found
-    draft.rest_inputs, draft.rest_outputs = found.rest_inputs, found.rest_outputs
+    if found.rest_inputs is not draft.inputs:
+        draft.rest_inputs = found.rest_inputs
+    if found.rest_outputs is not draft.outputs:
+        draft.rest_outputs = found.rest_outputs
     for key, value in (
         (genai.SYSTEM_INSTRUCTIONS, found.system),
         (genai.INPUT_MESSAGES, found.inputs),
@@ -210,7 +228,7 @@ def _messages(draft: _Draft) -> None:
         (genai.TOOL_DEFINITIONS, found.tools),
     ):
         if value:
-            draft.genai[key] = dumps(value)
+            draft.genai[key] = as_json(value)
     for name, value in found.request.items():
         draft.genai[genai.REQUEST_PREFIX + name] = value
     if found.response_id:
@@ -225,7 +243,7 @@ def _tools(draft: _Draft) -> None:
     if genai.TOOL_DEFINITIONS not in draft.genai:
         defined = parts.definitions(decode(draft.raw.get(keys.CHAT_TOOLS)))
         if defined:
-            draft.genai[genai.TOOL_DEFINITIONS] = dumps(defined)
+            draft.genai[genai.TOOL_DEFINITIONS] = as_json(defined)
 
 
 def _answered(draft: _Draft) -> None:
@@ -236,8 +254,13 @@ def _answered(draft: _Draft) -> None:
         draft.genai[genai.RESPONSE_MODEL] = model
 
 
+def _tool_answer(draft: _Draft) -> dict[str, Any]:
+    # A message of a tool's says so: `tool_name`, `tool_call_id`, or `tool` as its type.
+    return as_dict(draft.outputs) if draft.answered.may_have("tool") else {}
+
+
 def _tool_name(draft: _Draft) -> None:
-    answer = as_dict(draft.outputs)
+    answer = _tool_answer(draft)
     named = answer.get("tool_name") or (
         answer.get("name") if answer.get("type") == "tool" else None
     )
@@ -249,14 +272,16 @@ def _tool_name(draft: _Draft) -> None:
 
 def _tool(draft: _Draft) -> None:
     _tool_name(draft)
-    answer = as_dict(draft.outputs)
+    answer = _tool_answer(draft)
     call_id = draft.own.get("tool_call_id") or answer.get("tool_call_id")
     if isinstance(call_id, str):
         draft.genai[genai.TOOL_CALL_ID] = call_id
-    if draft.inputs is not None:
-        draft.genai[genai.TOOL_CALL_ARGUMENTS] = as_text(draft.inputs)
-    if draft.outputs is not None:
-        draft.genai[genai.TOOL_CALL_RESULT] = as_text(draft.outputs)
+    for key, written in (
+        (genai.TOOL_CALL_ARGUMENTS, draft.given),
+        (genai.TOOL_CALL_RESULT, draft.answered),
+    ):
+        if written.text not in (None, "null"):
+            draft.genai[key] = written.as_text()
     draft.rest_inputs = draft.rest_outputs = None
 
 
@@ -272,7 +297,7 @@ def _retriever(draft: _Draft) -> None:
         if not draft.options.capture_content:
             kept = [{k: d[k] for k in ("id", "score") if k in d} for d in kept]
             draft.documents = kept
-        draft.genai[genai.RETRIEVAL_DOCUMENTS] = dumps(kept)
+        draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(kept)
         draft.rest_outputs = None
 
 
@@ -296,7 +321,7 @@ def _prompts(draft: _Draft) -> None:
         if linked[0].get("version") is not None:
             draft.genai[genai.PROMPT_VERSION] = as_text(linked[0]["version"])
         if len(linked) > 1:
-            draft.own[keys.LINKED_PROMPTS] = dumps(linked)
+            draft.own[keys.LINKED_PROMPTS] = as_json(linked)
 
 
 def _error(draft: _Draft) -> None:
@@ -390,17 +415,16 @@ def _attributes(draft: _Draft, *, renamed: bool) -> tuple[dict[str, Any], Shared
     if view.made_by_mlflow:
         if "genai" in options.conventions:
             found |= draft.genai
-            found[keys.SPAN_INPUTS] = draft.rest_inputs
-            found[keys.SPAN_OUTPUTS] = draft.rest_outputs
+            found[keys.SPAN_INPUTS] = _rest(draft.rest_inputs)
+            found[keys.SPAN_OUTPUTS] = _rest(draft.rest_outputs)
         if "openinference" in options.conventions:
             found |= openinference.attributes(
                 draft.span_type, draft.inputs, draft.outputs, draft.genai, draft.conversation,
                 draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
             )  # fmt: skip
         if "mlflow" in options.conventions:
-            found |= {k: v for k, v in draft.raw.items() if k not in INTERNAL_KEYS}
-            if keys.CHAT_TOOLS in found:
-                found[keys.CHAT_TOOLS] = decode(found[keys.CHAT_TOOLS])
+            found |= {k: v for k, v in draft.raw.items() if k not in UNREAD_KEYS}
+            found |= {k: Written(draft.raw[k]).attribute() for k in WRITTEN_KEYS & draft.raw.keys()}
     if view.is_entry and "openinference" in options.conventions:
         found |= openinference.trace_attributes(draft.trace)
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written
@@ -418,6 +442,10 @@ def _attributes(draft: _Draft, *, renamed: bool) -> tuple[dict[str, Any], Shared
     if shared.attributes.keys().isdisjoint(found):
         return found, shared
     return {**shared.attributes, **found}, None
+
+
+def _rest(left: Any) -> Any:
+    return left.attribute() if isinstance(left, Written) else left
 
 
 def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:

@@ -12,28 +12,29 @@ OtlpValue: TypeAlias = Scalar | bytes | list[str] | list[bool] | list[int] | lis
 
 INT64_MAX: Final = 2**63 - 1
 INT64_MIN: Final = -(2**63)
-UNREADABLE: Final = "<unserializable>"
-
-PLAIN: Final = frozenset({str, bool, float, bytes, type(None)})
-"""Types that leave as they are."""
+UNREADABLE: Final = b"<unserializable>"
 
 # NaN and the infinities stand in MLflow's JSON though JSON has no word for them: as text they stay.
 _loads_exactly: Final = json.JSONDecoder(parse_constant=str).decode
 NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-def _dumps_exactly(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+def _write_exactly(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "replace")
 
 
 try:  # the extra `speed`: the same values, several times as fast
     import msgspec.json
 except ImportError:
     _loads: Callable[[str], Any] = _loads_exactly
-    _dumps: Callable[[Any], str] = _dumps_exactly
+    _write: Callable[[Any], bytes] = _write_exactly
+
+    def _squeeze(text: str) -> bytes:
+        return _write_exactly(_loads_exactly(text))
 else:
     _read = msgspec.json.Decoder().decode
-    _write = msgspec.json.Encoder(enc_hook=str).encode
+    _write_quickly = msgspec.json.Encoder(enc_hook=str).encode
 
     def _loads(text: str) -> Any:
         try:
@@ -41,11 +42,34 @@ else:
         except ValueError:  # lone surrogates, NaN, numbers beyond a double's range, or no JSON
             return _loads_exactly(text)
 
-    def _dumps(value: Any) -> str:
+    def _write(value: Any) -> bytes:
         try:
-            return str(_write(value), "utf-8")
+            return _write_quickly(value)
         except (TypeError, ValueError):  # keys that are no text, lone surrogates
-            return _dumps_exactly(value)
+            return _write_exactly(value)
+
+    def _squeeze(text: str) -> bytes:
+        return msgspec.json.format(text.encode(), indent=-1)
+
+
+class Json:
+    """JSON text that leaves as a string: in UTF-8 already, as it is written and as the wire has it.
+
+    Args:
+        utf8: The text.
+    """
+
+    __slots__ = ("utf8",)
+
+    def __init__(self, utf8: bytes) -> None:
+        self.utf8 = utf8
+
+    def __str__(self) -> str:
+        return str(self.utf8, "utf-8")
+
+
+PLAIN: Final = frozenset({str, bool, float, bytes, Json, type(None)})
+"""Types that leave as they are."""
 
 
 def decode(value: Any) -> Any:
@@ -73,19 +97,38 @@ def decode_nested(value: Any) -> Any:
     return value
 
 
-def dumps(value: Any) -> str:
+def as_json(value: Any) -> Json:
     """Write compact JSON; whatever JSON has no word for leaves as its ``str()``."""
     try:
-        return _dumps(value)
+        return Json(_write(value))
     except (TypeError, ValueError, RecursionError):
         pass
     try:
-        return str(value)
+        return Json(str(value).encode("utf-8", "replace"))
     except Exception:
-        return UNREADABLE
+        return Json(UNREADABLE)
 
 
-def to_otlp(value: Any) -> OtlpValue | None:
+def dumps(value: Any) -> str:
+    """Write compact JSON as ``as_json`` does, as text."""
+    return str(as_json(value))
+
+
+def compact(text: str) -> Json | None:
+    """Return a JSON object or a list of them less its blanks, or None for anything else.
+
+    The same as decoding and writing it again, several times as fast. None also where that changes
+    more than blanks: numbers that JSON has no word for, letters written as escapes.
+    """
+    if not text.startswith(("{", "[{")) or "\\u" in text:
+        return None
+    try:
+        return Json(_squeeze(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def to_otlp(value: Any) -> OtlpValue | Json | None:
     """Return ``value`` as an OTLP attribute value, or None when there is nothing to send.
 
     Scalars and lists of one scalar type leave as they are; structures leave as a JSON string, since
@@ -101,7 +144,7 @@ def to_otlp(value: Any) -> OtlpValue | None:
             if kinds == {int} and not all(INT64_MIN <= item <= INT64_MAX for item in value):
                 return [str(item) for item in value]
             return list(value)
-    return dumps(value)
+    return as_json(value)
 
 
 def as_text(value: Any) -> str:

@@ -207,5 +207,8 @@ def test_whatever_an_attribute_holds_the_span_leaves_and_can_be_encoded(
     options = MappingOptions(frozenset({"genai", "openinference", "mlflow"}), capture)
     found = map_span(view, TraceContext(tags=tags, metadata=tags), options)
     assert found.failures == ()
-    encoded = Span.FromString(wire.attributes(ATTRIBUTES, found.attributes)).attributes
+    shared = {} if found.shared is None else found.shared.attributes
+    sent = wire.attributes(ATTRIBUTES, {**shared, **found.own})
+    assert sent == wire.attributes(ATTRIBUTES, found.attributes)
+    encoded = Span.FromString(sent).attributes
     assert [pair.key for pair in encoded] == [wire.text(key).decode() for key in found.attributes]

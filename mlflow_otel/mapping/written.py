@@ -1,0 +1,49 @@
+"""A value as MLflow wrote it: read only where somebody asks what it says, else passed on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mlflow_otel.mapping.values import Json, OtlpValue, as_json, compact, decode, to_otlp
+
+_UNREAD: Final = object()
+
+
+class Written:
+    """An attribute's JSON text, and what it says.
+
+    Args:
+        text: As MLflow wrote it; anything that is no text stands for itself.
+    """
+
+    __slots__ = ("_value", "text")
+
+    def __init__(self, text: Any) -> None:
+        self.text = text
+        self._value = _UNREAD
+
+    @property
+    def value(self) -> Any:
+        """What it says, decoded the first time."""
+        if self._value is _UNREAD:
+            self._value = decode(self.text)
+        return self._value
+
+    def may_have(self, start: str) -> bool:
+        """Tell whether a key or text in it may begin with ``start``; False is certain."""
+        text = self.text
+        return not isinstance(text, str) or f'"{start}' in text or "\\u" in text
+
+    def attribute(self) -> OtlpValue | Json | None:
+        """Return it as an OTLP attribute value."""
+        text = self.text
+        return (compact(text) if isinstance(text, str) else None) or to_otlp(self.value)
+
+    def as_text(self) -> str | Json:
+        """Return text as it is and anything else as JSON."""
+        text = self.text
+        found = compact(text) if isinstance(text, str) else None
+        if found is not None:
+            return found
+        value = self.value
+        return value if isinstance(value, str) else as_json(value)
