@@ -280,7 +280,7 @@ def _tool(draft: _Draft) -> None:
         (genai.TOOL_CALL_ARGUMENTS, draft.given),
         (genai.TOOL_CALL_RESULT, draft.answered),
     ):
-        if written.text not in (None, "null"):
+        if not written.is_nothing:
             draft.genai[key] = written.as_text()
     draft.rest_inputs = draft.rest_outputs = None
 

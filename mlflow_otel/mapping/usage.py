@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as mlflow_keys
@@ -21,12 +20,10 @@ CACHE_SUMS: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 COST_KEYS: Final = ("input_cost", "output_cost", "total_cost")
 
 
-class UsageNode(NamedTuple):
-    """One span's part of a sum: its place in the tree and its own numbers, or None."""
-
-    span_id: int
-    parent_id: int | None
-    numbers: Mapping[str, Any] | None
+Numbers: TypeAlias = Mapping[int, Mapping[str, Any]]
+"""What spans used, by span ID; those that used nothing are not in it."""
+Parents: TypeAlias = Mapping[int, int | None]
+"""The parent of each span of a trace, by span ID."""
 
 
 def span_tokens(usage: Any) -> dict[str, int]:
@@ -49,42 +46,46 @@ def span_cost(cost: Any) -> dict[str, float]:
     return found
 
 
-def sum_tokens(nodes: Iterable[UsageNode]) -> dict[str, int]:
+def sum_tokens(numbers: Numbers, parents: Parents) -> dict[str, int]:
     """Sum token usage over a trace; empty when no span has any."""
-    totals = _sum(nodes, TOKEN_SUMS, CACHE_SUMS)
+    totals = _sum(numbers, parents, TOKEN_SUMS, CACHE_SUMS)
     return {key: int(number) for key, number in totals.items()}
 
 
-def sum_cost(nodes: Iterable[UsageNode]) -> dict[str, float]:
+def sum_cost(numbers: Numbers, parents: Parents) -> dict[str, float]:
     """Sum cost in USD over a trace; empty when no span has any."""
-    return _sum(nodes, COST_KEYS, ())
+    return _sum(numbers, parents, COST_KEYS, ())
 
 
 def _sum(
-    nodes: Iterable[UsageNode], always: tuple[str, ...], optional: tuple[str, ...]
+    numbers: Numbers, parents: Parents, always: tuple[str, ...], optional: tuple[str, ...]
 ) -> dict[str, float]:
+    if not numbers:
+        return {}
+    totals: dict[str, float] = dict.fromkeys(always, 0)
     # As MLflow: a span below one that has numbers is not counted again, since agents and chains
     # roll up what their model calls used.
-    nodes = list(nodes)
-    if not any(node.numbers for node in nodes):
-        return {}
-    known = {node.span_id for node in nodes}
-    children: defaultdict[int, list[UsageNode]] = defaultdict(list)
-    pending = []
-    for node in nodes:
-        if node.parent_id in known and node.parent_id is not None:
-            children[node.parent_id].append(node)
-        else:
-            pending.append(node)
-    totals: dict[str, float] = dict.fromkeys(always, 0)
-    while pending:
-        node = pending.pop()
-        if not node.numbers:
-            pending.extend(children[node.span_id])
-            continue
-        for key in always:
-            totals[key] += as_float(node.numbers.get(key)) or 0
-        for key in optional:
-            if key in node.numbers:
-                totals[key] = totals.get(key, 0) + (as_float(node.numbers[key]) or 0)
+    below: dict[int, bool] = {}
+    for span_id, used in numbers.items():
+        if not _is_below(parents.get(span_id), numbers, parents, below):
+            for key in always:
+                totals[key] += as_float(used.get(key)) or 0
+            for key in optional:
+                if key in used:
+                    totals[key] = totals.get(key, 0) + (as_float(used[key]) or 0)
     return totals
+
+
+def _is_below(
+    above: int | None, numbers: Numbers, parents: Parents, known: dict[int, bool]
+) -> bool:
+    """Tell whether a span has numbers, or one above it; ``known`` has what was found before."""
+    passed = []
+    while above is not None and above not in numbers and above not in known:
+        known[above] = False  # also ends a ring of parents
+        passed.append(above)
+        above = parents.get(above)
+    found = above is not None and known.get(above, above in numbers)
+    if found:
+        known.update(dict.fromkeys(passed, True))
+    return found

@@ -117,10 +117,10 @@ def dumps(value: Any) -> str:
 def compact(text: str) -> Json | None:
     """Return a JSON object or a list of them less its blanks, or None for anything else.
 
-    The same as decoding and writing it again, several times as fast. None also where that changes
-    more than blanks: numbers that JSON has no word for, letters written as escapes.
+    The same as decoding and writing it again, several times as fast; letters written as escapes
+    stay so (MLflow writes none). None also for numbers that JSON has no word for.
     """
-    if not text.startswith(("{", "[{")) or "\\u" in text:
+    if not text.startswith(("{", "[{")):
         return None
     try:
         return Json(_squeeze(text))

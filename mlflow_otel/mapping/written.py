@@ -29,10 +29,15 @@ class Written:
             self._value = decode(self.text)
         return self._value
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to send."""
+        return self.text is None or self.text == "null"
+
     def may_have(self, start: str) -> bool:
-        """Tell whether a key or text in it may begin with ``start``; False is certain."""
+        """Tell whether a key or text in it may begin with ``start``, letters; False is certain."""
         text = self.text
-        return not isinstance(text, str) or f'"{start}' in text or "\\u" in text
+        return not isinstance(text, str) or f'"{start}' in text
 
     def attribute(self) -> OtlpValue | Json | None:
         """Return it as an OTLP attribute value."""

@@ -68,6 +68,10 @@ class Snapshot:
         request, response = previews(
             attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
         )
+        parents = {
+            span.context.span_id: None if span.parent is None else span.parent.span_id
+            for span in spans
+        }
         return TraceContext(
             trace_id=facts.trace_id,
             client_request_id=facts.client_request_id,
@@ -79,31 +83,22 @@ class Snapshot:
             request_preview=facts.request_preview or request,
             response_preview=facts.response_preview or response,
             token_usage=as_dict(decode(facts.metadata.get(keys.METADATA_TOKEN_USAGE)))
-            or usage.sum_tokens(_nodes(spans, keys.CHAT_TOKEN_USAGE, lambda _: {})),
+            or usage.sum_tokens(_numbers(spans, keys.CHAT_TOKEN_USAGE, lambda _: {}), parents),
             cost=as_dict(decode(facts.metadata.get(keys.METADATA_COST)))
-            or usage.sum_cost(_nodes(spans, keys.LLM_COST, self._cost)),
+            or usage.sum_cost(_numbers(spans, keys.LLM_COST, self._cost), parents),
         )
 
 
-def _nodes(
+def _numbers(
     spans: Sequence[ReadableSpan],
     key: str,
     otherwise: Callable[[Mapping[str, Any]], Mapping[str, float]],
-) -> list[usage.UsageNode]:
-    """Return the tree of the spans' numbers under ``key``; empty when none has any."""
+) -> usage.Numbers:
+    """Return the spans' numbers under ``key``."""
     numbers = {}
     for span in spans:
         attributes = attributes_of(span)
         found = decode(attributes[key]) if key in attributes else otherwise(attributes)
         if found and isinstance(found, Mapping):
-            numbers[span] = found
-    if not numbers:
-        return []
-    return [
-        usage.UsageNode(
-            span.context.span_id,
-            None if span.parent is None else span.parent.span_id,
-            numbers.get(span),
-        )
-        for span in spans
-    ]
+            numbers[span.context.span_id] = found
+    return numbers

@@ -147,8 +147,27 @@ def test_entry_spans_carry_the_trace():
 
 def test_tokens_of_a_span_below_one_that_rolled_them_up_are_not_counted_twice():
     one = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
-    nodes = [usage.UsageNode(1, None, one), usage.UsageNode(2, 1, one), usage.UsageNode(3, 9, one)]
-    assert usage.sum_tokens(nodes)["total_tokens"] == 6
+    parents = {1: None, 2: 1, 3: 9, 4: 5, 5: 2}  # 9 is another process's
+    numbers = dict.fromkeys((1, 2, 3, 4), one)
+    assert usage.sum_tokens(numbers, parents)["total_tokens"] == 2 * 3
+    assert usage.sum_tokens({}, parents) == {}
+
+
+@given(st.lists(st.integers(-1, 12), max_size=12), st.sets(st.integers(0, 11)))
+def test_a_trace_sums_what_has_no_numbers_above_it(above, used):
+    parents = dict(enumerate(above))
+    numbers = {n: {"total_cost": 1.0} for n in used if n in parents}
+
+    def covered(n):
+        seen = set()
+        while (n := parents.get(n)) is not None and n not in seen:
+            if n in numbers:
+                return True
+            seen.add(n)
+        return False
+
+    expected = sum(not covered(n) for n in numbers)
+    assert usage.sum_cost(numbers, parents).get("total_cost", 0) == expected
 
 
 def test_openinference_beside_or_instead():
