@@ -254,13 +254,9 @@ def _answered(draft: _Draft) -> None:
         draft.genai[genai.RESPONSE_MODEL] = model
 
 
-def _tool_answer(draft: _Draft) -> dict[str, Any]:
-    # A message of a tool's says so: `tool_name`, `tool_call_id`, or `tool` as its type.
-    return as_dict(draft.outputs) if draft.answered.may_have("tool") else {}
-
-
 def _tool_name(draft: _Draft) -> None:
-    answer = _tool_answer(draft)
+    # A message of a tool's says so: `tool_name`, `tool_call_id`, or `tool` as its type.
+    answer = as_dict(draft.outputs) if draft.answered.may_have("tool") else {}
     named = answer.get("tool_name") or (
         answer.get("name") if answer.get("type") == "tool" else None
     )
@@ -268,14 +264,13 @@ def _tool_name(draft: _Draft) -> None:
         draft.own.get(genai.TOOL_NAME) or named or draft.view.name
     )
     draft.genai[genai.TOOL_TYPE] = "function"
+    call_id = draft.own.get("tool_call_id") or answer.get("tool_call_id")
+    if isinstance(call_id, str):
+        draft.genai[genai.TOOL_CALL_ID] = call_id
 
 
 def _tool(draft: _Draft) -> None:
     _tool_name(draft)
-    answer = _tool_answer(draft)
-    call_id = draft.own.get("tool_call_id") or answer.get("tool_call_id")
-    if isinstance(call_id, str):
-        draft.genai[genai.TOOL_CALL_ID] = call_id
     for key, written in (
         (genai.TOOL_CALL_ARGUMENTS, draft.given),
         (genai.TOOL_CALL_RESULT, draft.answered),

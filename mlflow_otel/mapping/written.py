@@ -35,9 +35,9 @@ class Written:
         return self.text is None or self.text == "null"
 
     def may_have(self, start: str) -> bool:
-        """Tell whether a key or text in it may begin with ``start``, letters; False is certain."""
+        """Tell whether it may be an object with a key or text that begins so; False is certain."""
         text = self.text
-        return not isinstance(text, str) or f'"{start}' in text
+        return not isinstance(text, str) or (text.startswith("{") and f'"{start}' in text)
 
     def attribute(self) -> OtlpValue | Json | None:
         """Return it as an OTLP attribute value."""
