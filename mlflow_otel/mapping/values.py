@@ -19,9 +19,13 @@ _loads_exactly: Final = json.JSONDecoder(parse_constant=str).decode
 NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
+_dumps_exactly: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=str
+).encode
+
+
 def _write_exactly(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    return text.encode("utf-8", "replace")
+    return _dumps_exactly(value).encode("utf-8", "replace")
 
 
 try:  # the extra `speed`: the same values, several times as fast
