@@ -38,7 +38,8 @@ except ImportError:
         return _write_exactly(_loads_exactly(text))
 else:
     _read = msgspec.json.Decoder().decode
-    _write_quickly = msgspec.json.Encoder(enc_hook=str).encode
+    _write_quickly: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=str).encode
+    _format: Callable[..., bytes] = msgspec.json.format
 
     def _loads(text: str) -> Any:
         try:
@@ -53,7 +54,7 @@ else:
             return _write_exactly(value)
 
     def _squeeze(text: str) -> bytes:
-        return msgspec.json.format(text.encode(), indent=-1)
+        return _format(text.encode(), indent=-1)
 
 
 class Json:
