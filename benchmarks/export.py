@@ -13,7 +13,8 @@ from benchmarks.measure import in_turn, ratio, table
 from benchmarks.workload import agent_trace, plain, recorded
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import encode, envelope
+from mlflow_otel.export import spans as encode
+from mlflow_otel.otlp import envelope
 
 TRACES = 128
 BATCH = 512

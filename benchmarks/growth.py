@@ -10,7 +10,8 @@ from benchmarks.export import stock_encoding
 from benchmarks.measure import in_turn, table
 from benchmarks.workload import recorded, text
 from mlflow_otel import Settings
-from mlflow_otel.delivery import encode, split
+from mlflow_otel.export import spans as encode
+from mlflow_otel.otlp import split
 
 SPANS = (1, 10, 100, 1000, 10_000)
 PAYLOADS = (1_000, 10_000, 100_000, 1_000_000, 5_000_000)

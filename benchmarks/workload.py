@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import mlflow_otel
 from mlflow_otel import Settings
-from mlflow_otel.delivery.mapped import MappedSpan
+from mlflow_otel.export.mapped import MappedSpan
 
 _chance = random.Random(7)
 _WORDS = [

@@ -22,8 +22,8 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.exporter import MlflowSpanExporter
 from mlflow_otel.delivery.transport import load
+from mlflow_otel.export.exporter import MlflowSpanExporter
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks

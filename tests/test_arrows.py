@@ -12,23 +12,25 @@ PACKAGE = ROOT / "mlflow_otel"
 BELOW = {
     "conventions": set(),
     "mapping": {"conventions"},
-    "delivery": {"mapping", "conventions"},
-    "tracing": {"delivery", "mapping", "conventions"},
-    "signals": {"tracing", "delivery", "mapping", "conventions"},
-    "measuring": {"signals", "tracing", "delivery", "mapping", "conventions"},
-    "feedback": {"signals", "tracing", "delivery", "mapping", "conventions", "v1"},
+    "otlp": {"mapping", "conventions"},
+    "delivery": {"otlp", "mapping", "conventions"},
+    "export": {"delivery", "otlp", "mapping", "conventions"},
+    "tracing": {"export", "delivery", "otlp", "mapping", "conventions"},
+    "signals": {"tracing", "export", "delivery", "mapping", "conventions"},
+    "measuring": {"signals", "tracing", "export", "delivery", "mapping", "conventions"},
+    "feedback": {"signals", "tracing", "export", "delivery", "mapping", "conventions", "v1"},
     "receiver": set(),
     "v1": set(),
-    "instrumentation": {"feedback", "measuring", "signals", "tracing", "delivery"},
+    "instrumentation": {"feedback", "measuring", "signals", "tracing", "export", "delivery"},
     "instrumentor": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
-    "cli": {"instrumentation", "api", "feedback", "tracing", "delivery", "receiver", "mapping"},
+    "cli": {"instrumentation", "api", "feedback", "tracing", "export", "delivery", "receiver", "mapping"},
     "settings": set(),
     "accounting": set(),
     "forking": set(),
     "version": set(),
-    "__init__": {"api", "instrumentation", "tracing", "delivery"},
-}
+    "__init__": {"api", "instrumentation", "tracing", "export"},
+}  # fmt: skip
 BY_ALL = {"settings", "accounting", "forking", "version"}
 MLFLOW = {"tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
 

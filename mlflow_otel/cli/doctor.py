@@ -18,10 +18,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.cli.recognise import candidates
 from mlflow_otel.delivery.compress import compress
-from mlflow_otel.delivery.envelope import SHAPES
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, open_transport
 from mlflow_otel.feedback.lookup import LookupFailedError, open_lookup
+from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.version import __version__

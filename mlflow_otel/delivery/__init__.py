@@ -1,6 +1,6 @@
-"""Spans to bytes to the backend.
+"""Encoded requests to the backend, every item accounted for.
 
-``exporter.MlflowSpanExporter`` is the way in. A request's way: ``encode`` (by ``wire``), ``split``, ``request``,
-``sender`` (by ``retry``), ``transport``, the one seam behind which ``grpc`` (over ``http2``), ``http`` and a test's
-fake are the same thing; what cannot be sent now, ``backlog`` keeps in ``spool``. ``observability`` counts in metrics.
+A request's way: ``delivery`` (cut by ``otlp.split``), ``request``, ``sender`` (by ``retry``), ``transport``, the one
+seam behind which ``grpc`` (over ``http2``), ``http`` and a test's fake are the same thing; what cannot be sent now,
+``backlog`` keeps in ``spool``. Bytes only: nothing here knows the SDK.
 """

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery import envelope, split
-from mlflow_otel.delivery.envelope import SHAPES, Group
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
 from mlflow_otel.delivery.spool import open_spool
 from mlflow_otel.delivery.transport import Outcome, Transport, load, open_transport
+from mlflow_otel.otlp import envelope, split
+from mlflow_otel.otlp.envelope import SHAPES, Group
 from mlflow_otel.settings import Settings, Signal
 
 SHUTDOWN_SECONDS: Final = 5.0
@@ -107,7 +107,8 @@ class Delivery:
 
     def _hand_over(self, groups: list[Group]) -> bool:
         taken = True
-        for request in split.cut(groups, self._limit, self._signal, self._accounting.count):
+        for piece in split.cut(groups, self._limit, self._signal, self._accounting.count):
+            request = Request(*piece)
             self._handing_over -= request.number
             if not self._settings.asynchronous:
                 taken &= self._sender.send_now(request, retry=False)
@@ -158,10 +159,13 @@ class Delivery:
         )  # fmt: skip
         parts = split.cut(
             envelope.parse(request.body, self._signal), self._limit, self._signal,
-            self._accounting.count, recovered=request.recovered,
+            self._accounting.count,
         )  # fmt: skip
         retry = self._settings.asynchronous
-        sent = [self._sender.send_now(part, retry=retry) for part in parts]
+        sent = [
+            self._sender.send_now(Request(*part, recovered=request.recovered), retry=retry)
+            for part in parts
+        ]
         return all(sent)
 
     def _account(self, request: Request, outcome: Outcome) -> None:

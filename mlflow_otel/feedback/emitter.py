@@ -14,8 +14,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.delivery.exporter import mapping_options
-from mlflow_otel.delivery.mapped import SCOPE
+from mlflow_otel.export.exporter import mapping_options
+from mlflow_otel.export.mapped import SCOPE
 from mlflow_otel.feedback.judged import Judged
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from mlflow_otel.conventions import genai
-from mlflow_otel.delivery.mapped import Passage, view_of
+from mlflow_otel.export.mapped import Passage, view_of
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import measures, trace
 from mlflow_otel.mapping.measures import Measure, Timed

@@ -17,9 +17,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.delivery import Delivery
-from mlflow_otel.delivery.logs import MlflowLogExporter
-from mlflow_otel.delivery.mapped import SCOPE
-from mlflow_otel.delivery.metrics import MlflowMetricExporter
+from mlflow_otel.export.logs import MlflowLogExporter
+from mlflow_otel.export.mapped import SCOPE
+from mlflow_otel.export.metrics import MlflowMetricExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 from mlflow_otel.tracing.outlet import SETTLING_SECONDS, within

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery.exporter import MlflowSpanExporter
-from mlflow_otel.delivery.mapped import MappedSpan, Passage
+from mlflow_otel.export.exporter import MlflowSpanExporter
+from mlflow_otel.export.mapped import MappedSpan, Passage
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 

@@ -17,8 +17,8 @@ from opentelemetry.trace import SpanContext
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.delivery import SHUTDOWN_SECONDS
-from mlflow_otel.delivery.exporter import mapping_options
-from mlflow_otel.delivery.mapped import Passage, attributes_of, made_by_mlflow
+from mlflow_otel.export.exporter import mapping_options
+from mlflow_otel.export.mapped import Passage, attributes_of, made_by_mlflow
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings

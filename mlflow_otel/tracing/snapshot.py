@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.delivery.mapped import attributes_of
+from mlflow_otel.export.mapped import attributes_of
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews

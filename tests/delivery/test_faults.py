@@ -9,14 +9,15 @@ import grpc
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
+from tests.export.test_exporter import make_spans
 
 from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import envelope, retry, split, wire
-from mlflow_otel.delivery.encode import ATTRIBUTES, encode_spans
-from mlflow_otel.delivery.mapped import MappedSpan, Passage
+from mlflow_otel.delivery import retry
+from mlflow_otel.export.mapped import MappedSpan, Passage
+from mlflow_otel.export.spans import ATTRIBUTES, encode_spans
+from mlflow_otel.otlp import envelope, split, wire
 from tests.delivery.faults import Grpc, Http
-from tests.delivery.test_exporter import make_spans
 
 UNAVAILABLE = {Grpc: grpc.StatusCode.UNAVAILABLE, Http: 503}
 BOTH = pytest.mark.parametrize("kind", [Grpc, Http], ids=["grpc", "http"])

@@ -9,11 +9,11 @@ import time
 import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from tests.export.test_exporter import make_spans
 
 from mlflow_otel.delivery import retry
 from tests.delivery.faults import Grpc, Http, free_port
 from tests.delivery.proxy import Proxy
-from tests.delivery.test_exporter import make_spans
 from tests.delivery.test_faults import BOTH, App, exporter_for
 
 RETRYABLE_CODES = {

@@ -14,6 +14,7 @@ import time
 
 import grpc
 import pytest
+from tests.export.test_exporter import make_spans
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
@@ -22,7 +23,6 @@ from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.spool import Spool
 from tests.conftest import ROOT
 from tests.delivery.faults import Grpc, Http, free_port
-from tests.delivery.test_exporter import make_spans
 
 DOWN = (grpc.StatusCode.UNAVAILABLE, None)
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from mlflow_otel.delivery import wire
-from mlflow_otel.delivery.encode import ATTRIBUTES
+from mlflow_otel.export.spans import ATTRIBUTES
 from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
 from mlflow_otel.mapping.trace import entry, stamp
+from mlflow_otel.otlp import wire
 
 
 def mapped(

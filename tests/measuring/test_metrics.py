@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery.mapped import Passage
+from mlflow_otel.export.mapped import Passage
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.signals.signals import Signals
 

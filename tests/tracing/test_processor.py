@@ -343,7 +343,7 @@ def test_a_mapping_that_raises_is_counted_and_the_span_leaves(instrumented, monk
     ids=lambda v: type(v).__name__,
 )
 def test_values_of_every_kind_leave(instrumented, value):
-    from mlflow_otel.delivery.encode import encode_spans
+    from mlflow_otel.export.spans import encode_spans
 
     _, spans = instrumented
     with mlflow.start_span("odd") as span:

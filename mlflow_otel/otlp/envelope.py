@@ -19,7 +19,7 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from mlflow_otel.delivery import wire
+from mlflow_otel.otlp import wire
 from mlflow_otel.settings import Signal
 
 ITEM: Final = b"\x12"

@@ -20,10 +20,10 @@ from opentelemetry.sdk.metrics.view import (
 )
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery import envelope
 from mlflow_otel.delivery.delivery import Delivery
-from mlflow_otel.delivery.envelope import Group
 from mlflow_otel.delivery.transport import Transport
+from mlflow_otel.otlp import envelope
+from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.settings import Settings
 
 DELTA: Final[dict[str, tuple[type, ...]]] = {

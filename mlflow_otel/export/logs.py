@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery import envelope, wire
 from mlflow_otel.delivery.delivery import Delivery
-from mlflow_otel.delivery.envelope import ITEM, Group
 from mlflow_otel.delivery.transport import Transport
+from mlflow_otel.otlp import envelope, wire
+from mlflow_otel.otlp.envelope import ITEM, Group
 from mlflow_otel.settings import Settings
 
 EVENT_NAME: Final = "event.name"

@@ -9,10 +9,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.delivery import Delivery
-from mlflow_otel.delivery.encode import encode_spans
-from mlflow_otel.delivery.mapped import MappedSpan, Passage, made_by_mlflow
-from mlflow_otel.delivery.observability import Observer, observe
 from mlflow_otel.delivery.transport import Outcome, Transport
+from mlflow_otel.export.mapped import MappedSpan, Passage, made_by_mlflow
+from mlflow_otel.export.observability import Observer, observe
+from mlflow_otel.export.spans import encode_spans
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.settings import Settings
 

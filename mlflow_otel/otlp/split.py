@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from mlflow_otel.delivery import envelope, wire
-from mlflow_otel.delivery.envelope import ITEM, Group
-from mlflow_otel.delivery.request import Request
+from mlflow_otel.otlp import envelope, wire
+from mlflow_otel.otlp.envelope import ITEM, Group
 from mlflow_otel.settings import Signal
 
 TRUNCATED: Final = "mlflow_otel.truncated"
@@ -18,14 +17,24 @@ KEPT_AT_LEAST: Final = 256
 ELLIPSIS: Final = "…"
 
 
+class Piece(NamedTuple):
+    """One request's worth of items.
+
+    Args:
+        body: The encoded request.
+        number: How many items are in it.
+    """
+
+    body: bytes
+    number: int
+
+
 def cut(
     groups: Iterable[Group],
     limit: int,
     signal: Signal = "traces",
     count: Callable[[str], None] = lambda _: None,
-    *,
-    recovered: bool = False,
-) -> Iterator[Request]:
+) -> Iterator[Piece]:
     """Yield requests of at most ``limit`` encoded bytes that carry the groups' items.
 
     A span or log record that alone is too large has its largest values truncated, with
@@ -44,7 +53,7 @@ def cut(
                     count("truncated")
             needed = len(body) + (frame if target is None else 0)
             if number and size + needed > limit:
-                yield Request(envelope.request(part), number, recovered=recovered)
+                yield Piece(envelope.request(part), number)
                 part, number, size, target = [], 0, 0, None
                 needed = len(body) + frame
             if target is None:
@@ -54,7 +63,7 @@ def cut(
             number += 1
             size += needed
     if number:
-        yield Request(envelope.request(part), number, recovered=recovered)
+        yield Piece(envelope.request(part), number)
 
 
 def _fitted(encoded: bytes, limit: int, signal: Signal) -> bytes:

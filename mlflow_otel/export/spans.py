@@ -14,9 +14,9 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery import envelope, wire
-from mlflow_otel.delivery.envelope import ITEM, Group
-from mlflow_otel.delivery.mapped import MappedSpan
+from mlflow_otel.export.mapped import MappedSpan
+from mlflow_otel.otlp import envelope, wire
+from mlflow_otel.otlp.envelope import ITEM, Group
 
 # Flags of a span: bit 8 says that bit 9, the parent's being remote, is known.
 HAS_IS_REMOTE: Final = 0x100

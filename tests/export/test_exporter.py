@@ -23,7 +23,8 @@ from opentelemetry.trace import (
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery import encode, envelope
+from mlflow_otel.export import spans as encode
+from mlflow_otel.otlp import envelope
 from mlflow_otel.receiver.server import Receiver
 from tests.delivery import certificates
 
