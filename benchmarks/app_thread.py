@@ -56,9 +56,9 @@ def sdk():
 
         def export(self, spans):
             for span in spans:
-                passage = getattr(span, "passage", None)
-                if passage is not None:
-                    passage.context()
+                batch = getattr(span, "batch", None)
+                if batch is not None:
+                    batch.context()
             return SpanExportResult.SUCCESS
 
     def batching():

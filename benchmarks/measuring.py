@@ -14,7 +14,7 @@ from benchmarks import workload
 from benchmarks.measure import table
 from mlflow_otel import Settings
 from mlflow_otel.measuring.recorder import Recorder
-from mlflow_otel.signals.signals import Signals
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 TRACES = 50
 ROUNDS = 15
@@ -24,7 +24,7 @@ def tables():
     """Yield the table."""
     spans = workload.recorded(TRACES, workload.agent_trace)
     metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
-    signals = Signals(Settings(isolated=False), Resource.get_empty)
+    signals = LazyPipelines(Settings(isolated=False), Resource.get_empty)
     recorder = Recorder(signals)
     recorder.open()
     record = recorder._record
@@ -32,12 +32,12 @@ def tables():
     for _ in range(ROUNDS):
         passed = {}
         for span in spans():
-            passed.setdefault(id(span.passage), (span.passage, []))[1].append(span.recorded)
-        for passage, _spans in passed.values():
-            passage.context()  # the exporter needs it too
-        number = sum(len(found) for _passage, found in passed.values())
+            passed.setdefault(id(span.batch), (span.batch, []))[1].append(span.recorded)
+        for batch, _spans in passed.values():
+            batch.context()  # the exporter needs it too
+        number = sum(len(found) for _batch_context, found in passed.values())
         recorder._record = lambda *_: None  # the thread's work is measured by itself
-        costs["app"].append(_spent(passed, recorder.passed) / len(passed))
+        costs["app"].append(_spent(passed, recorder.released) / len(passed))
         signals.later.drain(10)
         costs["all"].append(_spent(passed, record) / number)
         recorder._record = record
@@ -60,6 +60,6 @@ def tables():
 
 def _spent(passed, take):
     started = time.thread_time()
-    for passage, found in passed.values():
-        take(found, passage, found[-1])
+    for batch, found in passed.values():
+        take(found, batch, found[-1])
     return time.thread_time() - started

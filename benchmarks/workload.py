@@ -145,9 +145,9 @@ def recorded(traces: int, make: Callable[[], None]) -> Callable[[], list[MappedS
     def spans() -> list[MappedSpan]:
         # Nobody has read those that were kept: what is known of each trace is worked out anew.
         passages = {
-            id(s.passage): replace(s.passage, context=copy(s.passage.context), read=None)
+            id(s.batch): replace(s.batch, context=copy(s.batch.context), read=None)
             for s in kept.spans
         }
-        return [MappedSpan(span.recorded, passages[id(span.passage)]) for span in kept.spans]
+        return [MappedSpan(span.recorded, passages[id(span.batch)]) for span in kept.spans]
 
     return spans

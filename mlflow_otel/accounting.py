@@ -69,12 +69,12 @@ class Accounting:
         with self._lock:
             return dict(self._counts)
 
-    def within(self, prefix: str) -> Accounting:
+    def prefixed(self, prefix: str) -> Accounting:
         """Return a view whose counters and causes are this one's, with a prefix."""
-        return _Within(self, prefix) if prefix else self
+        return _Prefixed(self, prefix) if prefix else self
 
 
-class _Within(Accounting):
+class _Prefixed(Accounting):
     def __init__(self, whole: Accounting, prefix: str) -> None:  # its state is the whole's
         self._whole = whole
         self._prefix = prefix

@@ -29,9 +29,9 @@ from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import SIGNALS, Settings
-from mlflow_otel.signals.signals import Signals
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
-from mlflow_otel.tracing.outlet import SETTLING_SECONDS, batched
+from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
 from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
 from mlflow_otel.version import __version__
@@ -64,7 +64,7 @@ class Handle:
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
         self._hooks: Hooks | None = None
-        self._signals = Signals(settings, self._resource, accounting)
+        self._signals = LazyPipelines(settings, self._resource, accounting)
         self._recorder = Recorder(self._signals)
         emitter = Emitter(
             self._signals, self._open_spans, self._resource, _assessed_as(settings, exporter)
@@ -118,7 +118,7 @@ class Handle:
                     type(error).__name__, error,
                 )  # fmt: skip
             else:
-                self._processor.on_passed = self._recorder.passed
+                self._processor.on_released = self._recorder.released
 
     def _open_spans(self) -> Callable[[ReadableSpan], None]:
         """Return what sends a span where the traces go, also from a process that makes none."""
@@ -204,7 +204,7 @@ class Handle:
         return {**self.accounting.snapshot(), **held, **self._signals.stats()}
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export what ended traces have passed on, and assessments.
+        """Export what ended traces have released, and assessments.
 
         Returns:
             True if all that ended or was logged since the last flush was accepted in time.

@@ -24,14 +24,15 @@ BELOW = {
     "instrumentation": {"feedback", "measuring", "signals", "tracing", "export", "delivery"},
     "instrumentor": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
-    "cli": {"instrumentation", "api", "feedback", "tracing", "export", "delivery", "receiver", "mapping"},
+    "cli": {"instrumentation", "api", "feedback", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
     "settings": set(),
     "accounting": set(),
     "forking": set(),
+    "waiting": set(),
     "version": set(),
     "__init__": {"api", "instrumentation", "tracing", "export"},
 }  # fmt: skip
-BY_ALL = {"settings", "accounting", "forking", "version"}
+BY_ALL = {"settings", "accounting", "forking", "version", "waiting"}
 MLFLOW = {"tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
 
 

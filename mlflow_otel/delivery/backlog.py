@@ -195,13 +195,13 @@ class Backlog:
             self._spool.remove_unfinished()
             going = self._drop_over_bounds(entries)
             for entry in entries:
-                if not entry.corrupt and entry not in going and not self._take_out(entry):
+                if not entry.corrupt and entry not in going and not self._send_entry(entry):
                     return
             with self._changed:
                 if self._waiting:
                     self._due = 0.0
 
-    def _take_out(self, entry: Entry) -> bool:
+    def _send_entry(self, entry: Entry) -> bool:
         """Send one; False when there is no point in going on."""
         if self._stopped:
             return False

@@ -8,9 +8,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.delivery import Delivery
+from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.delivery.transport import Outcome, Transport
-from mlflow_otel.export.mapped import MappedSpan, Passage, made_by_mlflow
+from mlflow_otel.export.mapped import BatchContext, MappedSpan, made_by_mlflow
 from mlflow_otel.export.observability import Observer, observe
 from mlflow_otel.export.spans import encode_spans
 from mlflow_otel.mapping.model import MappingOptions
@@ -37,7 +37,7 @@ class MlflowSpanExporter(SpanExporter):
     Args:
         settings: The configuration; from the environment when None.
         transport: Sends the bytes; opened by the settings when None.
-        accounting: Gets the counters, those of ``Delivery``.
+        accounting: Gets the counters, those of ``SignalDelivery``.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class MlflowSpanExporter(SpanExporter):
         accounting: Accounting = ACCOUNTING,
     ) -> None:
         found = Settings.from_environment(accounting=accounting) if settings is None else settings
-        self._alone = Passage(options=mapping_options(found), accounting=accounting)
+        self._alone = BatchContext(options=mapping_options(found), accounting=accounting)
         self._accounting = accounting
         self._observer: Observer | None = None  # a spool may send before the next line is over
-        self._delivery = Delivery(
+        self._delivery = SignalDelivery(
             "traces", found, transport=transport, accounting=accounting, tried=self._tried
         )
         if found.internal_metrics:

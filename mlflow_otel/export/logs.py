@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.delivery import Delivery
+from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.delivery.transport import Transport
 from mlflow_otel.otlp import envelope, wire
 from mlflow_otel.otlp.envelope import ITEM, Group
@@ -24,7 +24,7 @@ FLAGS: Final = struct.Struct("<BI").pack
 
 
 class MlflowLogExporter:
-    """Exports log records over OTLP, as ``OTEL_EXPORTER_OTLP_[LOGS_]*`` say; see ``Delivery``.
+    """Exports log records over OTLP, as ``OTEL_EXPORTER_OTLP_[LOGS_]*`` say; see ``SignalDelivery``.
 
     A backend that takes no logs turns this off, with one warning. Stands behind the SDK's
     ``BatchLogRecordProcessor``.
@@ -32,7 +32,7 @@ class MlflowLogExporter:
     Args:
         settings: The configuration.
         transport: Sends the bytes; opened by the settings when None.
-        accounting: Gets ``Delivery``'s counters.
+        accounting: Gets ``SignalDelivery``'s counters.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class MlflowLogExporter:
         accounting: Accounting = ACCOUNTING,
     ) -> None:
         self._accounting = accounting
-        self.delivery = Delivery(
+        self.delivery = SignalDelivery(
             "logs", settings, transport=transport, accounting=accounting, optional=True
         )
 

@@ -64,7 +64,7 @@ _scopes: dict[int, tuple[InstrumentationScope | None, bool]] = {}
 
 
 @dataclass(slots=True)
-class Passage:
+class BatchContext:
     """What spans that are passed on together share.
 
     Args:
@@ -87,12 +87,12 @@ class Passage:
     read: deque[int] | None = None
 
 
-def view_of(span: ReadableSpan, passage: Passage) -> SpanView:
+def view_of(span: ReadableSpan, batch: BatchContext) -> SpanView:
     """Return a span's plain values."""
-    entries, parent = passage.entries, span.parent
+    entries, parent = batch.entries, span.parent
     attributes = attributes_of(span)
     if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
-        found = passage.cost(attributes)
+        found = batch.cost(attributes)
         if found:
             attributes = {**attributes, keys.LLM_COST: dumps(found)}
     return SpanView(
@@ -121,12 +121,12 @@ class MappedSpan(ReadableSpan):
 
     Args:
         recorded: The ended span.
-        passage: What it shares with the spans passed on beside it.
+        batch: What it shares with the spans passed on beside it.
     """
 
-    def __init__(self, recorded: ReadableSpan, passage: Passage) -> None:
+    def __init__(self, recorded: ReadableSpan, batch: BatchContext) -> None:
         self.recorded = recorded
-        self.passage = passage
+        self.batch = batch
 
     _mapped: Mapped | None = None
 
@@ -142,23 +142,23 @@ class MappedSpan(ReadableSpan):
         return self._map() if self._mapped is None else self._mapped
 
     def _map(self) -> Mapped:
-        span, passage = self.recorded, self.passage
-        if passage.read is not None:
-            passage.read.append(passage.size)  # a deque: no lock, whatever thread this is
-            passage.read = None
+        span, batch = self.recorded, self.batch
+        if batch.read is not None:
+            batch.read.append(batch.size)  # a deque: no lock, whatever thread this is
+            batch.read = None
         try:
-            view = view_of(span, passage)
-            mapped = map_span(view, passage.context(), passage.options)
+            view = view_of(span, batch)
+            mapped = map_span(view, batch.context(), batch.options)
         except Exception as error:
             self._failed(f"span: {type(error).__name__}")
             kept = {str(k): to_otlp(v) for k, v in (span.attributes or {}).items()}
-            return Mapped(span.name, None, kept if passage.options.capture_content else {})
+            return Mapped(span.name, None, kept if batch.options.capture_content else {})
         if mapped.failures:
             self._failed(", ".join(mapped.failures))
         return mapped
 
     def _failed(self, steps: str) -> None:
-        self.passage.accounting.warn(
+        self.batch.accounting.warn(
             "mapping_failed",
             "A span of %r could not be mapped in full (%s). It is exported with what could be; "
             "please report its inputs' shape to mlflow-otel.",

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.view import (
 )
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.delivery import Delivery
+from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.delivery.transport import Transport
 from mlflow_otel.otlp import envelope
 from mlflow_otel.otlp.envelope import Group
@@ -39,7 +39,7 @@ AGGREGATIONS: Final[dict[str, type[Aggregation]]] = {
 
 
 class MlflowMetricExporter(MetricExporter):
-    """Exports metrics over OTLP, as ``OTEL_EXPORTER_OTLP_[METRICS_]*`` say; see ``Delivery``.
+    """Exports metrics over OTLP, as ``OTEL_EXPORTER_OTLP_[METRICS_]*`` say; see ``SignalDelivery``.
 
     A backend that takes no metrics turns this off, with one warning. Stands behind the SDK's
     ``PeriodicExportingMetricReader``.
@@ -47,7 +47,7 @@ class MlflowMetricExporter(MetricExporter):
     Args:
         settings: The configuration.
         transport: Sends the bytes; opened by the settings when None.
-        accounting: Gets ``Delivery``'s counters; what is counted is metrics, not their data points.
+        accounting: Gets ``SignalDelivery``'s counters; what is counted is metrics, not their data points.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class MlflowMetricExporter(MetricExporter):
             preferred_aggregation={Histogram: AGGREGATIONS[settings.histogram_aggregation]()},
         )
         self._pid = os.getpid()
-        self.delivery = Delivery(
+        self.delivery = SignalDelivery(
             "metrics", settings, transport=transport, accounting=accounting, optional=True
         )
 

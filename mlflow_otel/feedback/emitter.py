@@ -21,7 +21,7 @@ from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.signals.bounds import Bounds
-from mlflow_otel.signals.signals import Signals
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 if TYPE_CHECKING:
     from mlflow_otel.signals.pipelines import Events
@@ -49,7 +49,7 @@ class Emitter:
 
     def __init__(
         self,
-        signals: Signals,
+        signals: LazyPipelines,
         open_spans: Callable[[], Callable[[ReadableSpan], None]],
         resource: Callable[[], Resource],
         wanted: frozenset[str] | None = None,

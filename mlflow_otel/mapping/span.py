@@ -113,15 +113,15 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
     draft = _Draft(view, context, options)
     name, kind = view.name, None
     if view.made_by_mlflow:
-        failures = _take(FIRST_STEPS, draft)
-        failures += _take(TYPE_STEPS.get(draft.span_type, ()), draft)
-        failures += _take([step for key, step in KEY_STEPS if key in draft.raw], draft)
+        failures = _run(FIRST_STEPS, draft)
+        failures += _run(TYPE_STEPS.get(draft.span_type, ()), draft)
+        failures += _run([step for key, step in KEY_STEPS if key in draft.raw], draft)
         if view.failed or view.events:
-            failures += _take(EVENT_STEPS, draft)
+            failures += _run(EVENT_STEPS, draft)
         if "genai" in options.conventions:
             name, kind = _name_and_kind(draft)
     else:
-        failures = _take((_foreign,), draft)
+        failures = _run((_foreign,), draft)
     own, shared = _attributes(draft, renamed=name != view.name)
     events = _events(view, options) if view.events else ()
     return Mapped(name, kind, own, events, shared, tuple(failures))
@@ -134,14 +134,14 @@ def outline(view: SpanView) -> dict[str, Any]:
     documents and arguments. Never raises on account of a value.
     """
     draft = _Draft(view, TraceContext(), MappingOptions())
-    _take(FIRST_STEPS, draft)
-    _take(OUTLINE_STEPS.get(draft.span_type, ()), draft)
-    _take([step for key, step in OUTLINE_KEY_STEPS if key in draft.raw], draft)
-    _take(EVENT_STEPS, draft)
+    _run(FIRST_STEPS, draft)
+    _run(OUTLINE_STEPS.get(draft.span_type, ()), draft)
+    _run([step for key, step in OUTLINE_KEY_STEPS if key in draft.raw], draft)
+    _run(EVENT_STEPS, draft)
     return draft.genai | draft.own
 
 
-def _take(steps: Iterable[Step], draft: _Draft) -> list[str]:
+def _run(steps: Iterable[Step], draft: _Draft) -> list[str]:
     """Take steps; return the names of those that failed."""
     failures = []
     for step in steps:

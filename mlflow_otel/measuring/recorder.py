@@ -1,4 +1,4 @@
-"""Records the measures of spans and traces that are passed on, beside the app's threads."""
+"""Records the measures of spans and traces that are released, beside the app's threads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from mlflow_otel.conventions import genai
-from mlflow_otel.export.mapped import Passage, view_of
+from mlflow_otel.export.mapped import BatchContext, view_of
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import measures, trace
 from mlflow_otel.mapping.measures import Measure, Timed
 from mlflow_otel.measuring.instruments import MAX_VALUES, Record, create
 from mlflow_otel.signals.bounds import Bounds
-from mlflow_otel.signals.signals import Signals
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 NANOSECONDS: Final = 1e9
 
@@ -28,7 +28,7 @@ class Recorder:
         signals: Has the pipeline of metrics, and the thread this is done in.
     """
 
-    def __init__(self, signals: Signals) -> None:
+    def __init__(self, signals: LazyPipelines) -> None:
         self._signals = signals
         self._bounded = Bounds(MAX_VALUES)
         self._begin()
@@ -46,14 +46,14 @@ class Recorder:
             if self._instruments is None:
                 self._instruments = create(self._signals.meters().meter)
 
-    def passed(
-        self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None
+    def released(
+        self, spans: list[ReadableSpan], batch: BatchContext, root: ReadableSpan | None
     ) -> None:
-        """Take spans that were passed on.
+        """Take spans that were released.
 
         Args:
             spans: The spans.
-            passage: What they share.
+            batch: What they share.
             root: The local root, when a trace of MLflow's ended with them.
         """
         signals = self._signals
@@ -62,8 +62,8 @@ class Recorder:
         if self._instruments is None:
             self.open()
         if not signals.settings.asynchronous:
-            self._record(spans, passage, root)
-        elif not self._later(spans, passage, root):
+            self._record(spans, batch, root)
+        elif not self._later(spans, batch, root):
             signals.accounting.warn(
                 "metrics.not_measured",
                 "Spans are missing from the GenAI metrics: too many wait to be measured. The app makes "
@@ -72,14 +72,14 @@ class Recorder:
             )
 
     def _later(
-        self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None
+        self, spans: list[ReadableSpan], batch: BatchContext, root: ReadableSpan | None
     ) -> bool:
         """Have spans measured in the background; False when too much waits there."""
-        size = passage.size
+        size = batch.size
 
         def measure() -> None:
             try:
-                self._record(spans, passage, root)
+                self._record(spans, batch, root)
             finally:
                 self._wait(-size)
 
@@ -96,13 +96,13 @@ class Recorder:
             return self._waiting_bytes
 
     def _record(
-        self, spans: list[ReadableSpan], passage: Passage, root: ReadableSpan | None
+        self, spans: list[ReadableSpan], batch: BatchContext, root: ReadableSpan | None
     ) -> None:
-        context = passage.context()
-        environment = trace.stamp(context, passage.options).get(genai.ENVIRONMENT)
+        context = batch.context()
+        environment = trace.stamp(context, batch.options).get(genai.ENVIRONMENT)
         timed = [
             Timed(
-                view_of(span, passage),
+                view_of(span, batch),
                 span.context.span_id,
                 None if span.parent is None else span.parent.span_id,
                 _seconds(span),
@@ -117,11 +117,11 @@ class Recorder:
     def _add(self, found: list[Measure], span: SpanContext | None, environment: object) -> None:
         if not found or span is None or self._instruments is None:
             return
-        within = set_span_in_context(NonRecordingSpan(span), Context())  # for exemplars
+        around = set_span_in_context(NonRecordingSpan(span), Context())  # for exemplars
         for name, value, attributes in found:
             if environment is not None:
                 attributes[genai.ENVIRONMENT] = environment
-            self._instruments[name](value, self._bounded(attributes), within)
+            self._instruments[name](value, self._bounded(attributes), around)
 
 
 def _seconds(span: ReadableSpan) -> float:

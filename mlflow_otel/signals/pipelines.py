@@ -16,26 +16,29 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.delivery.delivery import Delivery
+from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.export.logs import MlflowLogExporter
 from mlflow_otel.export.mapped import SCOPE
 from mlflow_otel.export.metrics import MlflowMetricExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
-from mlflow_otel.tracing.outlet import SETTLING_SECONDS, within
+from mlflow_otel.tracing.next_processor import SETTLING_SECONDS
+from mlflow_otel.waiting import call_with_timeout
 
 
 class _Own:
     """A provider of ours and the delivery behind it, or the app's provider and nothing."""
 
-    def __init__(self, provider: Any, delivery: Delivery | None = None) -> None:
+    def __init__(self, provider: Any, delivery: SignalDelivery | None = None) -> None:
         self._provider = provider
         self._delivery = delivery
 
     def force_flush(self, seconds: float) -> bool:
         """Export what waits; True if it was all accepted in time."""
         until = time.monotonic() + seconds
-        flushed = within(seconds, lambda: _quietly(self._provider.force_flush, int(seconds * 1000)))
+        flushed = call_with_timeout(
+            seconds, lambda: _quietly(self._provider.force_flush, int(seconds * 1000))
+        )
         if self._delivery is None:
             return flushed is True
         left = max(until - time.monotonic(), 0.0)
@@ -49,7 +52,7 @@ class _Own:
     def shutdown(self, seconds: float) -> None:
         """Export what waits and end, in time; the app's own provider goes on."""
         if self._delivery is not None:
-            within(seconds, lambda: _quietly(self._provider.shutdown))
+            call_with_timeout(seconds, lambda: _quietly(self._provider.shutdown))
 
     def stats(self, prefix: str) -> dict[str, int]:
         """Return ``in_flight`` and ``spooled``."""
@@ -79,7 +82,7 @@ class Events(_Own):
     """
 
     def __init__(self, settings: Settings, resource: Resource, accounting: Accounting) -> None:
-        self._accounting = accounting.within("logs.")
+        self._accounting = accounting.prefixed("logs.")
         self._queue: deque[Any] | None = None
         shared = None if settings.isolated else _logs.get_logger_provider()
         if isinstance(shared, LoggerProvider):
@@ -128,7 +131,7 @@ class Meters(_Own):
         if isinstance(shared, MeterProvider):
             super().__init__(shared)
         else:
-            exporter = MlflowMetricExporter(settings, accounting=accounting.within("metrics."))
+            exporter = MlflowMetricExporter(settings, accounting=accounting.prefixed("metrics."))
             reader = PeriodicExportingMetricReader(exporter)
             super().__init__(
                 MeterProvider([reader], resource, shutdown_on_exit=False), exporter.delivery

@@ -16,15 +16,15 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.delivery import SHUTDOWN_SECONDS
+from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.exporter import mapping_options
-from mlflow_otel.export.mapped import Passage, attributes_of, made_by_mlflow
+from mlflow_otel.export.mapped import BatchContext, attributes_of, made_by_mlflow
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
-from mlflow_otel.tracing.outlet import Outlet, batched
+from mlflow_otel.tracing.next_processor import NextProcessor, batched
 from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
 from mlflow_otel.tracing.snapshot import Snapshot
 
@@ -42,7 +42,7 @@ class _Trace:
     released: bool
     info: Any = None
     registered: bool = False
-    root: ReadableSpan | None = None  # the local root that ended last, until its trace is passed on
+    root: ReadableSpan | None = None  # the local root that ended last, until its trace is released
     root_id: int | None = None
     # Tuples where there is one as a rule: a thousand of these are remembered.
     roots: tuple[int, ...] = ()
@@ -77,14 +77,14 @@ class MlflowSpanProcessor(SpanProcessor):
     """Gives every span of a trace what MLflow knows of the trace, whenever it came to know it.
 
     Ended spans are held until their local root (a span without a parent, or with a remote one)
-    ends; then each is passed on as a ``MappedSpan`` with the trace's context. Spans are never
-    changed and nothing is mapped in the app's thread. What ends after its root follows at once.
+    ends; then each is handed on as a ``MappedSpan`` with the trace's context. Spans are never
+    changed and nothing is mapped in the app's thread. A span that ends after its root is handed on at once.
 
     Held memory is bounded: by traces, spans a trace, bytes and age (``Settings.max_traces``,
-    ``max_spans_per_trace``, ``max_held_bytes``, ``trace_timeout``). Past a bound spans are passed on
-    early with what is known then, counted as ``passed_on_early.*``; none is dropped here.
+    ``max_spans_per_trace``, ``max_held_bytes``, ``trace_timeout``). Past a bound spans are released
+    early with what is known then, counted as ``released_early.*``; none is dropped here.
 
-    ``force_flush`` flushes what was passed on; spans of traces still under way stay held, since
+    ``force_flush`` flushes what was released; spans of traces still under way stay held, since
     their context is not known yet. ``shutdown`` passes them on.
 
     Args:
@@ -100,8 +100,10 @@ class MlflowSpanProcessor(SpanProcessor):
     on_assessments: Callable[[Known, list[Any]], object] | None = None
     """Called with what was logged on a trace while it was under way, when it has ended."""
 
-    on_passed: Callable[[list[ReadableSpan], Passage, ReadableSpan | None], object] | None = None
-    """Called with spans that are passed on, sampled or not, and the local root when MLflow's trace ended."""
+    on_released: (
+        Callable[[list[ReadableSpan], BatchContext, ReadableSpan | None], object] | None
+    ) = None
+    """Called with spans that are released, sampled or not, and the local root when MLflow's trace ended."""
 
     def __init__(
         self,
@@ -118,11 +120,11 @@ class MlflowSpanProcessor(SpanProcessor):
         self._options = mapping_options(self._settings)
         self._cost = mlflow_adapter.cost if self._settings.work_out_cost else _no_cost
         behind = batched(next, self._settings) if isinstance(next, SpanExporter) else next
-        self._outlet = Outlet(behind, self._settings.max_held_bytes, accounting)
+        self._next = NextProcessor(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
         self._clock = clock
         self._stopped = threading.Event()
-        self._remembered = recent
+        self._recent_traces = recent
         recent.limit = self._settings.recent_traces
         recent.watch(self)
         self._next_starts = otel_adapter.hears_of_starts(behind)
@@ -133,9 +135,11 @@ class MlflowSpanProcessor(SpanProcessor):
         # Also after a fork, in the child: what the parent holds is the parent's to send.
         self._lock = threading.Lock()
         self._traces: OrderedDict[int, _Trace] = OrderedDict()  # under way, by OpenTelemetry's ID
-        self._recent: OrderedDict[int, _Trace] = OrderedDict()  # passed on; spans may yet come late
+        self._released: OrderedDict[int, _Trace] = (
+            OrderedDict()
+        )  # released; spans may yet come late
         self._held_bytes = 0
-        self._outlet.begin()
+        self._next.begin()
         self._sweeper: threading.Thread | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -151,7 +155,7 @@ class MlflowSpanProcessor(SpanProcessor):
         except Exception as error:
             self._failed("on_start", error)
         if self._next_starts:
-            self._outlet.next.on_start(span, parent_context)
+            self._next.next.on_start(span, parent_context)
 
     def _follow(self, span: Span, trace: _Trace, parent: SpanContext | None) -> None:
         """Remember an open span, whether it is the topmost of MLflow's, and MLflow's trace."""
@@ -181,7 +185,7 @@ class MlflowSpanProcessor(SpanProcessor):
                 self._start_sweeper()
             trace = self._traces.get(context.trace_id)
             if trace is None:
-                trace = self._recent.pop(context.trace_id, None)
+                trace = self._released.pop(context.trace_id, None)
                 if trace is None or local_root:
                     # A trace met in the middle (its root is another process's, or the parent's of
                     # a fork) has no end to wait for.
@@ -197,18 +201,18 @@ class MlflowSpanProcessor(SpanProcessor):
                 trace.entries += root
             batches = self._over_bounds()
         if batches:
-            self._pass_on(batches)
+            self._release(batches)
         return trace
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hold the span, or pass its trace on when it was the last local root."""
+        """Hold the span, or release its trace when it was the last local root."""
         try:
             batches = self._hold(span)
         except Exception as error:
             self._failed("on_end", error)
             batches = [_Batch([span])]
         if batches:
-            self._pass_on(batches)
+            self._release(batches)
 
     def _hold(self, span: ReadableSpan) -> list[_Batch] | None:
         context = span.context
@@ -216,7 +220,7 @@ class MlflowSpanProcessor(SpanProcessor):
         trace_id, span_id = context[:2]  # its properties take as long as all the rest
         size = _size(span)
         with self._lock:
-            trace = self._traces.get(trace_id) or self._recent.get(trace_id)
+            trace = self._traces.get(trace_id) or self._released.get(trace_id)
             if trace is None:
                 return [_Batch([span], size)]
             trace.held.append(span)
@@ -228,61 +232,61 @@ class MlflowSpanProcessor(SpanProcessor):
                 trace.root, trace.root_id = span, span_id
                 trace.released = trace.released or not trace.open_roots
             if trace.released:
-                return [self._take(trace_id, trace)]
+                return [self._take_held(trace_id, trace)]
             if len(trace.held) > self._settings.max_spans_per_trace:
-                self._accounting.count("passed_on_early.spans")
-                return [self._take(trace_id, trace)]
+                self._accounting.count("released_early.spans")
+                return [self._take_held(trace_id, trace)]
             if self._held_bytes > self._settings.max_held_bytes:
                 return self._over_bounds()
         return None
 
     def _over_bounds(self) -> list[_Batch]:
-        """Take what must be passed on for the other bounds to hold; the lock is held."""
+        """Take what must be released for the other bounds to hold; the lock is held."""
         batches: list[_Batch] = []
         while self._held_bytes > self._settings.max_held_bytes:
             holding = ((i, t) for i, t in self._traces.items() if t.held)
             trace_id, trace = next(holding)
-            self._accounting.count("passed_on_early.bytes")
-            batches.append(self._take(trace_id, trace))
+            self._accounting.count("released_early.bytes")
+            batches.append(self._take_held(trace_id, trace))
         while len(self._traces) > self._settings.max_traces:
             trace_id, trace = next(iter(self._traces.items()))
-            self._accounting.count("passed_on_early.traces")
+            self._accounting.count("released_early.traces")
             trace.released = True
-            batches.append(self._take(trace_id, trace))
+            batches.append(self._take_held(trace_id, trace))
             # MLflow keeps knowing it: the app may go on calling update_current_trace.
-            self._remember_passed_on(trace_id, trace)
+            self._remember_released(trace_id, trace)
         return batches
 
-    def _take(self, trace_id: int, trace: _Trace) -> _Batch:
+    def _take_held(self, trace_id: int, trace: _Trace) -> _Batch:
         spans, size = trace.held, trace.held_bytes
         trace.held, trace.held_bytes = [], 0
         self._held_bytes -= size
         done = trace.released and not trace.open_spans
         if done:
-            self._remember_passed_on(trace_id, trace)
+            self._remember_released(trace_id, trace)
         return _Batch(spans, size, trace, trace_id if done else None)
 
-    def _remember_passed_on(self, trace_id: int, trace: _Trace) -> None:
+    def _remember_released(self, trace_id: int, trace: _Trace) -> None:
         if self._traces.pop(trace_id, None) is not None:
-            self._recent[trace_id] = trace
-            while len(self._recent) > self._settings.max_traces:
-                self._recent.popitem(last=False)
+            self._released[trace_id] = trace
+            while len(self._released) > self._settings.max_traces:
+                self._released.popitem(last=False)
 
-    def _pass_on(self, batches: list[_Batch]) -> None:
+    def _release(self, batches: list[_Batch]) -> None:
         for spans, size, trace, done in batches:
             try:
                 if spans:
                     root = None if trace is None else _ended(trace)
-                    passage = self._passage(spans, size, trace)
+                    batch = self._batch_context(spans, size, trace)
                     left = 0
                     if trace is None or trace.sampled:
-                        left = self._outlet.hand_on(spans, passage)
+                        left = self._next.hand_on(spans, batch)
                     else:
                         self._accounting.count("sampled_out", len(spans))
-                    if self.on_passed is not None:
-                        self.on_passed(spans, passage, root)
+                    if self.on_released is not None:
+                        self.on_released(spans, batch, root)
                     elif not left and trace is not None and trace.context is not None:
-                        trace.context.let_go()  # or the remembered traces would keep their spans
+                        trace.context.forget_spans()  # or the remembered traces would keep their spans
                 if done is not None and trace is not None:
                     self._report_assessments(done, trace)
                 if done is not None and trace is not None and trace.registered:
@@ -291,14 +295,16 @@ class MlflowSpanProcessor(SpanProcessor):
             except Exception as error:
                 self._failed("hand-over", error)
 
-    def _passage(self, spans: list[ReadableSpan], size: int, trace: _Trace | None) -> Passage:
+    def _batch_context(
+        self, spans: list[ReadableSpan], size: int, trace: _Trace | None
+    ) -> BatchContext:
         known = TraceContext if trace is None else self._context(spans, trace)
         entries = None if trace is None else trace.entries
-        return Passage(known, self._options, self._accounting, self._cost, entries, size)
+        return BatchContext(known, self._options, self._accounting, self._cost, entries, size)
 
     def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and trace.root is None:
-            return trace.context  # late spans carry what their trace was passed on with
+            return trace.context  # late spans carry what their trace was released with
         info = trace.info
         if info is not None and mlflow_adapter.in_use():
             # MLflow's own processor may have registered the trace anew behind ours.
@@ -306,7 +312,7 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.info = info
         facts = NO_FACTS if info is None else mlflow_adapter.facts(info)
         if trace.released and info is not None:
-            self._remembered.remember(_known(spans[0].context.trace_id, trace, facts))
+            self._recent_traces.remember(_known(spans[0].context.trace_id, trace, facts))
         trace.context = Snapshot(
             facts, trace.root, spans, self._settings.experiment_name, self._cost
         )
@@ -338,7 +344,7 @@ class MlflowSpanProcessor(SpanProcessor):
 
     def hand_on(self, span: ReadableSpan) -> None:
         """Pass a span on as it is, beside the traces': an evaluation, say."""
-        self._outlet.hand_on([span], Passage(accounting=self._accounting, size=_size(span)))
+        self._next.hand_on([span], BatchContext(accounting=self._accounting, size=_size(span)))
 
     def _start_sweeper(self) -> None:
         self._sweeper = threading.Thread(
@@ -353,20 +359,20 @@ class MlflowSpanProcessor(SpanProcessor):
         )
         self._sweeper.start()
 
-    def pass_on_aged(self) -> None:
-        """Pass on what has been held longer than ``trace_timeout``; a thread calls this."""
+    def release_aged(self) -> None:
+        """Release what has been held longer than ``trace_timeout``; a thread calls this."""
         before = self._clock() - self._settings.trace_timeout
         batches = []
         with self._lock:
             aged = [(i, t) for i, t in self._traces.items() if t.started <= before]
             for trace_id, trace in aged:
                 if trace.held:
-                    self._accounting.count("passed_on_early.age")
+                    self._accounting.count("released_early.age")
                 trace.released = True
-                batches.append(self._take(trace_id, trace))
-            for trace_id in [i for i, t in self._recent.items() if t.started <= before]:
-                del self._recent[trace_id]
-        self._pass_on(batches)
+                batches.append(self._take_held(trace_id, trace))
+            for trace_id in [i for i, t in self._released.items() if t.started <= before]:
+                del self._released[trace_id]
+        self._release(batches)
 
     def stats(self) -> dict[str, int]:
         """Return how much is held or on its way now.
@@ -380,19 +386,19 @@ class MlflowSpanProcessor(SpanProcessor):
                 "held.traces": len(holding),
                 "held.spans": sum(len(trace.held) for trace in holding),
                 "held.bytes": self._held_bytes,
-                **self._outlet.stats(),
+                **self._next.stats(),
             }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush what was passed on; spans of traces under way stay held.
+        """Flush what was released; spans of traces under way stay held.
 
         Returns in time whatever the backend does; True only if all that ended since the last flush
         was accepted by then.
         """
-        return self._outlet.force_flush(timeout_millis / 1000)
+        return self._next.force_flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
-        """Pass on all that is held, then shut down what comes next, in time. Once.
+        """Release all that is held, then shut down what comes next, in time. Once.
 
         Args:
             timeout_millis: Milliseconds for all of it; what did not arrive by then is spooled, or
@@ -406,12 +412,12 @@ class MlflowSpanProcessor(SpanProcessor):
             batches = []
             for trace_id, trace in list(self._traces.items()):
                 if trace.held:
-                    self._accounting.count("passed_on_early.shutdown")
+                    self._accounting.count("released_early.shutdown")
                 trace.released = True
                 trace.open_spans.clear()
-                batches.append(self._take(trace_id, trace))
-        self._pass_on(batches)
-        self._outlet.shutdown(max(until - time.monotonic(), 0.0))
+                batches.append(self._take_held(trace_id, trace))
+        self._release(batches)
+        self._next.shutdown(max(until - time.monotonic(), 0.0))
 
     def _failed(self, where: str, error: Exception) -> None:
         self._accounting.warn(
@@ -428,7 +434,7 @@ def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
 
 
 def _ended(trace: _Trace) -> ReadableSpan | None:
-    """Return the local root of a trace of MLflow's that is passed on whole now."""
+    """Return the local root of a trace of MLflow's that is released whole now."""
     return trace.root if trace.released and trace.info is not None else None
 
 
@@ -451,5 +457,5 @@ def _sweep(
         live = processor()
         if live is None:
             return
-        live.pass_on_aged()
+        live.release_aged()
         del live

@@ -55,7 +55,7 @@ class Snapshot:
             self._spans, self._root = (), None
         return context
 
-    def let_go(self) -> None:
+    def forget_spans(self) -> None:
         """Hold on to no spans: nobody reads them. What MLflow knew stays, for late ones."""
         self._spans, self._root = (), None
 

@@ -9,15 +9,15 @@ import grpc
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
-from tests.export.test_exporter import make_spans
 
 from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
-from mlflow_otel.export.mapped import MappedSpan, Passage
+from mlflow_otel.export.mapped import BatchContext, MappedSpan
 from mlflow_otel.export.spans import ATTRIBUTES, encode_spans
 from mlflow_otel.otlp import envelope, split, wire
 from tests.delivery.faults import Grpc, Http
+from tests.export.test_exporter import make_spans
 
 UNAVAILABLE = {Grpc: grpc.StatusCode.UNAVAILABLE, Http: 503}
 BOTH = pytest.mark.parametrize("kind", [Grpc, Http], ids=["grpc", "http"])
@@ -250,7 +250,7 @@ def test_nothing_is_dropped_when_an_app_produces_flat_out(kind):
 
 def test_a_mapped_span_is_encoded_from_its_mapping():
     (span,) = make_spans(1)
-    (group,) = encode_spans([MappedSpan(span, Passage())])
+    (group,) = encode_spans([MappedSpan(span, BatchContext())])
     assert len(group.items) == 1
 
 

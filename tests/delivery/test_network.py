@@ -9,12 +9,12 @@ import time
 import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from tests.export.test_exporter import make_spans
 
 from mlflow_otel.delivery import retry
 from tests.delivery.faults import Grpc, Http, free_port
 from tests.delivery.proxy import Proxy
 from tests.delivery.test_faults import BOTH, App, exporter_for
+from tests.export.test_exporter import make_spans
 
 RETRYABLE_CODES = {
     "CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"
@@ -254,6 +254,6 @@ def test_after_a_full_queue_there_is_room_again_as_soon_as_some_has_left(monkeyp
         tracer = app.provider.get_tracer("app")
         for _ in range(6000):  # 12 MB, of which all but a few spans are dropped
             tracer.start_span("s", attributes={"a": "x" * 2000}).end()
-        outlet = app.processor._outlet
+        outlet = app.processor._next
         assert outlet._waiting_bytes <= 1024 * 2000  # what waits, not what was dropped
         app.processor.shutdown(500)

@@ -14,7 +14,6 @@ import time
 
 import grpc
 import pytest
-from tests.export.test_exporter import make_spans
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
@@ -23,6 +22,7 @@ from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.spool import Spool
 from tests.conftest import ROOT
 from tests.delivery.faults import Grpc, Http, free_port
+from tests.export.test_exporter import make_spans
 
 DOWN = (grpc.StatusCode.UNAVAILABLE, None)
 

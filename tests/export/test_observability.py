@@ -6,13 +6,13 @@ import grpc
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from tests.export.test_exporter import make_spans
 
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
 from mlflow_otel.export import observability
 from tests.delivery.faults import Grpc, Http
+from tests.export.test_exporter import make_spans
 
 
 @pytest.fixture

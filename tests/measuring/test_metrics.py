@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import Settings
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.export.mapped import Passage
+from mlflow_otel.export.mapped import BatchContext
 from mlflow_otel.measuring.recorder import Recorder
-from mlflow_otel.signals.signals import Signals
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 APP = """
 import os, time
@@ -198,7 +198,7 @@ def test_what_waits_to_be_measured_is_bounded_in_bytes_and_what_is_not_measured_
         }
     )
     accounting = Accounting()
-    signals = Signals(settings, Resource.get_empty, accounting)
+    signals = LazyPipelines(settings, Resource.get_empty, accounting)
     recorder = Recorder(signals)
     span = TracerProvider().get_tracer("mlflow.app").start_span("call")
     span.set_attribute("mlflow.spanType", '"CHAT_MODEL"')
@@ -206,10 +206,10 @@ def test_what_waits_to_be_measured_is_bounded_in_bytes_and_what_is_not_measured_
     gate = threading.Event()
     signals.later.run(gate.wait)
     for _ in range(3):
-        recorder.passed([span], Passage(size=40), None)
+        recorder.released([span], BatchContext(size=40), None)
     gate.set()
     assert signals.later.drain(10)
-    recorder.passed([span], Passage(size=40), None)
+    recorder.released([span], BatchContext(size=40), None)
     assert signals.force_flush(10)
     assert accounting.snapshot()["metrics.not_measured"] == 1
     (point,) = receiver.store.metrics()

@@ -209,12 +209,12 @@ def test_a_root_that_never_ends_is_passed_on_when_it_is_old(pair):
     root = here.tracer.start_span("root")
     here.tracer.start_span("child", context=otel.set_span_in_context(root)).end()
     here.now = 59
-    here.processor.pass_on_aged()
+    here.processor.release_aged()
     assert here.names() == []
     here.now = 61
-    here.processor.pass_on_aged()
+    here.processor.release_aged()
     assert here.names() == ["child"]
-    assert here.accounting.snapshot()["passed_on_early.age"] == 1
+    assert here.accounting.snapshot()["released_early.age"] == 1
     here.tracer.start_span("later", context=otel.set_span_in_context(root)).end()
     root.end()
     assert here.names() == ["child", "later", "root"]
@@ -233,17 +233,17 @@ def test_the_age_is_watched_by_a_thread(pair):
     assert here.names() == ["child"]
 
 
-def test_spans_past_the_bound_of_a_trace_are_passed_on_early_and_none_is_lost(pair):
+def test_spans_past_the_bound_of_a_trace_are_released_early_and_none_is_lost(pair):
     here = pair(max_spans_per_trace=100)
     with here.tracer.start_as_current_span("root"):
         for _ in range(10_000):
             here.tracer.start_span("child").end()
     assert len(here.names()) == 10_001
-    assert here.accounting.snapshot()["passed_on_early.spans"] == 99
+    assert here.accounting.snapshot()["released_early.spans"] == 99
     assert not any(here.processor.stats().values())
 
 
-def test_traces_and_bytes_past_their_bounds_are_passed_on_early(pair):
+def test_traces_and_bytes_past_their_bounds_are_released_early(pair):
     here = pair(max_traces=2, max_held_bytes=1000)
     roots = [here.tracer.start_span(f"root-{i}") for i in range(3)]
     big = here.tracer.start_span("big", context=otel.set_span_in_context(roots[2]))
@@ -254,8 +254,8 @@ def test_traces_and_bytes_past_their_bounds_are_passed_on_early(pair):
         root.end()
     assert sorted(here.names()) == ["big", "root-0", "root-1", "root-2"]
     counted = here.accounting.snapshot()
-    assert counted["passed_on_early.traces"] >= 1
-    assert counted["passed_on_early.bytes"] == 1
+    assert counted["released_early.traces"] >= 1
+    assert counted["released_early.bytes"] == 1
 
 
 def test_shutdown_passes_on_what_is_held(pair):
@@ -371,7 +371,7 @@ def test_a_long_trace_is_not_pushed_out_by_finished_ones(pair):
     assert "child" not in here.names()
     root.end()
     assert here.names()[-2:] == ["child", "long"]
-    assert "passed_on_early.traces" not in here.accounting.snapshot()
+    assert "released_early.traces" not in here.accounting.snapshot()
 
 
 def test_a_later_request_of_the_same_upstream_trace_starts_anew(instrumented):

@@ -8,8 +8,8 @@ from mlflow_otel.feedback.judged import known, parse_trace_id
 from mlflow_otel.feedback.lookup import LIMIT, Found, LookupFailedError, without_credentials
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing.mlflow_adapter import facts
-from mlflow_otel.tracing.outlet import within
 from mlflow_otel.tracing.recent import Known
+from mlflow_otel.waiting import call_with_timeout
 
 
 class MlflowLookup:
@@ -46,7 +46,7 @@ class MlflowLookup:
                 failed.append(error)
                 return []
 
-        infos = within(timeout, search)  # MLflow's client retries for minutes by itself
+        infos = call_with_timeout(timeout, search)  # MLflow's client retries for minutes by itself
         if infos is None:
             raise LookupFailedError(
                 f"{self.where} did not answer in {timeout:g} s (MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT)"

@@ -26,7 +26,7 @@ NOT_THERE: Final = frozenset({"UNIMPLEMENTED", "404"})
 """What a server answers for a signal that it does not take at all."""
 
 
-class Delivery:
+class SignalDelivery:
     """Delivers one signal's items, as ``OTEL_EXPORTER_OTLP_*`` and ``MLFLOW_*`` say. Nothing raises.
 
     What cannot be sent is counted and warned about, once a minute a cause.

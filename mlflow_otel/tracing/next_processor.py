@@ -7,24 +7,22 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.export.exporter import MlflowSpanExporter
-from mlflow_otel.export.mapped import MappedSpan, Passage
+from mlflow_otel.export.mapped import BatchContext, MappedSpan
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
+from mlflow_otel.waiting import call_with_timeout
 
 SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be spooled and counted
 
-_T = TypeVar("_T")
 
-
-class Outlet:
+class NextProcessor:
     """Hands spans on to the next ``SpanProcessor``, as far as there is room behind it.
 
     Args:
@@ -53,8 +51,8 @@ class Outlet:
         self._read: deque[int] = deque()  # sizes of what was read since
         self._lost = 0  # since the last flush
 
-    def hand_on(self, spans: list[ReadableSpan], passage: Passage) -> int:
-        """Hand spans on, as a passage; what there is no room for is dropped and counted.
+    def hand_on(self, spans: list[ReadableSpan], batch: BatchContext) -> int:
+        """Hand spans on, as a batch; what there is no room for is dropped and counted.
 
         Returns:
             How many there was room for.
@@ -63,13 +61,13 @@ class Outlet:
             room = self._room()
             if room < len(spans):
                 self._drop(len(spans) - room)
-                passage.size = passage.size * room // len(spans)  # what is dropped does not wait
+                batch.size = batch.size * room // len(spans)  # what is dropped does not wait
                 spans = spans[:room]
-            self._waiting_bytes += passage.size
-            passage.read = self._read
+            self._waiting_bytes += batch.size
+            batch.read = self._read
             on_end = self.next.on_end
             for span in spans:
-                on_end(MappedSpan(span, passage))
+                on_end(MappedSpan(span, batch))
         return len(spans)
 
     def _room(self) -> int:
@@ -118,7 +116,7 @@ class Outlet:
         until = time.monotonic() + seconds
         with self._lock:
             lost, self._lost = self._lost, 0
-        flushed = within(seconds, lambda: self.next.force_flush(int(seconds * 1000)))
+        flushed = call_with_timeout(seconds, lambda: self.next.force_flush(int(seconds * 1000)))
         arrived = [
             exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
             for exporter in otel_adapter.exporters(self.next)
@@ -131,7 +129,7 @@ class Outlet:
         for exporter in otel_adapter.exporters(self.next):
             if isinstance(exporter, MlflowSpanExporter):
                 exporter.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
-        within(seconds, self.next.shutdown)
+        call_with_timeout(seconds, self.next.shutdown)
         left = 0
         for queue in self._queues:
             left += len(queue)
@@ -160,18 +158,3 @@ def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
         exporter,
         max_queue_size=None if set_by_user else max(2048, 2 * settings.max_spans_per_trace),
     )
-
-
-def within(seconds: float, call: Callable[[], _T]) -> _T | None:
-    """Return what ``call`` returns, or None after ``seconds``: it then goes on by itself.
-
-    The SDK's force_flush and shutdown take their own time (opentelemetry-python #4568).
-    """
-    answers: list[_T] = []
-    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # Python starts none while it exits (3.12 and later)
-        return call()
-    thread.join(seconds)
-    return answers[0] if answers else None

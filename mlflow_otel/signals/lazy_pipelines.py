@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow_otel.signals.pipelines import Events, Meters
 
 
-class Signals:
+class LazyPipelines:
     """Opens the pipelines of events and metrics. Nothing is opened before it is asked for.
 
     Args:
