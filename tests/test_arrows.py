@@ -29,10 +29,11 @@ BELOW = {
     "accounting": set(),
     "forking": set(),
     "waiting": set(),
+    "wording": set(),
     "version": set(),
     "__init__": {"api", "instrumentation", "tracing", "export"},
 }  # fmt: skip
-BY_ALL = {"settings", "accounting", "forking", "version", "waiting"}
+BY_ALL = {"settings", "accounting", "forking", "version", "waiting", "wording"}
 MLFLOW = {"tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
 
 
