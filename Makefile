@@ -82,7 +82,10 @@ bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
 	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -s tests/delivery/test_soak.py
 
-clean:           ## remove what the targets made here
-	rm -rf .venv .venv-oldest .venv-backends .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
+mutants: $(VENV)/ready  ## change the pure code at random places and show what no test noticed (ROOM=mapping SAMPLE=140)
+	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"
 
-.PHONY: help setup demo bench soak test lint types format test-oldest test-mlflow servers test-backends clean
+clean:           ## remove what the targets made here
+	rm -rf mutants .venv .venv-oldest .venv-backends .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help setup demo bench soak mutants test lint types format test-oldest test-mlflow servers test-backends clean
