@@ -66,6 +66,9 @@ evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prom
 dashboards: .venv-backends/ready  ## write Grafana's dashboards anew
 	.venv-backends/bin/python collector-config/grafana/generate.py collector-config/grafana/dashboards
 
+docs-tables: $(VENV)/ready  ## write the generated tables of docs/ anew
+	$(BIN)/python docs/generate.py
+
 proto:           ## generate the Python of proto/, checked in under mlflow_otel/v1
 	PYTHON=$(PYTHON) bash proto/generate.sh
 

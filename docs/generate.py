@@ -1,0 +1,94 @@
+"""Writes the tables of the docs from the code's own tables; `python docs/generate.py` rewrites them in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from mlflow_otel.mapping import providers, span_types, usage
+from mlflow_otel.mapping.messages import FORMATS
+
+DOCS: Final = Path(__file__).parent
+BLOCK: Final = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def code(value: str | None) -> str:
+    """Return a value in code quotes, or a dash for none."""
+    return f"`{value}`" if value else "none"
+
+
+def _span_types() -> str:
+    head = (
+        "MLflow type",
+        "`gen_ai.operation.name`",
+        "Span name",
+        "Kind",
+        "`openinference.span.kind`",
+    )
+    rows = [
+        (name, code(row.operation), _span_name(row), row.kind or "as MLflow has it", row.openinference)
+        for name, row in span_types.TYPES.items()
+    ]  # fmt: skip
+    other = span_types.OTHER
+    rows.append(("CHAIN, TASK, PARSER, your own", "none", "MLflow's", "as MLflow has it", other.openinference))  # fmt: skip
+    return table(head, rows)
+
+
+def _span_name(row: span_types.TypeRow) -> str:
+    if row.operation is None or row.named_after is None:
+        return "MLflow's"
+    return f"`{row.operation} {{{row.named_after}}}`" + (" if known, else MLflow's" if row.needs_target else "")  # fmt: skip
+
+
+def _providers() -> str:
+    spellings: dict[str, list[str]] = {}
+    for spelling, name in providers._BY_SPELLING.items():  # noqa: SLF001
+        spellings.setdefault(name, []).append(spelling)
+    rows = ((code(name), ", ".join(map(code, found))) for name, found in spellings.items())
+    return table(("`gen_ai.provider.name`", "MLflow writes"), rows)
+
+
+def _tokens() -> str:
+    rows = ((code(name), code(key)) for name, key in usage.TOKEN_ATTRIBUTES.items())
+    return table(("In `mlflow.chat.tokenUsage`", "Attribute"), rows)
+
+
+def _formats() -> str:
+    rows = (
+        (code(name), ", ".join(code(one.__module__.rpartition(".")[2]) for one in converters))
+        for name, converters in FORMATS.items()
+    )
+    return table(("`mlflow.message.format`", "Modules of `mapping/messages`, the first that knows the shape"), rows)  # fmt: skip
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "span types": _span_types,
+    "providers": _providers,
+    "tokens": _tokens,
+    "formats": _formats,
+}
+"""The tables by the name in their mark."""
+
+
+def rendered(text: str) -> str:
+    """Return a page with each generated table written anew."""
+    return BLOCK.sub(lambda m: f"{m[1]}{TABLES[m[2]]()}{m[3]}", text)
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    for page in DOCS.glob("*.md"):
+        page.write_text(rendered(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
