@@ -24,9 +24,11 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.transport import load
 from mlflow_otel.export.exporter import MlflowSpanExporter
+from mlflow_otel.export.hooks import ShouldExport
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
+from mlflow_otel.mapping.model import Redact
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import SIGNALS, Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
@@ -181,6 +183,7 @@ class Handle:
         if pair is not None:  # the app put the pair there itself
             self._processor = pair
             pair.on_assessments = self.assessments.ended
+            pair.guard(self.settings)
             self._shared.append((provider, standing))
             return provider
         before = otel_adapter.stand_in_front(
@@ -255,7 +258,13 @@ class Handle:
         self._signals.shutdown(SHUTDOWN_MILLIS / 1000)
 
 
-def instrument(settings: Settings | None = None, *, exporter: SpanExporter | None = None) -> Handle:
+def instrument(
+    settings: Settings | None = None,
+    *,
+    exporter: SpanExporter | None = None,
+    redact: Redact | None = None,
+    should_export: ShouldExport | None = None,
+) -> Handle:
     """Send MLflow's traces over OTLP, whole; everything from ``OTEL_*`` and ``MLFLOW_*`` variables.
 
     Takes the place of MLflow's own export (beside it with
@@ -266,6 +275,10 @@ def instrument(settings: Settings | None = None, *, exporter: SpanExporter | Non
     Args:
         settings: The configuration; from the environment when None.
         exporter: Any ``SpanExporter``; an OTLP exporter by the settings when None.
+        redact: Called with each value that leaves, and returns what leaves instead; in front of any
+            exporter. See ``MlflowSpanExporter``.
+        should_export: Called with each span, and returns whether it leaves; in front of any exporter.
+            See ``MlflowSpanExporter``.
 
     Returns:
         The handle: ``stats()``, ``force_flush()``, ``shutdown()``.
@@ -274,7 +287,8 @@ def instrument(settings: Settings | None = None, *, exporter: SpanExporter | Non
     with _lock:
         if _handle is not None:
             return _handle
-        handle = Handle(Settings.from_environment() if settings is None else settings, exporter)
+        found = Settings.from_environment() if settings is None else settings
+        handle = Handle(found.hooked(redact, should_export), exporter)
         if handle.settings.disabled:
             return handle
         if not mlflow_adapter.available():

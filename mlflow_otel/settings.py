@@ -180,6 +180,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_CONVENTIONS", "conventions", _some_of("genai", "openinference", "mlflow"), "vocabularies to write: genai (default), openinference, mlflow"),
     Variable("MLFLOW_OTEL_PROMOTE_TAGS", "promote_tags", _pairs, "trace tags on every span: tag or tag=attribute (environment)"),
     Variable("MLFLOW_OTEL_KEEP_CHUNK_EVENTS", "keep_chunk_events", _boolean, "true: keep the event of every stream chunk"),
+    Variable("MLFLOW_OTEL_REDACT", "redact", _text, "package.module:function that is called as redact(name, key, value) with each value that leaves, and returns what leaves instead (none)"),
+    Variable("MLFLOW_OTEL_SHOULD_EXPORT", "should_export", _text, "package.module:function that is called with each span, and returns whether it leaves (none)"),
     Variable("MLFLOW_OTEL_COST", "work_out_cost", _boolean, "true: work out the cost of model calls that have none, by MLflow's price catalog, which MLflow fetches from MLFLOW_MODEL_CATALOG_URI"),
     Variable("MLFLOW_OTEL_MAX_REQUEST_BYTES", "max_request_bytes", _integer(4096), "bytes of one export request, at most (4128768, a little under gRPC's 4 MiB)"),
     Variable("MLFLOW_OTEL_SPOOL_DIR", "spool_dir", _text, "folder for what cannot be delivered now; sent later, by the next process too (none)"),
@@ -280,6 +282,8 @@ class Settings:
     conventions: frozenset[str] = frozenset({"genai"})
     promote_tags: tuple[tuple[str, str], ...] = tuple(DEFAULT_PROMOTIONS.items())
     keep_chunk_events: bool = False
+    redact: str | Callable[[str, str, Any], Any] | None = None
+    should_export: str | Callable[[Any], object] | None = None
     work_out_cost: bool = False
     max_request_bytes: int = 4 * 1024 * 1024 - 64 * 1024
     spool_dir: str | None = None
@@ -338,6 +342,18 @@ class Settings:
         if self.measured is not None:
             return self.measured
         return self.metrics_exporter != "none" and (shared or self.metrics.configured)
+
+    def hooked(
+        self,
+        redact: Callable[[str, str, Any], Any] | None,
+        should_export: Callable[[Any], object] | None,
+    ) -> Settings:
+        """Return these settings with the functions that are given; None leaves what was set."""
+        return replace(
+            self,
+            redact=self.redact if redact is None else redact,
+            should_export=self.should_export if should_export is None else should_export,
+        )
 
     def otlp(self, signal: Signal) -> OtlpSettings:
         """Return the OTLP options of ``signal``."""

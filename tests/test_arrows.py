@@ -21,7 +21,7 @@ BELOW = {
     "feedback": {"signals", "tracing", "export", "delivery", "mapping", "conventions", "v1"},
     "receiver": set(),
     "v1": set(),
-    "instrumentation": {"feedback", "measuring", "signals", "tracing", "export", "delivery"},
+    "instrumentation": {"feedback", "measuring", "signals", "tracing", "export", "delivery", "mapping"},
     "instrumentor": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
     "cli": {"instrumentation", "api", "feedback", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},

@@ -10,10 +10,12 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.delivery.transport import Outcome, Transport
+from mlflow_otel.export.guards import Guards
+from mlflow_otel.export.hooks import ShouldExport
 from mlflow_otel.export.mapped import BatchContext, MappedSpan, made_by_mlflow
 from mlflow_otel.export.observability import Observer, observe
 from mlflow_otel.export.spans import encode_spans
-from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.mapping.model import Redact
 from mlflow_otel.settings import Settings
 
 
@@ -37,6 +39,16 @@ class MlflowSpanExporter(SpanExporter):
     Args:
         settings: The configuration; from the environment when None.
         transport: Sends the bytes; opened by the settings when None.
+        redact: Called as ``redact(name, key, value)`` with each attribute, event attribute and link
+            attribute that leaves, after the mapping, in the export thread. Returns what leaves
+            instead; None: nothing does. If it raises, that value does not leave. The name is the
+            span's or the event's; what all spans of a trace carry is shown once, by the trace's
+            name. A span's status text has the key ``otel.status_description``. Beats
+            ``MLFLOW_OTEL_REDACT``.
+        should_export: Called with a ``SpanToExport`` for each span; one that it returns False for
+            does not leave, and is counted as ``filtered``. Its children leave as they are: a backend
+            shows them below a span that is missing, most of them as further roots of the trace. If
+            it raises, the span leaves. Beats ``MLFLOW_OTEL_SHOULD_EXPORT``.
         accounting: Gets the counters, those of ``SignalDelivery``.
     """
 
@@ -44,11 +56,16 @@ class MlflowSpanExporter(SpanExporter):
         self,
         settings: Settings | None = None,
         *,
+        redact: Redact | None = None,
+        should_export: ShouldExport | None = None,
         transport: Transport | None = None,
         accounting: Accounting = ACCOUNTING,
     ) -> None:
         found = Settings.from_environment(accounting=accounting) if settings is None else settings
-        self._alone = BatchContext(options=mapping_options(found), accounting=accounting)
+        self._guards = Guards.of(found.hooked(redact, should_export), accounting)
+        self._alone = BatchContext(
+            options=self._guards.options, accounting=accounting, keep=self._guards.keep
+        )
         self._accounting = accounting
         self._observer: Observer | None = None  # a spool may send before the next line is over
         self._delivery = SignalDelivery(
@@ -63,15 +80,26 @@ class MlflowSpanExporter(SpanExporter):
         Returns:
             SUCCESS when taken (or, when exporting in the calling thread, accepted by the server).
         """
+        leaving = [span for span in map(self._mapped, spans) if span is not None]
+        if spans and not leaving:
+            return SpanExportResult.SUCCESS
         taken = self._delivery.deliver(
-            lambda: encode_spans(map(self._mapped, spans), self._accounting), len(spans)
+            lambda: encode_spans(leaving, self._accounting), len(leaving)
         )
         return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
 
-    def _mapped(self, span: ReadableSpan) -> ReadableSpan:
-        if isinstance(span, MappedSpan) or not made_by_mlflow(span):
+    def _mapped(self, span: ReadableSpan) -> ReadableSpan | None:
+        """Return a span as it leaves, or None when it does not."""
+        guards = self._guards
+        if isinstance(span, MappedSpan):
+            batch = guards.over(span.batch)
+            if batch is not span.batch:
+                span = MappedSpan(span.recorded, batch)
+        elif guards.idle and not made_by_mlflow(span):
             return span
-        return MappedSpan(span, self._alone)
+        else:
+            span = MappedSpan(span, self._alone)
+        return span if span.batch.keep is None or span.kept else None
 
     def _tried(self, seconds: float, outcome: Outcome) -> None:
         if self._observer is not None:
@@ -101,13 +129,3 @@ class MlflowSpanExporter(SpanExporter):
         With a spool what did not arrive by then is in it.
         """
         self._delivery.shutdown()
-
-
-def mapping_options(settings: Settings) -> MappingOptions:
-    """Return how the settings say to map."""
-    return MappingOptions(
-        conventions=settings.conventions,
-        capture_content=settings.capture_content,
-        promote_tags=settings.promote_tags,
-        keep_chunk_events=settings.keep_chunk_events,
-    )

@@ -11,16 +11,20 @@ import operator
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.export.hooks import SpanToExport
 from mlflow_otel.mapping.model import EventView, Mapped, MappingOptions, SpanView, TraceContext
+from mlflow_otel.mapping.redaction import STATUS_TEXT, redacted
 from mlflow_otel.mapping.span import map_span
 from mlflow_otel.mapping.values import dumps, to_otlp
 from mlflow_otel.version import __version__
@@ -43,7 +47,10 @@ def _events_of(span: ReadableSpan) -> Sequence[EventView]:
     held = span._events  # noqa: SLF001
     if not len(held):
         return ()
-    return [EventView(e.name, e.timestamp, e.attributes or {}) for e in held]
+    return [
+        EventView(e.name, e.timestamp, e.attributes or {}, getattr(e.attributes, "dropped", 0))
+        for e in held
+    ]
 
 
 def made_by_mlflow(span: ReadableSpan) -> bool:
@@ -73,6 +80,7 @@ class BatchContext:
         accounting: Gets the failures.
         cost: Works out a span's cost (USD, by MLflow's keys) from its raw attributes when MLflow
             did not write one.
+        keep: Tells whether a span leaves, or None: all do.
         entries: IDs of the spans that trace-level attributes belong on; None: those without parent.
         size: Bytes they take up while they wait to be read.
         read: Gets ``size`` when the first of them is read.
@@ -85,6 +93,13 @@ class BatchContext:
     entries: Collection[int] | None = None
     size: int = 0
     read: deque[int] | None = None
+    keep: Callable[[SpanToExport], bool] | None = None
+
+    def was_read(self) -> None:
+        """Give ``read`` the size, once."""
+        if self.read is not None:
+            self.read.append(self.size)  # a deque: no lock, whatever thread this is
+            self.read = None
 
 
 def view_of(span: ReadableSpan, batch: BatchContext) -> SpanView:
@@ -104,6 +119,16 @@ def view_of(span: ReadableSpan, batch: BatchContext) -> SpanView:
         made_by_mlflow=made_by_mlflow(span),
         is_entry=parent is None if entries is None else span.context.span_id in entries,
     )
+
+
+def _limited(attributes: Mapping[str, Any], dropped: int) -> Mapping[str, Any]:
+    """Return attributes that say how many of them the SDK's limits dropped."""
+    if not dropped:
+        return dict(attributes)
+    limited = BoundedAttributes()
+    limited._dict.update(attributes)  # noqa: SLF001 (the SDK has looked at these values before)
+    limited.dropped = dropped
+    return limited
 
 
 def _of_the_span(name: str) -> Any:
@@ -143,19 +168,40 @@ class MappedSpan(ReadableSpan):
 
     def _map(self) -> Mapped:
         span, batch = self.recorded, self.batch
-        if batch.read is not None:
-            batch.read.append(batch.size)  # a deque: no lock, whatever thread this is
-            batch.read = None
+        batch.was_read()
         try:
             view = view_of(span, batch)
             mapped = map_span(view, batch.context(), batch.options)
         except Exception as error:
             self._failed(f"span: {type(error).__name__}")
-            kept = {str(k): to_otlp(v) for k, v in (span.attributes or {}).items()}
-            return Mapped(span.name, None, kept if batch.options.capture_content else {})
+            return Mapped(span.name, None, self._unmapped())
         if mapped.failures:
             self._failed(", ".join(mapped.failures))
         return mapped
+
+    def _unmapped(self) -> dict[str, Any]:
+        options = self.batch.options
+        if not options.capture_content:
+            return {}
+        found = {str(k): to_otlp(v) for k, v in (self.recorded.attributes or {}).items()}
+        return (
+            found if options.redact is None else redacted(self.recorded.name, found, options.redact)
+        )
+
+    _kept: bool | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the span leaves, as the user's ``should_export`` says; asked once."""
+        if self._kept is None:
+            keep = self.batch.keep
+            self._kept = keep is None or keep(self.seen())
+        return self._kept
+
+    def seen(self) -> SpanToExport:
+        """Return what ``should_export`` sees."""
+        scope = self.instrumentation_scope
+        return SpanToExport(self.name, self.attributes, scope, scope is SCOPE)
 
     def _failed(self, steps: str) -> None:
         self.batch.accounting.warn(
@@ -178,19 +224,44 @@ class MappedSpan(ReadableSpan):
 
     @property
     def attributes(self) -> Any:
-        """The mapped attributes."""
-        return self.mapped.attributes
+        """The mapped attributes, for reading: what an exporter writes into them is a ``TypeError``."""
+        return MappingProxyType(self.mapped.attributes)
 
     @property
     def events(self) -> Sequence[Event]:
         """The events that leave."""
-        return [Event(e.name, dict(e.attributes), e.timestamp) for e in self.mapped.events]
+        return [
+            Event(e.name, _limited(e.attributes, e.dropped_attributes), e.timestamp)
+            for e in self.mapped.events
+        ]
 
     @property
-    def links(self) -> Any:
-        """The span's links, unchanged."""
+    def links(self) -> tuple[Link, ...]:
+        """The span's links; their attributes are redacted."""
         held = self.recorded._links  # noqa: SLF001
-        return tuple(held) if len(held) else ()
+        if not len(held):
+            return ()
+        redact = self.batch.options.redact
+        if redact is None:
+            return tuple(held)
+        name = self.recorded.name
+        return tuple(
+            Link(
+                link.context,
+                _limited(redacted(name, link.attributes or {}, redact), link.dropped_attributes),
+            )
+            for link in held
+        )
+
+    @property
+    def status(self) -> Status:
+        """The span's status; its text is redacted."""
+        status, redact = self.recorded.status, self.batch.options.redact
+        if not status.description or redact is None:
+            return status
+        said = {STATUS_TEXT: status.description}
+        left = redacted(self.recorded.name, said, redact).get(STATUS_TEXT)
+        return Status(status.status_code, None if left is None else str(left))
 
     @property
     def dropped_attributes(self) -> int:
@@ -217,7 +288,7 @@ class MappedSpan(ReadableSpan):
     parent = _parent = _of_the_span("parent")
     start_time = _start_time = _of_the_span("start_time")
     end_time = _end_time = _of_the_span("end_time")
-    status = _status = _of_the_span("status")
+    _status = status
     resource = _resource = _of_the_span("resource")
     _instrumentation_scope = instrumentation_scope
     _instrumentation_info = None

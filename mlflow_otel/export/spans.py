@@ -106,7 +106,11 @@ def _attributes(values: dict[str, Any]) -> bytes:
 
 def _event(event: Any) -> bytes:
     body = b"\x09" + struct.pack("<Q", event.timestamp) + wire.string(b"\x12", event.name)
-    return body + wire.attributes(b"\x1a", event.attributes)
+    return (
+        body
+        + wire.attributes(b"\x1a", event.attributes)
+        + _count(b"\x20", event.dropped_attributes)
+    )
 
 
 def _link(link: Any) -> bytes:
@@ -118,6 +122,7 @@ def _link(link: Any) -> bytes:
             IDS(b"\x0a\x10", trace_id >> 64, trace_id & MASK64, b"\x12\x08", context.span_id),
             wire.string(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
             wire.attributes(b"\x22", link.attributes),
+            _count(b"\x28", link.dropped_attributes),
             b"\x35" + struct.pack("<I", flags),
         )
     )

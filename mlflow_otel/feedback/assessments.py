@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.export.exporter import mapping_options
+from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.feedback import judged, mlflow_adapter
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.judged import Judged, mlflow_trace_id, parse_span_id, parse_trace_id

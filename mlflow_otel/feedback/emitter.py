@@ -14,12 +14,13 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.export.exporter import mapping_options
+from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.export.mapped import SCOPE
 from mlflow_otel.feedback.judged import Judged
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
+from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.signals.bounds import Bounds
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
@@ -57,7 +58,7 @@ class Emitter:
         self._signals = signals
         self._settings = signals.settings
         self._accounting = signals.accounting
-        self._options = mapping_options(self._settings)
+        self._options = mapping_options(self._settings, self._accounting)
         self._open_spans = open_spans
         self._resource = resource
         self._wanted = self._settings.assessment_signals if wanted is None else wanted
@@ -139,8 +140,12 @@ class Emitter:
             return
         self._events.emit(
             genai.EVALUATION_RESULT_EVENT, view.time, judged.trace_id, judged.span_id or 0,
-            int(judged.sampled), event,
+            int(judged.sampled), self._redacted(genai.EVALUATION_RESULT_EVENT, event),
         )  # fmt: skip
+
+    def _redacted(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        redact = self._options.redact
+        return values if redact is None else redacted(name, values, redact)
 
     def _emit_span(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
         if not judged.sampled or self._hand_on is None:
@@ -171,6 +176,7 @@ class Emitter:
         if self._scores is None:
             return
         found = assessment.metric_attributes(view, sampled=judged.sampled)
+        found = self._redacted(keys.ASSESSMENT_COUNT, found)
         self._scores.record(assessment.score_of(view), self._bounded(found))
 
 

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from mlflow_otel.mapping.values import Json
 
 SpanKind = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 
+Redact: TypeAlias = Callable[[str, str, Any], Any]
+"""Takes a name, a key and a value; returns the value that leaves instead, or None: nothing leaves."""
+
 
 class EventView(NamedTuple):
-    """A span's event: name, nanoseconds since the epoch, attributes."""
+    """A span's event.
+
+    Args:
+        name: Its name.
+        timestamp: Nanoseconds since the epoch.
+        attributes: By key.
+        dropped_attributes: How many the SDK's limits dropped.
+    """
 
     name: str
     timestamp: int
     attributes: Mapping[str, Any]
+    dropped_attributes: int = 0
 
 
 class SpanView(NamedTuple):
@@ -87,12 +98,14 @@ class MappingOptions:
         capture_content: Whether inputs, outputs, messages, documents and previews leave.
         promote_tags: Trace tag to span attribute, for tags that belong on every span.
         keep_chunk_events: Whether the event of each stream chunk leaves.
+        redact: Called with each value that leaves. It must not raise.
     """
 
     conventions: frozenset[str] = frozenset({"genai"})
     capture_content: bool = True
     promote_tags: tuple[tuple[str, str], ...] = (("environment", "deployment.environment.name"),)
     keep_chunk_events: bool = False
+    redact: Redact | None = None
 
 
 class Shared:

@@ -21,6 +21,7 @@ from mlflow_otel.mapping.model import (
     TraceContext,
 )
 from mlflow_otel.mapping.providers import provider_name
+from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.mapping.values import PLAIN, as_dict, as_json, as_list, as_text, decode, to_otlp
 from mlflow_otel.mapping.written import Written
 
@@ -122,7 +123,7 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
             name, kind = _name_and_kind(draft)
     else:
         failures = _run((_foreign,), draft)
-    own, shared = _attributes(draft, renamed=name != view.name)
+    own, shared = _attributes(draft, name)
     events = _events(view, options) if view.events else ()
     return Mapped(name, kind, own, events, shared, tuple(failures))
 
@@ -401,11 +402,11 @@ def _name_and_kind(draft: _Draft) -> tuple[str, SpanKind | None]:
     return f"{operation} {as_text(target)}", row.kind
 
 
-def _attributes(draft: _Draft, *, renamed: bool) -> tuple[dict[str, Any], Shared | None]:
+def _attributes(draft: _Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
     view, options = draft.view, draft.options
     shared = trace.shared(draft.trace, options)
     found = trace.entry(draft.trace, options) if view.is_entry else {}
-    if renamed:
+    if name != view.name:
         found[keys.SPAN_NAME] = view.name
     if view.made_by_mlflow:
         if "genai" in options.conventions:
@@ -434,6 +435,8 @@ def _attributes(draft: _Draft, *, renamed: bool) -> tuple[dict[str, Any], Shared
         for key, value in found.items()
         if value is not None
     }
+    if options.redact is not None:
+        found = redacted(name, found, options.redact)
     if shared.attributes.keys().isdisjoint(found):
         return found, shared
     return {**shared.attributes, **found}, None
@@ -445,4 +448,9 @@ def _rest(left: Any) -> Any:
 
 def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:
     kept = options.keep_chunk_events and options.capture_content
-    return tuple(e for e in view.events if kept or not e.name.startswith(keys.CHUNK_EVENT_PREFIX))
+    events = tuple(e for e in view.events if kept or not e.name.startswith(keys.CHUNK_EVENT_PREFIX))
+    if options.redact is None:
+        return events
+    return tuple(
+        e._replace(attributes=redacted(e.name, e.attributes, options.redact)) for e in events
+    )

@@ -10,6 +10,7 @@ from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import messages
 from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.model import MappingOptions, Shared, TraceContext
+from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.mapping.values import as_text, decode, dumps
 
 METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
@@ -38,7 +39,11 @@ def shared(trace: TraceContext, options: MappingOptions) -> Shared:
     for known, found in trace.memo:
         if known is options:
             return found  # type: ignore[no-any-return]
-    made = Shared(stamp(trace, options))
+    stamped = stamp(trace, options)
+    if options.redact is not None:
+        name = as_text(trace.tags.get(keys.TAG_TRACE_NAME) or "")
+        stamped = redacted(name, stamped, options.redact)
+    made = Shared(stamped)
     trace.memo.append((options, made))
     return made
 

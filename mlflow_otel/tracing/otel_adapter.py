@@ -57,10 +57,16 @@ def by_mlflow(processor: SpanProcessor) -> bool:
 def speaks_otlp(processor: SpanProcessor) -> bool:
     """Tell whether a processor's exporter sends OTLP."""
     exporter = getattr(processor, "span_exporter", None)
+    exporter = getattr(exporter, "wrapped", exporter)
     return (
         exporter is not None
         and "otlp" in f"{type(exporter).__module__}.{type(exporter).__name__}".lower()
     ) or (type(exporter).__module__.startswith("mlflow_otel."))
+
+
+def chain(processor: SynchronousMultiSpanProcessor) -> tuple[SpanProcessor, ...]:
+    """Return the processors that one hands on to."""
+    return tuple(processor._span_processors)  # noqa: SLF001
 
 
 def exporters(processor: SpanProcessor) -> list[SpanExporter]:
@@ -69,6 +75,18 @@ def exporters(processor: SpanProcessor) -> list[SpanExporter]:
         return [e for p in processor._span_processors for e in exporters(p)]  # noqa: SLF001
     exporter = getattr(processor, "span_exporter", None)
     return [exporter] if isinstance(exporter, SpanExporter) else []
+
+
+def wrap_exporter(processor: SpanProcessor, wrap: Callable[[SpanExporter], SpanExporter]) -> bool:
+    """Put something around the exporter of one of the SDK's processors; False for any other."""
+    if isinstance(processor, BatchSpanProcessor):
+        batching: Any = processor._batch_processor  # noqa: SLF001
+        batching._exporter = wrap(batching._exporter)  # noqa: SLF001
+    elif isinstance(processor, SimpleSpanProcessor):
+        processor.span_exporter = wrap(processor.span_exporter)
+    else:
+        return False
+    return True
 
 
 def hears_of_starts(processor: SpanProcessor) -> bool:

@@ -17,12 +17,13 @@ from opentelemetry.trace import SpanContext
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
-from mlflow_otel.export.exporter import mapping_options
+from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.mapped import BatchContext, attributes_of, made_by_mlflow
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
+from mlflow_otel.tracing.filtering import filtering
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
 from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
@@ -117,9 +118,11 @@ class MlflowSpanProcessor(SpanProcessor):
         self._settings = (
             Settings.from_environment(accounting=accounting) if settings is None else settings
         )
-        self._options = mapping_options(self._settings)
+        self._guards = Guards.of(self._settings, accounting)
         self._cost = mlflow_adapter.cost if self._settings.work_out_cost else _no_cost
         behind = batched(next, self._settings) if isinstance(next, SpanExporter) else next
+        if self._guards.keep is not None:
+            behind = filtering(behind)
         self._next = NextProcessor(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
         self._clock = clock
@@ -141,6 +144,13 @@ class MlflowSpanProcessor(SpanProcessor):
         self._held_bytes = 0
         self._next.begin()
         self._sweeper: threading.Thread | None = None
+
+    def guard(self, settings: Settings) -> None:
+        """Hold back, besides, what other settings hold back: the app's pair, and ``instrument()``'s."""
+        filtered = self._guards.keep is not None
+        self._guards = Guards.of(settings, self._accounting).beside(self._guards)
+        if self._guards.keep is not None and not filtered:
+            self._next.next = filtering(self._next.next)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember the span's trace. Called in the app's thread."""
@@ -300,7 +310,10 @@ class MlflowSpanProcessor(SpanProcessor):
     ) -> BatchContext:
         known = TraceContext if trace is None else self._context(spans, trace)
         entries = None if trace is None else trace.entries
-        return BatchContext(known, self._options, self._accounting, self._cost, entries, size)
+        return BatchContext(
+            known, self._guards.options, self._accounting, self._cost, entries, size,
+            keep=self._guards.keep,
+        )  # fmt: skip
 
     def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and trace.root is None:
@@ -344,7 +357,11 @@ class MlflowSpanProcessor(SpanProcessor):
 
     def hand_on(self, span: ReadableSpan) -> None:
         """Pass a span on as it is, beside the traces': an evaluation, say."""
-        self._next.hand_on([span], BatchContext(accounting=self._accounting, size=_size(span)))
+        guards = self._guards
+        batch = BatchContext(
+            options=guards.options, accounting=self._accounting, size=_size(span), keep=guards.keep
+        )
+        self._next.hand_on([span], batch)
 
     def _start_sweeper(self) -> None:
         self._sweeper = threading.Thread(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_otel.export.exporter import mapping_options
+from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.feedback import mlflow_adapter
 from mlflow_otel.feedback.judged import known, parse_trace_id
 from mlflow_otel.feedback.lookup import LIMIT, Found, LookupFailedError, without_credentials

@@ -1,0 +1,135 @@
+"""The user's own functions on the way out: ``redact`` and ``should_export``.
+
+They are the app's code, so each call is guarded: what they raise is counted and warned about, never
+passed on.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.mapping.model import Redact
+
+
+class SpanToExport(NamedTuple):
+    """What ``should_export`` sees of a span: it can be read, not changed.
+
+    Args:
+        name: As it leaves.
+        attributes: As they leave, mapped and redacted.
+        scope: The instrumentation scope; ``mlflow_otel`` for MLflow's spans.
+        is_mlflow: Whether MLflow made the span, or it is an evaluation of MLflow's.
+    """
+
+    name: str
+    attributes: Mapping[str, Any]
+    scope: InstrumentationScope | None
+    is_mlflow: bool
+
+
+ShouldExport: TypeAlias = Callable[[SpanToExport], object]
+
+
+class Redaction:
+    """Calls the user's ``redact``; what it raises on does not leave.
+
+    Args:
+        function: The function, or ``package.module:function``. One that cannot be found raises at
+            each call, so that nothing leaves unredacted.
+        accounting: Gets ``redact_failed``.
+    """
+
+    def __init__(self, function: str | Redact, accounting: Accounting) -> None:
+        self.named = function
+        self._accounting = accounting
+        self._function = _first(function)
+
+    def __call__(self, name: str, key: str, value: Any) -> Any:
+        """Return what leaves in place of a value, or None: nothing does."""
+        try:
+            if self._function is None:
+                self._function = load(self.named)
+            return self._function(name, key, value)
+        except Exception as error:
+            self._accounting.warn(
+                "redact_failed",
+                "A value was left out, because redact failed on it (%s, at the key %r). Mend the "
+                "function that redact= or MLFLOW_OTEL_REDACT names.",
+                _why(error), key,
+            )  # fmt: skip
+            return None
+
+
+class Filter:
+    """Calls the user's ``should_export``; a span that it raises on leaves.
+
+    Args:
+        function: The function, or ``package.module:function``.
+        accounting: Gets ``filtered`` for each span that does not leave, and ``should_export_failed``.
+    """
+
+    def __init__(self, function: str | ShouldExport, accounting: Accounting) -> None:
+        self.named = function
+        self._accounting = accounting
+        self._function = _first(function)
+
+    def __call__(self, span: SpanToExport) -> bool:
+        """Tell whether a span leaves."""
+        try:
+            if self._function is None:
+                self._function = load(self.named)
+            kept = bool(self._function(span))
+        except Exception as error:
+            self._accounting.warn(
+                "should_export_failed",
+                "A span was exported unasked, because should_export failed on it (%s). Mend the "
+                "function that should_export= or MLFLOW_OTEL_SHOULD_EXPORT names.",
+                _why(error),
+            )  # fmt: skip
+            return True
+        if not kept:
+            self._accounting.count("filtered")
+        return kept
+
+
+class HookNotFoundError(LookupError):
+    """A variable names a function that cannot be imported."""
+
+
+def load(function: Any) -> Any:
+    """Return the function that ``package.module:function`` names; a function is returned as it is.
+
+    Raises:
+        HookNotFoundError: There is no such function.
+    """
+    if not isinstance(function, str):
+        return function
+    module, _, path = function.strip().partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except Exception as error:
+        raise HookNotFoundError(f"{function!r} cannot be imported: {error!r}") from error
+    if not callable(found):
+        raise HookNotFoundError(f"{function!r} is not package.module:function")
+    return found
+
+
+def _first(function: Any) -> Any:
+    # Now if it can be: a thread of ours that imports the app's code may meet its locks. An app that
+    # is instrumented before it starts may not be importable yet; then at the first use.
+    try:
+        return load(function)
+    except HookNotFoundError:
+        return None
+
+
+def _why(error: Exception) -> str:
+    # What the app's function says of a value may quote it.
+    return str(error) if isinstance(error, HookNotFoundError) else type(error).__name__
