@@ -79,6 +79,9 @@ check-proto:     ## see that what is checked in is what proto/ says
 	diff -r -x __pycache__ mlflow_otel/v1 .proto-check/mlflow_otel/v1
 	rm -rf .proto-check
 
+record:          ## record fixtures anew from the real libraries, needs uv: make record LIB="haystack-ai crewai"
+	uv run --no-project --python 3.11 tests/recorder/record.py $(LIB)
+
 bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
@@ -91,4 +94,4 @@ mutants: $(VENV)/ready  ## change the pure code at random places and show what n
 clean:           ## remove what the targets made here
 	rm -rf mutants .venv .venv-oldest .venv-backends .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo bench soak mutants test lint types format test-oldest test-mlflow servers test-backends clean
+.PHONY: help setup demo record bench soak mutants test lint types format test-oldest test-mlflow servers test-backends clean

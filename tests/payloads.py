@@ -38,6 +38,7 @@ def view(span):
         ],
         start_time=1_000_000_000,
         failed=span.get("status") == "ERROR",
+        made_by_mlflow=span["scope"].split(".")[0] == "mlflow",
         is_entry=span.get("parent_id") is None,
     )
 

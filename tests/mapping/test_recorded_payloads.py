@@ -25,7 +25,8 @@ def test_messages_of_every_recorded_span_validate(identity):
     found = payloads.mapped(RECORDED[identity], payloads.ALL)
     assert found.failures == ()
     for key, shape in SHAPES.items():
-        if key in found.attributes:
+        # What another library wrote itself leaves as it is.
+        if key in found.attributes and key not in RECORDED[identity]["attributes"]:
             jsonschema.validate(
                 json.loads(found.attributes[key]), {**SCHEMA, "$ref": f"#/$defs/{shape}"}
             )
