@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import openinference as oi
-from mlflow_otel.mapping import span_types
+from mlflow_otel.mapping import embeddings, span_types
 from mlflow_otel.mapping.model import Conversation, TraceContext
 from mlflow_otel.mapping.values import as_dict, as_float, as_int, as_list, as_text, dumps
 
@@ -16,6 +16,9 @@ _SAME_VALUE = {
     genai.USAGE_OUTPUT_TOKENS: oi.LLM_TOKENS_COMPLETION,
     genai.USAGE_CACHE_READ: oi.LLM_TOKENS_CACHE_READ,
     genai.USAGE_CACHE_WRITE: oi.LLM_TOKENS_CACHE_WRITE,
+    genai.USAGE_REASONING: oi.LLM_TOKENS_REASONING,
+    genai.USAGE_AUDIO_INPUT: oi.LLM_TOKENS_AUDIO_PROMPT,
+    genai.USAGE_AUDIO_OUTPUT: oi.LLM_TOKENS_AUDIO_COMPLETION,
     genai.TOOL_NAME: oi.TOOL_NAME,
 }
 _COSTS = {
@@ -31,6 +34,7 @@ def attributes(
     outputs: Any,
     found: Mapping[str, Any],
     conversation: Conversation | None,
+    parameters: Mapping[str, Any],
     usage: Any,
     cost: Any,
     documents: list[dict[str, Any]] | None,
@@ -43,6 +47,7 @@ def attributes(
         outputs: Decoded.
         found: The span's GenAI attributes.
         conversation: Its messages, when it is a chat.
+        parameters: What the call was asked with, by the API's names.
         usage: MLflow's token usage.
         cost: MLflow's cost, USD.
         documents: What a retriever found.
@@ -84,6 +89,13 @@ def attributes(
             result[f"{oi.RETRIEVAL_DOCUMENTS}.{index}.document.metadata"] = dumps(
                 document["metadata"]
             )
+    if parameters:
+        place = (
+            oi.EMBEDDING_INVOCATION_PARAMETERS
+            if kind == "EMBEDDING"
+            else oi.LLM_INVOCATION_PARAMETERS
+        )
+        result[place] = dumps(parameters)
     if conversation is not None:
         result |= _conversation(conversation)
     return result
@@ -103,8 +115,6 @@ def trace_attributes(trace: TraceContext) -> dict[str, Any]:
 
 def _conversation(conversation: Conversation) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    if conversation.request:
-        result[oi.LLM_INVOCATION_PARAMETERS] = dumps(conversation.request)
     given = list(conversation.inputs)
     if conversation.system:
         given.insert(0, {"role": "system", "parts": conversation.system})
@@ -160,11 +170,8 @@ def _content(prefix: str, part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _embeddings(inputs: Any, outputs: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    texts = as_dict(inputs).get("input", as_dict(inputs).get("texts"))
-    for index, text in enumerate([texts] if isinstance(texts, str) else as_list(texts)):
+    for index, text in enumerate(embeddings.texts(inputs)):
         result[f"{oi.EMBEDDING_EMBEDDINGS}.{index}.embedding.text"] = as_text(text)
-    for index, item in enumerate(as_list(as_dict(outputs).get("data"))):
-        vector = as_dict(item).get("embedding")
-        if isinstance(vector, list):
-            result[f"{oi.EMBEDDING_EMBEDDINGS}.{index}.embedding.vector"] = vector
+    for index, vector in enumerate(embeddings.vectors(outputs)):
+        result[f"{oi.EMBEDDING_EMBEDDINGS}.{index}.embedding.vector"] = vector
     return result

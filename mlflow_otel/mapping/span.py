@@ -8,10 +8,19 @@ from typing import Any, Final
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.conventions import openinference as oi
-from mlflow_otel.mapping import messages, openinference, retrieval, span_types, trace, usage
+from mlflow_otel.mapping import (
+    calls,
+    messages,
+    openinference,
+    placeholders,
+    retrieval,
+    span_types,
+    tokens,
+    trace,
+)
+from mlflow_otel.mapping.draft import Draft
 from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.model import (
-    Conversation,
     EventView,
     Mapped,
     MappingOptions,
@@ -62,43 +71,6 @@ CONTENT_PREFIXES: Final = (
 )
 
 
-NOTHING: Final = Written(None)
-
-
-class _Draft:
-    """What the steps have found so far."""
-
-    __slots__ = (
-        "answered", "conversation", "documents", "genai", "given", "options", "own", "raw",
-        "rest_inputs", "rest_outputs", "row", "span_type", "trace", "view",
-    )  # fmt: skip
-
-    def __init__(self, view: SpanView, trace: TraceContext, options: MappingOptions) -> None:
-        self.view = view
-        self.trace = trace
-        self.options = options
-        self.raw: dict[str, Any] = {}  # what MLflow wrote for itself, decoded
-        self.own: dict[str, Any] = {}  # what the app and its instrumentation wrote
-        self.genai: dict[str, Any] = {}
-        self.span_type = "UNKNOWN"
-        self.row = span_types.OTHER
-        self.given = self.answered = NOTHING  # the inputs and outputs, as MLflow wrote them
-        self.rest_inputs: Any = NOTHING  # what of them leaves under MLflow's keys
-        self.rest_outputs: Any = NOTHING
-        self.conversation: Conversation | None = None
-        self.documents: list[dict[str, Any]] | None = None
-
-    @property
-    def inputs(self) -> Any:
-        """What the inputs say."""
-        return self.given.value
-
-    @property
-    def outputs(self) -> Any:
-        """What the outputs say."""
-        return self.answered.value
-
-
 def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
     """Return what leaves in place of a span.
 
@@ -111,11 +83,12 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
         Name, kind, attributes and events; ``failures`` names the steps that could not be done, for
         the caller to count. Never raises on account of a value.
     """
-    draft = _Draft(view, context, options)
+    draft = Draft(view, context, options)
     name, kind = view.name, None
     if view.made_by_mlflow:
         failures = _run(FIRST_STEPS, draft)
-        failures += _run(TYPE_STEPS.get(draft.span_type, ()), draft)
+        failures += _run([step for key, step in NUMBER_STEPS if key in draft.raw], draft)
+        failures += _run(TYPE_STEPS.get(draft.treated_as, ()), draft)
         failures += _run([step for key, step in KEY_STEPS if key in draft.raw], draft)
         if view.failed or view.events:
             failures += _run(EVENT_STEPS, draft)
@@ -134,15 +107,15 @@ def outline(view: SpanView) -> dict[str, Any]:
     The attributes that ``map_span`` gives it, by the same steps, without what costs: its messages,
     documents and arguments. Never raises on account of a value.
     """
-    draft = _Draft(view, TraceContext(), MappingOptions())
+    draft = Draft(view, TraceContext(), MappingOptions())
     _run(FIRST_STEPS, draft)
-    _run(OUTLINE_STEPS.get(draft.span_type, ()), draft)
-    _run([step for key, step in OUTLINE_KEY_STEPS if key in draft.raw], draft)
+    _run([step for key, step in NUMBER_STEPS if key in draft.raw], draft)
+    _run(OUTLINE_STEPS.get(draft.treated_as, ()), draft)
     _run(EVENT_STEPS, draft)
     return draft.genai | draft.own
 
 
-def _run(steps: Iterable[Step], draft: _Draft) -> list[str]:
+def _run(steps: Iterable[Step], draft: Draft) -> list[str]:
     """Take steps; return the names of those that failed."""
     failures = []
     for step in steps:
@@ -153,16 +126,19 @@ def _run(steps: Iterable[Step], draft: _Draft) -> list[str]:
     return failures
 
 
-def _read(draft: _Draft) -> None:
+def _read(draft: Draft) -> None:
     raw, own = draft.raw, draft.own
     for key, value in draft.view.attributes.items():
         if key in HANDLED_KEYS:
             raw[key] = value if key in UNREAD_KEYS else decode(value)
         else:
-            own[key] = decode(value)
+            said = decode(value)
+            if not placeholders.is_object(said):
+                own[key] = said
     span_type = raw.get(keys.SPAN_TYPE)
     if isinstance(span_type, str):
-        draft.span_type = span_type
+        draft.span_type = draft.treated_as = span_type
+    draft.message_format = raw.get(keys.MESSAGE_FORMAT)
     own[keys.SPAN_TYPE] = draft.span_type
     draft.row = span_types.row(draft.span_type)
     draft.given = draft.rest_inputs = Written(raw.get(keys.SPAN_INPUTS))
@@ -172,7 +148,7 @@ def _read(draft: _Draft) -> None:
         own[keys.TRACE_ID] = decode(raw[keys.TRACE_REQUEST_ID])
 
 
-def _model(draft: _Draft) -> None:
+def _model(draft: Draft) -> None:
     model = None
     if draft.given.may_have("model"):
         inputs = as_dict(draft.inputs)
@@ -181,7 +157,7 @@ def _model(draft: _Draft) -> None:
             model = inputs.get("modelId")
     if not isinstance(model, str) or not model:
         model = draft.raw.get(keys.LLM_MODEL)
-    if isinstance(model, str) and model:
+    if isinstance(model, str) and model and not placeholders.is_placeholder(model):
         draft.genai[genai.REQUEST_MODEL] = model
     provider = draft.raw.get(keys.LLM_PROVIDER)
     if isinstance(provider, str) and provider:
@@ -190,31 +166,31 @@ def _model(draft: _Draft) -> None:
         draft.genai[genai.PROVIDER_NAME] = "aws.bedrock" if bedrock else provider_name(provider)
 
 
-def _operation(draft: _Draft) -> None:
+def _operation(draft: Draft) -> None:
     if draft.row.operation is not None:
         draft.genai[genai.OPERATION_NAME] = draft.row.operation
 
 
-def _llm(draft: _Draft) -> None:
+def _llm(draft: Draft) -> None:
     draft.genai[genai.OPERATION_NAME] = span_types.llm_operation(draft.inputs)
 
 
-def _memory(draft: _Draft) -> None:
+def _memory(draft: Draft) -> None:
     operation = draft.own.get(genai.OPERATION_NAME)
     if isinstance(operation, str) and operation.endswith("_memory"):
         draft.genai[genai.OPERATION_NAME] = operation
 
 
-def _tokens(draft: _Draft) -> None:
-    draft.genai |= usage.span_tokens(draft.raw[keys.CHAT_TOKEN_USAGE])
+def _tokens(draft: Draft) -> None:
+    calls.place_tokens(draft, tokens.of_mlflow(draft.raw[keys.CHAT_TOKEN_USAGE]))
 
 
-def _cost(draft: _Draft) -> None:
-    draft.own |= usage.span_cost(draft.raw[keys.LLM_COST])
+def _cost(draft: Draft) -> None:
+    draft.own |= tokens.of_cost(draft.raw[keys.LLM_COST])
 
 
-def _messages(draft: _Draft) -> None:
-    found = messages.convert(draft.raw.get(keys.MESSAGE_FORMAT), draft.inputs, draft.outputs)
+def _messages(draft: Draft) -> None:
+    found = messages.convert(draft.message_format, draft.inputs, draft.outputs)
     if found is None:
         return
     draft.conversation = found
@@ -230,8 +206,6 @@ def _messages(draft: _Draft) -> None:
     ):
         if value:
             draft.genai[key] = as_json(value)
-    for name, value in found.request.items():
-        draft.genai[genai.REQUEST_PREFIX + name] = value
     if found.response_id:
         draft.genai[genai.RESPONSE_ID] = found.response_id
     if found.response_model:
@@ -240,22 +214,14 @@ def _messages(draft: _Draft) -> None:
         draft.genai[genai.RESPONSE_FINISH_REASONS] = found.finish_reasons
 
 
-def _tools(draft: _Draft) -> None:
+def _tools(draft: Draft) -> None:
     if genai.TOOL_DEFINITIONS not in draft.genai:
         defined = parts.definitions(decode(draft.raw.get(keys.CHAT_TOOLS)))
         if defined:
             draft.genai[genai.TOOL_DEFINITIONS] = as_json(defined)
 
 
-def _answered(draft: _Draft) -> None:
-    answer = as_dict(draft.outputs)
-    named = [answer.get(key) for key in ("model", "model_version", "model_name")]
-    model = next(filter(None, named), as_dict(answer.get("raw")).get("model"))
-    if isinstance(model, str) and model:
-        draft.genai[genai.RESPONSE_MODEL] = model
-
-
-def _tool_name(draft: _Draft) -> None:
+def _tool_name(draft: Draft) -> None:
     # A message of a tool's says so: `tool_name`, `tool_call_id`, or `tool` as its type.
     answer = as_dict(draft.outputs) if draft.answered.may_have("tool") else {}
     named = answer.get("tool_name") or (
@@ -270,7 +236,7 @@ def _tool_name(draft: _Draft) -> None:
         draft.genai[genai.TOOL_CALL_ID] = call_id
 
 
-def _tool(draft: _Draft) -> None:
+def _tool(draft: Draft) -> None:
     _tool_name(draft)
     for key, written in (
         (genai.TOOL_CALL_ARGUMENTS, draft.given),
@@ -281,7 +247,7 @@ def _tool(draft: _Draft) -> None:
     draft.rest_inputs = draft.rest_outputs = None
 
 
-def _retriever(draft: _Draft) -> None:
+def _retriever(draft: Draft) -> None:
     query = retrieval.query(draft.inputs)
     if query is not None:
         draft.genai[genai.RETRIEVAL_QUERY] = query
@@ -297,20 +263,26 @@ def _retriever(draft: _Draft) -> None:
         draft.rest_outputs = None
 
 
-def _agent(draft: _Draft) -> None:
+def _agent(draft: Draft) -> None:
     _named(draft, genai.AGENT_NAME)
 
 
-def _workflow(draft: _Draft) -> None:
+def _asked_of_agent(draft: Draft) -> None:
+    if draft.conversation is not None:
+        calls.ask(draft)
+        calls.use(draft)
+
+
+def _workflow(draft: Draft) -> None:
     _named(draft, genai.WORKFLOW_NAME)
 
 
-def _named(draft: _Draft, key: str) -> None:
+def _named(draft: Draft, key: str) -> None:
     named = draft.own.get(key) or draft.own.get("agent_name")
     draft.genai[key] = as_text(named or draft.view.name)
 
 
-def _prompts(draft: _Draft) -> None:
+def _prompts(draft: Draft) -> None:
     linked = [as_dict(item) for item in as_list(draft.raw.get(keys.LINKED_PROMPTS))]
     if linked and linked[0].get("name"):
         draft.genai[genai.PROMPT_NAME] = as_text(linked[0]["name"])
@@ -320,7 +292,7 @@ def _prompts(draft: _Draft) -> None:
             draft.own[keys.LINKED_PROMPTS] = as_json(linked)
 
 
-def _error(draft: _Draft) -> None:
+def _error(draft: Draft) -> None:
     if not draft.view.failed:
         return
     raised = [
@@ -332,7 +304,7 @@ def _error(draft: _Draft) -> None:
     draft.genai[genai.ERROR_TYPE] = as_text(named) if named else genai.ERROR_TYPE_OTHER
 
 
-def _stream(draft: _Draft) -> None:
+def _stream(draft: Draft) -> None:
     first = next((e for e in draft.view.events if e.name.startswith(keys.CHUNK_EVENT_PREFIX)), None)
     if first is not None:
         draft.genai[genai.REQUEST_STREAM] = True
@@ -341,13 +313,13 @@ def _stream(draft: _Draft) -> None:
             draft.genai[genai.RESPONSE_TIME_TO_FIRST_CHUNK] = waited
 
 
-def _function(draft: _Draft) -> None:
+def _function(draft: Draft) -> None:
     function = draft.raw[keys.SPAN_FUNCTION_NAME]
     if isinstance(function, str):
         draft.own[genai.CODE_FUNCTION_NAME] = function
 
 
-def _foreign(draft: _Draft) -> None:
+def _foreign(draft: Draft) -> None:
     # Another library's span: only what MLflow's registry put on it is MLflow's to decode.
     for key, value in draft.view.attributes.items():
         if key not in INTERNAL_KEYS:
@@ -356,22 +328,23 @@ def _foreign(draft: _Draft) -> None:
         draft.own.pop(keys.SPAN_TYPE, None)  # MLflow's registry writes one on every span it sees
 
 
-Step = Callable[[_Draft], None]
+Step = Callable[[Draft], None]
 
-FIRST_STEPS: Final[tuple[Step, ...]] = (_read, _model, _operation)
+FIRST_STEPS: Final[tuple[Step, ...]] = (_read, calls.prepare, _model, _operation)
 TYPE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
-    "CHAT_MODEL": (_messages,),
-    "LLM": (_llm, _messages),
-    "AGENT": (_agent, _messages),
+    "CHAT_MODEL": (_messages, calls.ask, calls.answer, calls.use),
+    "LLM": (_llm, _messages, calls.ask, calls.answer, calls.use),
+    "EMBEDDING": (calls.ask, calls.use_of_embedding),
+    "AGENT": (_agent, _messages, _asked_of_agent),
     "WORKFLOW": (_workflow,),
     "TOOL": (_tool,),
     "RETRIEVER": (_retriever,),
     "MEMORY": (_memory,),
 }
 """What a span's type asks for."""
+NUMBER_STEPS: Final = ((keys.CHAT_TOKEN_USAGE, _tokens), (keys.LLM_COST, _cost))
+"""What MLflow counted, which comes before what the response says."""
 KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
-    (keys.CHAT_TOKEN_USAGE, _tokens),
-    (keys.LLM_COST, _cost),
     (keys.CHAT_TOOLS, _tools),
     (keys.LINKED_PROMPTS, _prompts),
     (keys.SPAN_FUNCTION_NAME, _function),
@@ -379,17 +352,16 @@ KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
 """What an attribute of MLflow's asks for, after its type."""
 OUTLINE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
     **TYPE_STEPS,
-    "CHAT_MODEL": (_answered,),
-    "LLM": (_llm, _answered),
+    "CHAT_MODEL": (calls.answer, calls.use),
+    "LLM": (_llm, calls.answer, calls.use),
     "AGENT": (_agent,),
     "TOOL": (_tool_name,),
     "RETRIEVER": (),
 }
-OUTLINE_KEY_STEPS: Final = ((keys.CHAT_TOKEN_USAGE, _tokens), (keys.LLM_COST, _cost))
 EVENT_STEPS: Final[tuple[Step, ...]] = (_error, _stream)
 
 
-def _name_and_kind(draft: _Draft) -> tuple[str, SpanKind | None]:
+def _name_and_kind(draft: Draft) -> tuple[str, SpanKind | None]:
     row = draft.row
     operation = draft.genai.get(genai.OPERATION_NAME)
     if operation is None or row.operation is None:
@@ -402,7 +374,7 @@ def _name_and_kind(draft: _Draft) -> tuple[str, SpanKind | None]:
     return f"{operation} {as_text(target)}", row.kind
 
 
-def _attributes(draft: _Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
+def _attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
     view, options = draft.view, draft.options
     shared = trace.shared(draft.trace, options)
     found = trace.entry(draft.trace, options) if view.is_entry else {}
@@ -415,7 +387,7 @@ def _attributes(draft: _Draft, name: str) -> tuple[dict[str, Any], Shared | None
             found[keys.SPAN_OUTPUTS] = _rest(draft.rest_outputs)
         if "openinference" in options.conventions:
             found |= openinference.attributes(
-                draft.span_type, draft.inputs, draft.outputs, draft.genai, draft.conversation,
+                draft.treated_as, draft.inputs, draft.outputs, draft.genai, draft.conversation, draft.parameters,
                 draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
             )  # fmt: skip
         if "mlflow" in options.conventions:

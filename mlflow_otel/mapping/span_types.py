@@ -51,6 +51,12 @@ OTHER: Final = TypeRow(None, None, None, "CHAIN")
 
 MODEL_TYPES: Final = frozenset({"CHAT_MODEL", "LLM"})
 
+CALL_TYPES: Final = {
+    "embedding": "EMBEDDING", "aembedding": "EMBEDDING",
+    "rerank": "RERANKER", "arerank": "RERANKER",
+}  # fmt: skip
+"""LiteLLM's ``call_type`` to the type its span is treated as; MLflow gives all of them LLM."""
+
 Operation = Literal["chat", "text_completion", "generate_content"]
 
 
@@ -65,11 +71,11 @@ def llm_operation(inputs: object) -> Operation:
     Messages make a chat, a prompt a text completion, multimodal contents content generation.
     """
     if isinstance(inputs, dict):
-        if any(key in inputs for key in ("messages", "input", "history")):
+        if any(key in inputs for key in ("messages", "input", "history", "message")):
             return "chat"
         if "contents" in inputs:
             return "generate_content"
-        if any(key in inputs for key in ("prompt", "prompts")):
+        if any(key in inputs for key in ("prompt", "prompts", "inputText")):
             return "text_completion"
     if isinstance(inputs, str):
         return "text_completion"

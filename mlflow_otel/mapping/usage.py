@@ -1,20 +1,12 @@
-"""Tokens and cost: of one span, and summed over a trace as MLflow sums them."""
+"""Tokens and cost summed over a trace, as MLflow sums them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from mlflow_otel.conventions import genai
-from mlflow_otel.conventions import mlflow as mlflow_keys
-from mlflow_otel.mapping.values import as_dict, as_float, as_int
+from mlflow_otel.mapping.values import as_float
 
-TOKEN_ATTRIBUTES: Final = {
-    "input_tokens": genai.USAGE_INPUT_TOKENS,
-    "output_tokens": genai.USAGE_OUTPUT_TOKENS,
-    "cache_read_input_tokens": genai.USAGE_CACHE_READ,
-    "cache_creation_input_tokens": genai.USAGE_CACHE_WRITE,
-}
 TOKEN_SUMS: Final = ("input_tokens", "output_tokens", "total_tokens")
 CACHE_SUMS: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 COST_KEYS: Final = ("input_cost", "output_cost", "total_cost")
@@ -24,26 +16,6 @@ Numbers: TypeAlias = Mapping[int, Mapping[str, Any]]
 """What spans used, by span ID; those that used nothing are not in it."""
 Parents: TypeAlias = Mapping[int, int | None]
 """The parent of each span of a trace, by span ID."""
-
-
-def span_tokens(usage: Any) -> dict[str, int]:
-    """Return ``gen_ai.usage.*`` for MLflow's ``mlflow.chat.tokenUsage``."""
-    found = {}
-    for name, value in as_dict(usage).items():
-        number = as_int(value)
-        if number is not None and name in TOKEN_ATTRIBUTES:
-            found[TOKEN_ATTRIBUTES[name]] = number
-    return found
-
-
-def span_cost(cost: Any) -> dict[str, float]:
-    """Return ``mlflow.llm.cost.*`` (USD) for MLflow's ``mlflow.llm.cost``."""
-    found = {}
-    for name, value in as_dict(cost).items():
-        number = as_float(value)
-        if number is not None and name in COST_KEYS:
-            found[mlflow_keys.LLM_COST_PREFIX + name] = number
-    return found
 
 
 def sum_tokens(numbers: Numbers, parents: Parents) -> dict[str, int]:

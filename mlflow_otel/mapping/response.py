@@ -1,0 +1,61 @@
+"""What a response says of itself: ``gen_ai.response.*``, whatever the API calls it.
+
+For the calls whose answer is no message (text completions, the bodies of InvokeModel), and for what a
+message format did not read. Source: the API references of OpenAI, Anthropic, Bedrock, Cohere, Ollama.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.mapping import typed
+from mlflow_otel.mapping.messages import parts
+from mlflow_otel.mapping.values import as_dict, as_list
+
+NAMES: Final = {
+    genai.RESPONSE_ID: ("id", "response_id", "responseId", "generation_id"),
+    genai.RESPONSE_MODEL: ("model", "model_version", "modelVersion", "model_name"),
+}
+REASONS: Final = (
+    "finish_reason", "stop_reason", "stopReason", "finishReason", "completionReason", "done_reason",
+)  # fmt: skip
+ANSWERS: Final = (
+    "choices",
+    "candidates",
+    "results",
+    "outputs",
+    "generations",
+    "completions",
+)
+WRAPPERS: Final = ("raw", "response")
+
+
+def attributes(outputs: Any) -> dict[str, Any]:
+    """Return the response's attributes that its outputs say."""
+    found: dict[str, Any] = {}
+    answer = as_dict(outputs)
+    for held in (answer, *(as_dict(answer.get(wrapper)) for wrapper in WRAPPERS)):
+        if not held:
+            continue
+        for attribute, names in NAMES.items():
+            if attribute not in found:
+                said = next((held[n] for n in names if typed.text(held.get(n))), None)
+                if said is not None:
+                    found[attribute] = said
+        if genai.RESPONSE_FINISH_REASONS not in found:
+            reasons = _reasons(held)
+            if reasons:
+                found[genai.RESPONSE_FINISH_REASONS] = reasons
+    return found
+
+
+def _reasons(held: dict[str, Any]) -> list[str]:
+    answers = next((held[name] for name in ANSWERS if isinstance(held.get(name), list)), None)
+    found = []
+    for answer in [held] if answers is None else map(as_dict, as_list(answers)):
+        said = next((answer[name] for name in REASONS if answer.get(name)), None)
+        reason = parts.finish_reason(said)
+        if reason is not None:
+            found.append(reason)
+    return found
