@@ -45,7 +45,7 @@ def log_feedback(
         MLflow's ``Feedback``, with its ID and trace ID.
 
     Raises:
-        TraceNotFoundError: No trace of the request was found; the message says where was looked.
+        TraceNotFoundError: There is no trace of the request; the message names the places that were asked.
         MlflowException: The feedback is not valid; nothing of it was sent.
     """
     return _log(
@@ -85,7 +85,7 @@ def log_expectation(
         MLflow's ``Expectation``, with its ID and trace ID.
 
     Raises:
-        TraceNotFoundError: No trace of the request was found; the message says where was looked.
+        TraceNotFoundError: There is no trace of the request; the message names the places that were asked.
         MlflowException: The expectation is not valid; nothing of it was sent.
     """
     return _log(

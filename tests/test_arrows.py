@@ -18,13 +18,14 @@ BELOW = {
     "tracing": {"export", "delivery", "otlp", "mapping", "conventions"},
     "signals": {"tracing", "export", "delivery", "mapping", "conventions"},
     "measuring": {"signals", "tracing", "export", "delivery", "mapping", "conventions"},
-    "feedback": {"signals", "tracing", "export", "delivery", "mapping", "conventions", "v1"},
+    "backends": {"mapping", "conventions"},
+    "feedback": {"backends", "signals", "tracing", "export", "delivery", "mapping", "conventions", "v1"},
     "receiver": set(),
     "v1": set(),
     "instrumentation": {"feedback", "measuring", "signals", "tracing", "export", "delivery", "mapping"},
     "instrumentor": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
-    "cli": {"instrumentation", "api", "feedback", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
+    "cli": {"instrumentation", "api", "feedback", "backends", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
     "settings": set(),
     "accounting": set(),
     "forking": set(),
@@ -34,7 +35,7 @@ BELOW = {
     "__init__": {"api", "instrumentation", "tracing", "export"},
 }  # fmt: skip
 BY_ALL = {"settings", "accounting", "forking", "version", "waiting", "wording"}
-MLFLOW = {"tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
+MLFLOW = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
 
 
 def imported(file):

@@ -16,11 +16,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.backends.model import BackendError
+from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.cli.recognise import candidates
 from mlflow_otel.delivery.compress import compress
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, open_transport
-from mlflow_otel.feedback.lookup import LookupFailedError, open_lookup
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
@@ -148,13 +149,13 @@ def _spool(settings: Settings) -> Iterator[Finding]:
 
 def _lookup(settings: Settings) -> Iterator[Finding]:
     try:
-        lookup = open_lookup(settings)
-        if lookup is not None:
-            lookup.find("mlflow-otel doctor", settings.trace_lookup_timeout)
+        backend = open_backend(settings)
+        if backend is not None:
+            backend.services(settings.trace_lookup_timeout)
             yield Finding(
-                "ok", "MLFLOW_OTEL_TRACE_LOOKUP", f"{lookup.where} can be asked for traces"
+                "ok", "MLFLOW_OTEL_TRACE_LOOKUP", f"{backend.where} can be asked for traces"
             )
-    except LookupFailedError as error:
+    except BackendError as error:
         yield Finding("problem", "MLFLOW_OTEL_TRACE_LOOKUP", str(error), "see that the URL is its HTTP API's, and that it can be reached from here")  # fmt: skip
 
 

@@ -7,21 +7,29 @@ import time
 from typing import Any, Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.backends.memory import MemoryBackend
+from mlflow_otel.backends.model import BackendError, Condition, TraceQuery, TraceSummary
+from mlflow_otel.backends.opening import open_backend
+from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.feedback import judged, mlflow_adapter
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.judged import Judged, mlflow_trace_id, parse_span_id, parse_trace_id
 from mlflow_otel.feedback.ledger import Ledger
-from mlflow_otel.feedback.lookup import Found, Lookup, LookupFailedError, open_lookup
+from mlflow_otel.feedback.process_traces import RecentProcessTraces
 from mlflow_otel.mapping.assessment import Operation
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
 
-FOUND_KEPT: Final = 1000
+SUMMARIES_KEPT: Final = 1000
+LOOK_BACK_SECONDS: Final = 7 * 24 * 3600
+"""How old a trace may be that a backend is asked for."""
+CLOCK_SECONDS: Final = 60
+"""How far another machine's clock may be ahead."""
 
 
 class TraceNotFoundError(LookupError):
-    """No trace of a client request ID was found; the message says where was looked."""
+    """There is no trace of a client request ID; the message names the places that were asked."""
 
 
 class Assessments:
@@ -47,7 +55,8 @@ class Assessments:
         self._recent = recent
         self._accounting = accounting
         self._ledger = Ledger()
-        self._found: dict[int, Found] = {}  # by look-ups, the newest
+        self._memory = MemoryBackend(RecentProcessTraces(recent, self._options))
+        self._summaries: dict[int, TraceSummary] = {}  # of traces that a backend was asked for
 
     def log(self, trace_id: str, assessment: Any) -> Any:
         """Log an assessment where no tracking server does.
@@ -125,7 +134,7 @@ class Assessments:
         for assessment in assessments:
             try:
                 span = assessment.span_id
-                over = judged.known(trace, span and parse_span_id(span), self._options)
+                over = judged.judged_here(trace, span and parse_span_id(span), self._options)
                 self._emitter.emit(mlflow_adapter.view_of(assessment), over)
             except Exception as error:
                 self._accounting.warn(
@@ -139,52 +148,50 @@ class Assessments:
         span_id = None if assessment.span_id is None else parse_span_id(assessment.span_id)
         known = self._recent.get(trace_id)
         if known is not None:
-            return judged.known(known, span_id, self._options)
-        found = self._found.get(trace_id)
-        if found is not None:
-            stamp = {**judged.unknown(trace_id, None).stamp, **found.stamp}
-            return Judged(trace_id, found.root if span_id is None else span_id, stamp)
-        return judged.unknown(trace_id, span_id, sampled=not self._recent.left_out(trace_id))
+            return judged.judged_here(known, span_id, self._options)
+        summary = self._summaries.get(trace_id)
+        if summary is not None:
+            return judged.judged_elsewhere(summary, span_id, self._options)
+        return judged.judged_by_id(trace_id, span_id, sampled=not self._recent.left_out(trace_id))
 
     def find(self, client_request_id: str) -> str:
-        """Return MLflow's ID of a request's newest trace; waits for a look-up at most its time-out.
+        """Return MLflow's ID of a request's newest trace; waits for a backend at most its time-out.
 
         Raises:
-            TraceNotFoundError: There is none; the message says where was looked.
+            TraceNotFoundError: There is none; the message names the places that were asked.
         """
-        here = self._recent.of_request(client_request_id)
+        condition = Condition(keys.TRACE_CLIENT_REQUEST_ID, client_request_id)
+        here = self._memory.find(TraceQuery((condition,), 0, 2**63), 0)
         if here:
             self._say_if_several(client_request_id, len(here), "this process")
             return mlflow_trace_id(here[0].trace_id)
-        looked = ["this process's recent traces"]
+        missing = f"There is no trace of client request ID {client_request_id!r}"
         try:
-            lookup = open_lookup(self._settings)
-            found = self._ask(lookup, client_request_id)
-        except LookupFailedError as error:
-            raise TraceNotFoundError(
-                f"No trace of client request ID {client_request_id!r} among {looked[0]}, and {error}."
-            ) from error
-        if lookup is not None:
-            looked.append(lookup.where)
-        if not found:
-            hint = (
-                "; set MLFLOW_OTEL_TRACE_LOOKUP to look further" if lookup is None else
-                "; a trace is there some seconds after it ended"
-            )  # fmt: skip
-            raise TraceNotFoundError(
-                f"No trace of client request ID {client_request_id!r}: looked in {', '.join(looked)}{hint}."
+            backend = open_backend(self._settings)
+            if backend is None:
+                raise TraceNotFoundError(
+                    f"{missing} among {self._memory.where}. Set MLFLOW_OTEL_TRACE_LOOKUP to ask a trace "
+                    "backend too."
+                )
+            now = time.time_ns()
+            start, end = now - LOOK_BACK_SECONDS * 10**9, now + CLOCK_SECONDS * 10**9
+            traces = backend.find(
+                TraceQuery((condition,), start, end), self._settings.trace_lookup_timeout
             )
-        self._say_if_several(client_request_id, len(found), looked[-1])
-        newest = max(found, key=lambda one: one.started)
-        self._found[newest.trace_id] = newest
-        while len(self._found) > FOUND_KEPT:
-            self._found.pop(next(iter(self._found)), None)
-        return mlflow_trace_id(newest.trace_id)
-
-    def _ask(self, lookup: Lookup | None, client_request_id: str) -> list[Found]:
-        if lookup is None:
-            return []
-        return lookup.find(client_request_id, self._settings.trace_lookup_timeout)
+        except BackendError as error:
+            raise TraceNotFoundError(
+                f"{missing} among {self._memory.where}, and {error}."
+            ) from error
+        if not traces:
+            raise TraceNotFoundError(
+                f"{missing}, neither among {self._memory.where} nor in {backend.where}. A backend has a "
+                "trace some seconds after it ended."
+            )
+        self._say_if_several(client_request_id, len(traces), backend.where)
+        self._summaries[traces[0].trace_id] = traces[0]
+        while len(self._summaries) > SUMMARIES_KEPT:
+            self._summaries.pop(next(iter(self._summaries)), None)
+        return mlflow_trace_id(traces[0].trace_id)
 
     def _say_if_several(self, client_request_id: str, number: int, where: str) -> None:
         if number > 1:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mlflow_otel.backends.model import TraceSummary
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
@@ -70,21 +71,38 @@ def mlflow_trace_id(trace_id: int) -> str:
     return f"tr-{trace_id:032x}"
 
 
-def known(found: Known, span_id: int | None, options: MappingOptions) -> Judged:
-    """Return a trace of this process under judgement."""
-    facts = found.facts
-    context = TraceContext(
-        trace_id=facts.trace_id or mlflow_trace_id(found.trace_id),
+def context_of(trace_here: Known) -> TraceContext:
+    """Return what this process knows of one of its traces."""
+    facts = trace_here.facts
+    return TraceContext(
+        trace_id=facts.trace_id or mlflow_trace_id(trace_here.trace_id),
         client_request_id=facts.client_request_id,
         tags=facts.tags,
         metadata=facts.metadata,
         experiment_id=facts.experiment_id,
         experiment_name=store.experiment_name(facts.experiment_id),
+        state=facts.state,
+        request_preview=facts.request_preview,
+        response_preview=facts.response_preview,
     )
-    judged_span = found.root if span_id is None else span_id
-    return Judged(found.trace_id, judged_span, trace.stamp(context, options), found.sampled)
 
 
-def unknown(trace_id: int, span_id: int | None, *, sampled: bool = True) -> Judged:
-    """Return a trace of which only its ID is known: another process's, or one long gone."""
+def judged_here(trace_here: Known, span_id: int | None, options: MappingOptions) -> Judged:
+    """Return a trace of this process under judgement."""
+    stamp = trace.stamp(context_of(trace_here), options)
+    judged_span = trace_here.root if span_id is None else span_id
+    return Judged(trace_here.trace_id, judged_span, stamp, trace_here.sampled)
+
+
+def judged_elsewhere(summary: TraceSummary, span_id: int | None, options: MappingOptions) -> Judged:
+    """Return a trace under judgement that a backend holds."""
+    promoted = (attribute for _, attribute in options.promote_tags)
+    keys_of_all = (*trace.STAMPED, *promoted)
+    held = {key: summary.attributes[key] for key in keys_of_all if key in summary.attributes}
+    stamp = {**judged_by_id(summary.trace_id, None).stamp, **held}
+    return Judged(summary.trace_id, summary.root if span_id is None else span_id, stamp)
+
+
+def judged_by_id(trace_id: int, span_id: int | None, *, sampled: bool = True) -> Judged:
+    """Return a trace of which only its ID is known: another process's, or one of long ago."""
     return Judged(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)}, sampled)

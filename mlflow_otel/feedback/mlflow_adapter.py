@@ -215,28 +215,6 @@ def client() -> Any:
     return TracingClient()
 
 
-def search(
-    url: str, client_request_id: str, experiment_id: str | None, experiment_name: str | None, limit: int
-) -> list[Any]:  # fmt: skip
-    """Return the ``TraceInfo`` of a request's traces on MLflow's server, the newest first."""
-    from mlflow.tracing.client import TracingClient  # noqa: PLC0415
-
-    if "'" in client_request_id and '"' in client_request_id:
-        return []  # MLflow's filters have no way to say it
-    quote = '"' if "'" in client_request_id else "'"
-    asked = TracingClient(url)
-    if experiment_id is None and experiment_name is not None:
-        experiment = asked.store.get_experiment_by_name(experiment_name)
-        experiment_id = None if experiment is None else experiment.experiment_id
-    traces = asked.search_traces(
-        locations=[experiment_id or "0"],
-        filter_string=f"trace.client_request_id = {quote}{client_request_id}{quote}",
-        max_results=limit,
-        include_spans=False,
-    )
-    return [trace.info for trace in traces]
-
-
 class Assessments(Protocol):
     """What takes over from MLflow's client."""
 

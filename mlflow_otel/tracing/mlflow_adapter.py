@@ -106,6 +106,8 @@ class TraceFacts:
     state: str | None = None
     request_preview: str | None = None
     response_preview: str | None = None
+    started: int = 0
+    """Nanoseconds since the epoch; 0 when it is not known."""
 
 
 def facts(info: Any) -> TraceFacts:
@@ -120,6 +122,7 @@ def facts(info: Any) -> TraceFacts:
         state=getattr(state, "value", state),
         request_preview=info.request_preview,
         response_preview=info.response_preview,
+        started=int(getattr(info, "request_time", 0) or 0) * 1_000_000,
     )
 
 

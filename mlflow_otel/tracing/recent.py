@@ -102,6 +102,11 @@ class RecentTraces:
         with self._lock:
             return self._traces.get(trace_id)
 
+    def newest(self) -> list[Known]:
+        """Return every trace that ended and is remembered, the newest first."""
+        with self._lock:
+            return list(reversed(self._traces.values()))
+
     def of_request(self, client_request_id: str) -> list[Known]:
         """Return the traces of a request, the newest first."""
         live = [k for one in list(self._live) for k in one.of_request(client_request_id)]

@@ -1,0 +1,175 @@
+"""What every trace backend can be asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+
+DEFAULT_LIMIT: Final = 20
+
+
+class Condition(NamedTuple):
+    """An attribute and the value that it must have, compared as text.
+
+    Args:
+        key: The attribute, as it leaves over OTLP (``session.id``).
+        value: Its value.
+    """
+
+    key: str
+    value: str
+
+
+class TraceQuery(NamedTuple):
+    """Which traces are wanted.
+
+    Args:
+        conditions: All of them hold for one span of the trace.
+        start: Nanoseconds since the epoch: that span started then or later.
+        end: Nanoseconds since the epoch: that span started then or earlier.
+        services: Those that are searched; all when empty.
+        limit: How many traces are wanted; the newest are taken.
+    """
+
+    conditions: Sequence[Condition]
+    start: int
+    end: int
+    services: Sequence[str] = ()
+    limit: int = DEFAULT_LIMIT
+
+
+class SpanEvent(NamedTuple):
+    """An event of a span: its name, nanoseconds since the epoch, its attributes."""
+
+    name: str
+    time: int
+    attributes: Mapping[str, Any]
+
+
+class BackendSpan(NamedTuple):
+    """A span as a backend holds it.
+
+    Args:
+        span_id: Its ID.
+        parent_id: Its parent's ID, or None.
+        name: Its name.
+        start: Nanoseconds since the epoch.
+        end: Nanoseconds since the epoch.
+        attributes: In their own types; nested values as dict and list.
+        kind: OpenTelemetry's name (``CLIENT``), or an empty text when it is not known.
+        status: ``OK``, ``ERROR`` or ``UNSET``.
+        status_message: What belongs to the status.
+        events: In order.
+        links: Trace ID and span ID of each.
+        resource: The attributes of the resource it comes from.
+        scope: The name of the instrumentation scope.
+    """
+
+    span_id: int
+    parent_id: int | None
+    name: str
+    start: int
+    end: int
+    attributes: Mapping[str, Any] = MappingProxyType({})
+    kind: str = ""
+    status: str = "UNSET"
+    status_message: str = ""
+    events: Sequence[SpanEvent] = ()
+    links: Sequence[tuple[int, int]] = ()
+    resource: Mapping[str, Any] = MappingProxyType({})
+    scope: str = ""
+
+
+class TraceSummary(NamedTuple):
+    """What is known of a trace without its spans.
+
+    Args:
+        trace_id: OpenTelemetry's ID.
+        root: The span ID of its local root, or None when that is not known.
+        start: Nanoseconds since the epoch.
+        attributes: Those of the local root, or of the first span that is known.
+    """
+
+    trace_id: int
+    root: int | None
+    start: int
+    attributes: Mapping[str, Any]
+
+
+class BackendTrace(NamedTuple):
+    """A trace as a backend holds it.
+
+    Args:
+        summary: What it says of itself.
+        spans: Its spans by start time; a backend may have a part of them, or none.
+    """
+
+    summary: TraceSummary
+    spans: Sequence[BackendSpan]
+
+
+class TraceBackend(Protocol):
+    """A place that holds traces and can be asked for them. Every call waits at most ``timeout`` seconds."""
+
+    @property
+    def where(self) -> str:
+        """What is asked, for a message; without credentials."""
+        ...
+
+    def find(self, query: TraceQuery, timeout: float) -> list[TraceSummary]:
+        """Return the newest traces that match, the newest first, each once.
+
+        Raises:
+            BackendError: The backend did not answer in time or as expected, or cannot be asked this.
+        """
+        ...
+
+    def get(self, trace_id: int, timeout: float) -> BackendTrace | None:
+        """Return a trace, or None when the backend does not hold it.
+
+        Raises:
+            BackendError: The backend did not answer in time or as expected.
+        """
+        ...
+
+    def services(self, timeout: float) -> list[str]:
+        """Return the names of the services that have traces, sorted.
+
+        Raises:
+            BackendError: The backend did not answer in time or as expected.
+        """
+        ...
+
+
+class BackendError(Exception):
+    """A trace backend could not be asked. The message names it, without credentials."""
+
+
+def is_entry(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether a span is an entry span of its trace, on which the trace-level attributes stand."""
+    return keys.TRACE_STATE in attributes and genai.EVALUATION_NAME not in attributes
+
+
+def trace_of(trace_id: int, spans: Iterable[BackendSpan]) -> BackendTrace:
+    """Return a trace from its spans. An evaluation's span says nothing about the trace itself."""
+    ordered = sorted(spans, key=lambda span: (span.start, span.span_id))
+    own = [span for span in ordered if genai.EVALUATION_NAME not in span.attributes]
+    entries = [span for span in own if is_entry(span.attributes)]
+    first = next(iter(entries or own), None)
+    summary = TraceSummary(
+        trace_id,
+        first.span_id if first is not None and entries else None,
+        0 if first is None else first.start,
+        {} if first is None else first.attributes,
+    )
+    return BackendTrace(summary, ordered)
+
+
+def newest(traces: Iterable[TraceSummary], limit: int) -> list[TraceSummary]:
+    """Return each trace once, the newest first, ``limit`` of them at most."""
+    known = {trace.trace_id: trace for trace in traces}
+    return sorted(known.values(), key=lambda trace: -trace.start)[:limit]
