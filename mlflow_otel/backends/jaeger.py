@@ -70,7 +70,7 @@ class JaegerBackend:
             "tags": json.dumps({condition.key: condition.value for condition in query.conditions}),
             "limit": query.limit,
             "start": start // MICROSECOND,
-            "end": end // MICROSECOND,
+            "end": -(-end // MICROSECOND),  # rounded up: a span within its last microsecond counts
         }
         traces = _data(self._api.get("/api/traces", asked, until))
         found = (_summary(trace) for trace in traces if isinstance(trace, Mapping))
