@@ -21,7 +21,7 @@ class Draft:
     """
 
     __slots__ = (
-        "answered", "conversation", "documents", "genai", "given", "message_format", "options", "own",
+        "answered", "conversation", "documents", "failures", "genai", "given", "message_format", "options", "own",
         "parameters", "raw", "rest_inputs", "rest_outputs", "row", "span_type", "trace", "treated_as", "view",
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ class Draft:
         self.conversation: Conversation | None = None
         self.parameters: dict[str, Any] = {}  # a call's, by their names on the wire
         self.documents: list[dict[str, Any]] | None = None
+        self.failures: list[str] = []  # of a part of a step, which went on without it
 
     @property
     def inputs(self) -> Any:

@@ -155,6 +155,42 @@ class Mapped(NamedTuple):
 
 
 @dataclass(slots=True)
+class Asked:
+    """A call's inputs in the GenAI convention's form.
+
+    Args:
+        messages: Input messages.
+        system: System instructions, a bare list of parts.
+        tools: Tool definitions.
+        rest: What of the inputs is none of these, the call's parameters among it, or None.
+    """
+
+    messages: list[dict[str, Any]]
+    system: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    rest: Any = None
+
+
+@dataclass(slots=True)
+class Answered:
+    """A call's outputs in the GenAI convention's form.
+
+    Args:
+        messages: Output messages.
+        response_id: The provider's ID of the response.
+        response_model: The model that answered.
+        finish_reasons: In the convention's words.
+        rest: What of the outputs is none of these, the usage among it, or None.
+    """
+
+    messages: list[dict[str, Any]]
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: list[str] = field(default_factory=list)
+    rest: Any = None
+
+
+@dataclass(slots=True)
 class Conversation:
     """A chat span's inputs and outputs in the GenAI convention's form.
 
@@ -163,21 +199,22 @@ class Conversation:
         inputs: Input messages.
         outputs: Output messages.
         tools: Tool definitions.
-        request: ``gen_ai.request.*`` values by the name behind the prefix.
         response_id: The provider's ID of the response.
         response_model: The model that answered.
         finish_reasons: In the convention's words.
-        rest_inputs: What of the inputs has no home in the convention, or None.
-        rest_outputs: What of the outputs has none, or None.
+        rest_inputs: What of the inputs has no home in the messages, or None; the inputs themselves
+            where they are not understood.
+        rest_outputs: The same of the outputs.
+        failures: What could not be converted and left as it was: the kind of error, each once.
     """
 
     system: list[dict[str, Any]] = field(default_factory=list)
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
-    request: dict[str, Any] = field(default_factory=dict)
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: list[str] = field(default_factory=list)
     rest_inputs: Any = None
     rest_outputs: Any = None
+    failures: tuple[str, ...] = ()

@@ -98,7 +98,7 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
         failures = _run((_foreign,), draft)
     own, shared = _attributes(draft, name)
     events = _events(view, options) if view.events else ()
-    return Mapped(name, kind, own, events, shared, tuple(failures))
+    return Mapped(name, kind, own, events, shared, (*failures, *draft.failures))
 
 
 def outline(view: SpanView) -> dict[str, Any]:
@@ -155,8 +155,11 @@ def _model(draft: Draft) -> None:
         model = inputs.get("model")
         if not isinstance(model, str):
             model = inputs.get("modelId")
+    answered = draft.raw.get(keys.LLM_MODEL)
     if not isinstance(model, str) or not model:
-        model = draft.raw.get(keys.LLM_MODEL)
+        model = answered
+    elif isinstance(answered, str) and answered and answered != model:
+        draft.genai[genai.RESPONSE_MODEL] = answered  # until the response itself says
     if isinstance(model, str) and model and not placeholders.is_placeholder(model):
         draft.genai[genai.REQUEST_MODEL] = model
     provider = draft.raw.get(keys.LLM_PROVIDER)
@@ -194,6 +197,7 @@ def _messages(draft: Draft) -> None:
     if found is None:
         return
     draft.conversation = found
+    draft.failures += [f"messages: {failure}" for failure in found.failures]
     if found.rest_inputs is not draft.inputs:
         draft.rest_inputs = found.rest_inputs
     if found.rest_outputs is not draft.outputs:

@@ -1,73 +1,159 @@
 """Chat inputs and outputs to the GenAI convention's messages: one module a format, one table.
 
-``mlflow.message.format`` names the format. A new one is a module with ``convert`` and a row here.
+``mlflow.message.format`` names the format. A new one is a module with ``request`` and ``response``, and
+a row here. The two sides are apart: one that is not understood is left as it is, the other still maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, Final, TypeVar
 
 from mlflow_otel.mapping.messages import (
     anthropic,
     autogen,
     bedrock,
+    chat,
     gemini,
     llamaindex,
     openai,
     pydantic_ai,
     responses,
 )
-from mlflow_otel.mapping.model import Conversation
+from mlflow_otel.mapping.messages.parts import Part, Unread
+from mlflow_otel.mapping.model import Answered, Asked, Conversation
+from mlflow_otel.mapping.values import as_dict
 
-Converter = Callable[[Any, Any], Conversation | None]
+Side = TypeVar("Side", Asked, Answered)
 
-FORMATS: Final[dict[str, tuple[Converter, ...]]] = {
-    "openai": (responses.convert, openai.convert),
-    "openai-agent": (responses.convert, openai.convert),
-    "anthropic": (anthropic.convert,),
-    "gemini": (gemini.convert,),
-    "bedrock": (bedrock.convert,),
-    "langchain": (openai.convert,),
-    "llamaindex": (llamaindex.convert, openai.convert),
-    "mistral": (openai.convert,),
-    "groq": (openai.convert,),
-    "crewai": (openai.convert,),
-    "dspy": (openai.convert,),
-    "smolagents": (openai.convert,),
-    "pydantic_ai": (pydantic_ai.convert,),
-    "autogen": (autogen.convert, openai.convert),
-    "ag2": (openai.convert,),
+FORMATS: Final[dict[str, tuple[ModuleType, ...]]] = {
+    "openai": (responses, openai),
+    "openai-agent": (responses, openai),
+    "anthropic": (anthropic,),
+    "gemini": (gemini,),
+    "bedrock": (bedrock,),
+    "langchain": (openai,),
+    "llamaindex": (llamaindex, openai),
+    "mistral": (openai,),
+    "groq": (openai,),
+    "crewai": (openai,),
+    "dspy": (openai,),
+    "smolagents": (openai,),
+    "pydantic_ai": (pydantic_ai,),
+    "autogen": (autogen, openai),
+    "ag2": (openai,),
 }
-"""Format to converters, the first that knows the shape wins."""
+"""Format to its modules: for each side the first that understands it. Others are told by shape."""
 
 
 def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | None:
-    """Return a span's conversation, or None when its shape is not known.
+    """Return a span's conversation, or None when neither side's shape is known.
 
     Without a format the shape decides; what cannot be recognised is not guessed at.
     """
-    converters = FORMATS.get(message_format) if isinstance(message_format, str) else None
-    for converter in converters or _by_shape(inputs, outputs):
-        found = converter(inputs, outputs)
-        if found is not None:
-            return found
+    named = FORMATS.get(message_format, ()) if isinstance(message_format, str) else ()
+    failures: list[str] = []
+    asked = _first(
+        (m.request for m in (*named, *_asked_by_shape(inputs, outputs))), failures, inputs
+    )
+    answered = _first(
+        (m.response for m in (*named, *_answered_by_shape(outputs, asked))),
+        failures,
+        outputs,
+        inputs,
+    )
+    if asked is None and answered is None and not failures:
+        return None
+    found = Conversation(rest_inputs=inputs, rest_outputs=outputs)
+    if asked is not None:
+        found.inputs, found.system = asked.messages, asked.system
+        found.tools, found.rest_inputs = asked.tools, asked.rest
+    if answered is not None:
+        found.outputs, found.rest_outputs = answered.messages, answered.rest
+        found.response_id, found.response_model = answered.response_id, answered.response_model
+        found.finish_reasons = answered.finish_reasons
+    for side in (found.system, *(m["parts"] for m in (*found.inputs, *found.outputs))):
+        _settle(side, failures)
+    found.failures = tuple(dict.fromkeys(failures))
+    return found
+
+
+def _first(
+    converters: Iterable[Callable[..., Side | None]], failures: list[str], *side: Any
+) -> Side | None:
+    """Return what the first converter that understands a side makes of it."""
+    if side[0] is None:
+        return None
+    for converter in converters:
+        try:
+            found = converter(*side)
+        except Exception as error:
+            failures.append(type(error).__name__)
+        else:
+            if found is not None:
+                return found
     return None
 
 
-def _by_shape(inputs: Any, outputs: Any) -> tuple[Converter, ...]:
-    given = inputs if isinstance(inputs, dict) else {}
-    answer = outputs if isinstance(outputs, dict) else {}
-    if "modelId" in given or "inferenceConfig" in given:
-        return (bedrock.convert,)
-    if "contents" in given:
-        return (gemini.convert,)
-    if "stop_reason" in answer and "content" in answer:
-        return (anthropic.convert,)
-    if "messages" in given:
-        return (pydantic_ai.convert, autogen.convert, openai.convert)
-    if "output" in answer and "input" in given:
-        return (responses.convert,)
+def _settle(found: list[Part], failures: list[str]) -> None:
+    for index, part in enumerate(found):
+        if type(part) is Unread:
+            failures.append(part.failure)
+            found[index] = dict(part)
+
+
+def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
     if isinstance(inputs, list):
-        return (openai.convert,)
+        given = chat.batch(inputs)
+        return (openai,) if isinstance(given, list) and all(map(chat.is_message, given)) else ()
+    if not isinstance(inputs, dict):
+        return ()
+    messages = inputs.get("messages")
+    if messages is not None:
+        if "modelId" in inputs or "inferenceConfig" in inputs:
+            return (bedrock,)
+        if "system" in inputs:
+            return (anthropic, openai)
+        if not isinstance(messages, list) or any(map(chat.is_message, chat.batch(messages))):
+            blocks = isinstance(messages, list) and any("blocks" in as_dict(m) for m in messages)
+            return (pydantic_ai, autogen, *((llamaindex,) if blocks else ()), openai)
+        return (pydantic_ai, autogen)
+    if "contents" in inputs:
+        return (gemini,)
+    given = inputs.get("input")
+    if isinstance(given, list) and any(map(chat.is_message, given)):
+        return (responses,)
+    if isinstance(given, str) and isinstance(outputs, dict) and "output" in outputs:
+        return (responses,)
     return ()
+
+
+def _answered_by_shape(outputs: Any, asked: Asked | None) -> tuple[ModuleType, ...]:
+    if isinstance(outputs, str):
+        return (openai,) if asked is not None else ()
+    if isinstance(outputs, list):
+        speak = any(map(chat.is_message, outputs))
+        return (openai,) if speak or asked is not None else ()
+    if not isinstance(outputs, dict):
+        return ()
+    if "candidates" in outputs:
+        return (gemini,)
+    output = outputs.get("output")
+    if isinstance(output, dict) and "message" in output:
+        return (bedrock,)
+    if isinstance(output, list) and all(map(_stands_alone, output)):
+        return (responses,)
+    if isinstance(output, str) and asked is not None:
+        return (responses,)
+    if "stop_reason" in outputs and "content" in outputs:
+        return (anthropic,)
+    if outputs.get("kind") == "response" and "parts" in outputs:
+        return (pydantic_ai,)
+    if "blocks" in as_dict(outputs.get("message")):
+        return (llamaindex,)
+    return (openai,)
+
+
+def _stands_alone(item: Any) -> bool:
+    return chat.is_message(item) or (isinstance(item, dict) and isinstance(item.get("type"), str))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mlflow_otel.mapping.messages import openai, parts
-from mlflow_otel.mapping.model import Conversation
-from mlflow_otel.mapping.values import as_dict, as_list, without
+from mlflow_otel.mapping.messages import chat, items, parts, sides
+from mlflow_otel.mapping.messages.fields import Fields, carry
+from mlflow_otel.mapping.messages.parts import Message, Part
+from mlflow_otel.mapping.model import Answered, Asked
 
 ROLES: Final = {
     "SystemMessage": "system",
@@ -16,66 +17,71 @@ ROLES: Final = {
 }
 
 
-def convert(inputs: Any, outputs: Any) -> Conversation | None:
-    """Return the conversation, or None when neither side has this shape."""
-    held = as_dict(inputs)
-    messages = held.get("messages")
-    if not isinstance(messages, list) or not all(as_dict(m).get("type") in ROLES for m in messages):
+def request(inputs: Any) -> Asked | None:
+    """Return the inputs' side, or None when they have no messages of AutoGen's types."""
+    held = Fields(inputs)
+    given = held.take_list("messages")
+    if not given or not any(_is_typed(m) for m in given):
         return None
-    said = [_message(item) for item in messages]
-    answer = as_dict(outputs)
-    reason = parts.finish_reason(answer.get("finish_reason"))
-    replied = []
-    if "content" in answer:
-        found = [parts.reasoning(answer["thought"])] if answer.get("thought") else []
-        found += _content(answer["content"])
-        replied = [
-            {"role": "assistant", "parts": found, **({"finish_reason": reason} if reason else {})}
-        ]
-    extra = as_dict(held.get("extra_create_args"))
-    # The token that cancels a call is a handle of the process, not a value.
-    rest = without(
-        held, "messages", "tools", "cancellation_token", "extra_create_args", *openai.REQUEST
-    )
-    if without(extra, *openai.REQUEST):
-        rest["extra_create_args"] = without(extra, *openai.REQUEST)
-    return Conversation(
-        system=[part for m in said if m["role"] == "system" for part in m["parts"]],
-        inputs=[m for m in said if m["role"] != "system"],
-        outputs=replied,
-        tools=parts.definitions(held.get("tools")),
-        request=openai.request_parameters({**extra, **held}),
-        finish_reasons=[reason] if reason else [],
-        rest_inputs=rest or None,
-        rest_outputs=(
-            without(answer, "content", "thought", "finish_reason", "usage") or None
-            if replied
-            else outputs
-        ),
-    )
-
-
-def _message(item: dict[str, Any]) -> parts.Message:
-    found = [parts.reasoning(item["thought"])] if item.get("thought") else []
-    message: parts.Message = {
-        "role": ROLES[item["type"]],
-        "parts": found + _content(item.get("content")),
-    }
-    if item.get("source"):
-        message["name"] = item["source"]
-    return message
-
-
-def _content(content: Any) -> list[parts.Part]:
-    if not isinstance(content, list):
-        return parts.typed_list(content)
-    found = []
-    for item in as_list(content):
-        held = as_dict(item)
-        if "call_id" in held:
-            found.append(parts.tool_response(held.get("content"), held["call_id"]))
-        elif "arguments" in held:
-            found.append(parts.tool_call(held.get("name"), held["arguments"], held.get("id")))
-        else:
-            found.append(parts.typed(item))
+    if not all(isinstance(m, dict) for m in given):
+        return None
+    said = [_message(item) for item in given]
+    if str(held.get("cancellation_token")).startswith("<autogen_core."):
+        held.take("cancellation_token")  # a handle of the process, not a value
+    found = sides.asked(said, held, tools=sides.tools(held))
+    later = [m for m in found.messages if m["role"] == "system"]
+    found.system += [part for m in later for part in chat.on_parts(m)]
+    found.messages = [m for m in found.messages if m["role"] != "system"]
     return found
+
+
+def response(outputs: Any, inputs: Any) -> Answered | None:
+    """Return the outputs' side, or None when they have no content."""
+    del inputs
+    held = Fields(outputs)
+    if not isinstance(held.get("content"), (str, list)) or "role" in held:
+        return None
+    found = _thought(held) + _content(held.take("content"))
+    reason = parts.finish_reason(held.take_text("finish_reason"))
+    made: Message = {"role": "assistant", "parts": found}
+    if reason:
+        made["finish_reason"] = reason
+    return sides.answered([made], held)
+
+
+def _is_typed(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("type"), str) and item["type"] in ROLES
+
+
+def _message(item: dict[str, Any]) -> Message:
+    if not _is_typed(item):
+        return chat.message(item)
+    held = Fields(item)
+    made: Message = {"role": ROLES[held.take("type")]}
+    made["parts"] = _thought(held) + _content(held.take("content"))
+    name = held.take_text("source")
+    if name:
+        made["name"] = name
+    return carry(made, held.rest(), chat.RESERVED)
+
+
+def _thought(held: Fields) -> list[Part]:
+    thought = held.take_text("thought")
+    return [parts.reasoning(thought)] if thought else []
+
+
+def _content(content: Any) -> list[Part]:
+    if not isinstance(content, list):
+        return items.part_list(content)
+    return [parts.safely(_item, item) for item in content]
+
+
+def _item(item: Any) -> Part:
+    held = Fields(item)
+    if "call_id" in held:
+        answer = held.take("content")
+        return parts.tool_response(answer, held.take_id("call_id"), held.rest())
+    if "arguments" in held:
+        name, arguments = held.take_text("name"), held.take("arguments")
+        return parts.tool_call(name, arguments, held.take_id("id"), held.rest())
+    return items.part(item)

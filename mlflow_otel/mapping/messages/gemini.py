@@ -1,84 +1,95 @@
-"""Google's Gen AI SDK. Source: the API reference of ``models.generateContent``."""
+"""Google's Gen AI SDK and REST API. Source: the API reference of ``models.generateContent``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mlflow_otel.mapping.messages import parts
-from mlflow_otel.mapping.model import Conversation
-from mlflow_otel.mapping.values import as_dict, as_list, as_text, without
-
-REQUEST: Final = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "max_output_tokens": "max_tokens",
-    "stop_sequences": "stop_sequences",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "seed": "seed",
-    "candidate_count": "choice.count",
-}
-ROLES: Final = {"model": "assistant", "function": "tool"}
+from mlflow_otel.mapping.messages import chat, items, parts, sides
+from mlflow_otel.mapping.messages.fields import Fields, carry
+from mlflow_otel.mapping.messages.parts import Message, Part
+from mlflow_otel.mapping.model import Answered, Asked
+from mlflow_otel.mapping.values import as_dict
 
 
-def convert(inputs: Any, outputs: Any) -> Conversation | None:
-    """Return the conversation, or None when neither side has this shape."""
-    held = as_dict(inputs)
-    contents = held.get("contents", held.get("content", held.get("message")))
+def request(inputs: Any) -> Asked | None:
+    """Return the inputs' side, or None when they have no contents."""
+    held = Fields(inputs)
+    contents = held.take("contents", "content", "message")
     if contents is None:
         return None
-    config = as_dict(held.get("config")) or as_dict(held.get("generation_config"))
-    system = config.get("system_instruction", held.get("system_instruction"))
-    answer = as_dict(outputs)
-    replied = []
-    reasons = []
-    for candidate in as_list(answer.get("candidates")):
-        reason = parts.finish_reason(as_dict(candidate).get("finish_reason"))
-        reply = _content(as_dict(candidate).get("content"), "assistant")
-        if reason == "stop" and any(part["type"] == "tool_call" for part in reply["parts"]):
-            reason = "tool_call"
-        if reason:
-            reasons.append(reason)
-            reply["finish_reason"] = reason
-        replied.append(reply)
-    declared = [
-        declaration
-        for tool in as_list(config.get("tools"))
-        for declaration in as_list(as_dict(tool).get("function_declarations"))
-    ]
-    rest_config = without(config, "system_instruction", "tools", *REQUEST)
-    rest = without(
+    config = held.inner("config", "generation_config")
+    place = held if "system_instruction" in held or "systemInstruction" in held else config
+    system = place.take("system_instruction", "systemInstruction")
+    held.take_text("model")
+    tools = _tools(config if "tools" in config else held)
+    found = sides.asked(
+        _contents(contents),
         held,
-        "contents",
-        "content",
-        "message",
-        "config",
-        "generation_config",
-        "model",
-        "system_instruction",
+        system=chat.on_parts(_content(system, "system")) if system is not None else [],
+        tools=tools,
     )
-    if rest_config:
-        rest["config"] = rest_config
-    return Conversation(
-        system=_content(system, "system")["parts"] if system is not None else [],
-        inputs=_contents(contents),
-        outputs=replied,
-        tools=parts.definitions(declared),
-        request={name: config[key] for key, name in REQUEST.items() if config.get(key) is not None},
-        response_id=answer.get("response_id"),
-        response_model=answer.get("model_version"),
-        finish_reasons=reasons,
-        rest_inputs=rest or None,
-        rest_outputs=(
-            without(answer, "candidates", "response_id", "model_version", "usage_metadata") or None
-            if replied
-            else outputs
-        ),
+    if isinstance(found.rest, dict) and not found.rest.get("config", True):
+        del found.rest["config"]
+    return found
+
+
+def response(outputs: Any, inputs: Any) -> Answered | None:
+    """Return the outputs' side, or None when they have no candidates."""
+    del inputs
+    held = Fields(outputs)
+    candidates = held.take_list("candidates")
+    if not candidates or not all(isinstance(candidate, dict) for candidate in candidates):
+        return None
+    said = [_candidate(candidate, index) for index, candidate in enumerate(candidates)]
+    return sides.answered(
+        said,
+        held,
+        identity=("response_id", "responseId"),
+        model=("model_version", "modelVersion"),
     )
 
 
-def _contents(contents: Any) -> list[parts.Message]:
+def _candidate(candidate: dict[str, Any], index: int) -> Message:
+    held = Fields(candidate)
+    made = _content(held.take("content"), "assistant")
+    reason = parts.finish_reason(held.take_text("finish_reason", "finishReason"))
+    if reason == "stop" and any(part["type"] == "tool_call" for part in made["parts"]):
+        reason = "tool_call"
+    if reason:
+        made["finish_reason"] = reason
+    if type(held.get("index")) is int:
+        held.drop("index", index)
+    return carry(made, held.rest(), chat.RESERVED)
+
+
+def _tools(held: Fields) -> list[dict[str, Any]]:
+    """Take the functions out of the tools; what is no function stays."""
+    found: list[dict[str, Any]] = []
+    left: list[Any] = []
+    for tool in held.take_list("tools"):
+        place = Fields(tool)
+        for key in DECLARATIONS:
+            inner = Fields({"tools": place.take_list(key)})
+            found += sides.tools(inner)
+            if "tools" in inner:
+                place.put(key, inner.get("tools"))
+        # A tool without settings is an empty object, and still a tool.
+        if isinstance(tool, dict):
+            rest = {k: place.get(k) for k in tool if place.get(k) is not None}
+            if rest:
+                left.append(rest)
+        else:
+            left.append(tool)
+    if left:
+        held.put("tools", left)
+    return found
+
+
+DECLARATIONS: Final = ("function_declarations", "functionDeclarations")
+
+
+def _contents(contents: Any) -> list[Message]:
     if not isinstance(contents, list):
         return [_content(contents, "user")]
     if any("parts" in as_dict(item) for item in contents):
@@ -86,43 +97,80 @@ def _contents(contents: Any) -> list[parts.Message]:
     return [{"role": "user", "parts": [_part(item) for item in contents]}]
 
 
-def _content(content: Any, role: str) -> parts.Message:
-    held = as_dict(content)
-    if "parts" in held:
-        own = held.get("role")
-        found = [_part(item) for item in as_list(held["parts"])]
-        role = ROLES.get(own, own) if isinstance(own, str) and own else role
+def _content(content: Any, who: str) -> Message:
+    if isinstance(content, dict) and ("parts" in content or "role" in content):
+        held = Fields(content)
+        own = held.take_text("role")
+        given = held.take("parts")
+        found = [
+            _part(item)
+            for item in (given if isinstance(given, list) else [given] if given is not None else [])
+        ]
+        who = chat.role(own) if own else who
         if found and all(part["type"] == "tool_call_response" for part in found):
-            role = "tool"
-        return {"role": role, "parts": found}
-    if isinstance(content, list):
-        return {"role": role, "parts": [_part(item) for item in content]}
-    return {"role": role, "parts": [] if content is None else [_part(content)]}
+            who = "tool"
+        return carry({"role": who, "parts": found}, held.rest(), chat.RESERVED)
+    given = content if isinstance(content, list) else [] if content is None else [content]
+    return {"role": who, "parts": [_part(item) for item in given]}
 
 
-def _part(item: Any) -> parts.Part:
+def _part(item: Any) -> Part:
+    return parts.safely(_converted, item)
+
+
+def _converted(item: Any) -> Part:
     if not isinstance(item, dict):
         return parts.text(item)
-    held = without(item)
-    if "function_call" in held:
-        call = as_dict(held["function_call"])
-        return parts.tool_call(call.get("name"), call.get("args"), call.get("id"))
-    if "function_response" in held:
-        answer = as_dict(held["function_response"])
-        return parts.tool_response(answer.get("response"), answer.get("id") or answer.get("name"))
-    if "inline_data" in held:
-        data = as_dict(held["inline_data"])
-        mime = as_text(data.get("mime_type") or "application/octet-stream")
-        return parts.media(data.get("data", ""), _modality(mime), mime)
-    if "file_data" in held:
-        data = as_dict(held["file_data"])
-        mime = as_text(data.get("mime_type") or "application/octet-stream")
-        return parts.media(data.get("file_uri", ""), _modality(mime), mime)
-    if "text" in held:
-        return parts.reasoning(held["text"]) if held.get("thought") else parts.text(held["text"])
-    return parts.other(held)
+    for key, convert in KINDS.items():
+        held = item.get(key)
+        if isinstance(held, dict):
+            made = convert(held)
+            beside = Fields({k: v for k, v in item.items() if k != key}).rest()
+            return carry(made, beside, parts.RESERVED.get(made["type"], ()))
+    if isinstance(item.get("text"), str):
+        held_text = Fields(item)
+        said = held_text.take_text("text")
+        if item.get("thought") is True:
+            held_text.drop("thought", True)
+            return parts.reasoning(said, held_text.rest())
+        held_text.drop("thought", False)
+        return parts.text(said, held_text.rest())
+    if isinstance(item.get("type"), str):
+        return items.part(item)
+    return parts.other(item)
 
 
-def _modality(mime_type: str) -> str:
-    head = mime_type.partition("/")[0]
-    return head if head in {"image", "audio", "video"} else "document"
+def _call(held: dict[str, Any]) -> Part:
+    call = Fields(held)
+    return parts.tool_call(
+        call.take_text("name"), call.take("args"), call.take_id("id"), call.rest()
+    )
+
+
+def _answer(held: dict[str, Any]) -> Part:
+    answer = Fields(held)
+    # Older models give calls no ID: then the function's name tells which call is answered.
+    identity = answer.take_id("id") or answer.get("name")
+    said = answer.take("response")
+    return parts.tool_response(said, identity if isinstance(identity, str) else None, answer.rest())
+
+
+def _data(held: dict[str, Any]) -> Part:
+    data = Fields(held)
+    mime = data.take_text("mime_type", "mimeType")
+    source = data.take_text("data", "file_uri", "fileUri")
+    modality = parts.modality_of(mime)
+    return parts.media(source or "", modality, mime, data.rest())
+
+
+KINDS: Final[Mapping[str, Callable[[dict[str, Any]], Part]]] = {
+    "function_call": _call,
+    "functionCall": _call,
+    "function_response": _answer,
+    "functionResponse": _answer,
+    "inline_data": _data,
+    "inlineData": _data,
+    "file_data": _data,
+    "fileData": _data,
+}
+"""A row a kind; what else a part may hold passes with all its fields."""

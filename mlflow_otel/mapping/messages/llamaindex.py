@@ -4,82 +4,105 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_otel.mapping.messages import openai, parts
-from mlflow_otel.mapping.model import Conversation
-from mlflow_otel.mapping.values import as_dict, as_list, without
+from mlflow_otel.mapping.messages import chat, items, parts, sides
+from mlflow_otel.mapping.messages.fields import Fields, carry, texts, unsaid
+from mlflow_otel.mapping.messages.parts import Message, Part
+from mlflow_otel.mapping.model import Answered, Asked
+from mlflow_otel.mapping.values import as_dict, as_list
 
 
-def convert(inputs: Any, outputs: Any) -> Conversation | None:
-    """Return the conversation, or None when neither side has this shape."""
-    held = as_dict(inputs)
-    kwargs = as_dict(held.get("kwargs"))
-    messages = held.get("messages")
-    if isinstance(messages, list):
-        said = [_message(as_dict(item)) for item in messages]
-    elif isinstance(held.get("args"), list) and held["args"] and isinstance(held["args"][0], str):
-        said = [{"role": "user", "parts": [parts.text(held["args"][0])]}]  # complete(prompt)
-        held = {**held, "args": held["args"][1:]}
+def request(inputs: Any) -> Asked | None:
+    """Return the inputs' side, or None when they have neither messages nor a prompt."""
+    held = Fields(inputs)
+    given = held.get("messages")
+    arguments = held.get("args")
+    if isinstance(given, list) and given and all(isinstance(item, dict) for item in given):
+        held.take("messages")
+        said = [_message(item) for item in given]
+    elif isinstance(arguments, list) and arguments and isinstance(arguments[0], str):
+        said = [{"role": "user", "parts": [parts.text(arguments[0])]}]  # complete(prompt)
+        held.put("args", arguments[1:])
     else:
         return None
-    answer = as_dict(outputs)
-    if isinstance(answer.get("message"), dict):
-        replied = [_message(answer["message"])]
-    elif isinstance(answer.get("text"), str):
-        replied = [{"role": "assistant", "parts": [parts.text(answer["text"])]}]
+    held.take_text("model")
+    found = sides.asked(said, held, tools=sides.tools(held.inner("kwargs")))
+    later = [m for m in found.messages if m["role"] == "system"]
+    found.system += [part for m in later for part in chat.on_parts(m)]
+    found.messages = [m for m in found.messages if m["role"] != "system"]
+    return found
+
+
+def response(outputs: Any, inputs: Any) -> Answered | None:
+    """Return the outputs' side, or None when they have neither a message nor a text."""
+    del inputs
+    held = Fields(outputs)
+    raw = as_dict(held.get("raw"))
+    if isinstance(held.get("message"), dict):
+        made = _message(held.take("message"))
+    elif isinstance(held.get("text"), str):
+        made = {"role": "assistant", "parts": items.part_list(held.take_text("text"))}
     else:
-        return None if outputs is not None else Conversation(inputs=said)
-    raw = as_dict(answer.get("raw"))
+        return None
     reasons = [
         parts.finish_reason(as_dict(c).get("finish_reason")) for c in as_list(raw.get("choices"))
     ]
     finish = [reason for reason in reasons if reason]
-    for reply, reason in zip(replied, finish, strict=False):
-        reply["finish_reason"] = reason
-    rest_kwargs = without(kwargs, "tools", *openai.REQUEST)
-    rest = without(held, "messages", "kwargs")
-    if rest_kwargs:
-        rest["kwargs"] = rest_kwargs
-    return Conversation(
-        system=[part for m in said if m["role"] == "system" for part in m["parts"]],
-        inputs=[m for m in said if m["role"] != "system"],
-        outputs=replied,
-        tools=parts.definitions(kwargs.get("tools")),
-        request=openai.request_parameters(kwargs),
-        response_id=raw.get("id") if isinstance(raw.get("id"), str) else None,
-        response_model=raw.get("model") if isinstance(raw.get("model"), str) else None,
-        finish_reasons=finish,
-        rest_inputs=rest or None,
-        # `raw` repeats the message in the provider's own form.
-        rest_outputs=without(answer, "message", "text", "raw") or None,
-    )
+    if finish:
+        made.setdefault("finish_reason", finish[0])
+    found = sides.answered([made], held, finish)
+    # `raw` is the provider's own answer: its ID and model are the response's, and it has the message again.
+    for name, key in (("response_id", "id"), ("response_model", "model")):
+        if getattr(found, name) is None and isinstance(raw.get(key), str):
+            setattr(found, name, raw[key])
+    if isinstance(found.rest, dict) and raw:
+        said = {*texts([made, found.response_id, found.response_model]), *REPEATED}
+        found.rest = {**found.rest, "raw": unsaid(raw, said)}
+    return found
 
 
-def _message(item: dict[str, Any]) -> parts.Message:
-    if "blocks" not in item:
-        return openai.message(item)
-    extra = as_dict(item.get("additional_kwargs"))
-    found = [_block(as_dict(block)) for block in as_list(item["blocks"])]
-    role = item.get("role") or "user"
-    if role == "tool":
-        answer = "\n".join(str(part.get("content", "")) for part in found)
-        return {"role": role, "parts": [parts.tool_response(answer, extra.get("tool_call_id"))]}
-    if not any(part["type"] == "tool_call" for part in found):
-        found += openai.message({"tool_calls": extra.get("tool_calls")})["parts"]
-    return {"role": role, "parts": found}
+REPEATED = frozenset({"chat.completion", "assistant", "function", *parts.FINISH_REASONS})
+"""Words of a provider's answer that the message says in its own way."""
 
 
-def _block(block: dict[str, Any]) -> parts.Part:
+def _message(item: dict[str, Any]) -> Message:
+    if not isinstance(item.get("blocks"), list):
+        return chat.message(item)
+    held = Fields(item)
+    who = held.take_text("role")
+    who = chat.role(who) if who else "user"
+    extra = held.inner("additional_kwargs")
+    found = [parts.safely(_block, block) for block in held.take_list("blocks")]
+    if who == "tool":
+        call_id = extra.take_id("tool_call_id") or held.take_id("tool_call_id")
+        rest = held.flat("additional_kwargs")
+        plain = all(part.keys() == {"type", "content"} for part in found)
+        answer: Any = "\n".join(part["content"] for part in found) if plain else found
+        return {"role": who, "parts": [parts.tool_response(answer, call_id, rest)]}
+    calls = [parts.safely(chat.call, call) for call in extra.take_list("tool_calls")]
+    found += chat.new_calls(found, calls)
+    made: Message = {"role": who, "parts": found}
+    name = extra.take_text("name")
+    if name:
+        made["name"] = name
+    return carry(made, held.flat("additional_kwargs"), chat.RESERVED)
+
+
+def _block(item: Any) -> Part:
+    block = Fields(item)
     kind = block.get("block_type")
+    if not isinstance(kind, str):
+        return items.part(item)
+    block.take("block_type")
     if kind == "text":
-        return parts.text(block.get("text", ""))
+        return parts.text(block.take("text") or "", block.rest())
     if kind == "thinking":
-        return parts.reasoning(block.get("content", ""))
+        return parts.reasoning(block.take("content"), block.rest())
     if kind == "tool_call":
-        name, arguments = block.get("tool_name"), block.get("tool_kwargs")
-        return parts.tool_call(name, arguments, block.get("tool_call_id"))
+        name, arguments = block.take_text("tool_name"), block.take("tool_kwargs")
+        return parts.tool_call(name, arguments, block.take_id("tool_call_id"), block.rest())
     if kind in {"image", "audio", "video", "document"}:
-        source = block.get("url") or block.get(kind) or block.get("data")
+        source = block.take_text("url", kind, "data")
         if source:
-            mime = block.get(f"{kind}_mimetype")
-            return parts.media(source, kind, mime if isinstance(mime, str) else None)
-    return {**block, "type": kind if isinstance(kind, str) else "unknown"}
+            mime = block.take_text(f"{kind}_mimetype")
+            return parts.media(source, kind, mime, block.rest())
+    return parts.other({"type": kind, **block.rest()})

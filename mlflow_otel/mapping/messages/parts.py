@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+import binascii
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from mlflow_otel.mapping.values import as_dict, as_list, as_text, decode_nested, dumps, without
+from mlflow_otel.mapping.messages.fields import carry
+from mlflow_otel.mapping.values import as_dict, as_list, as_text, decode_nested, dumps
 
 Part = dict[str, Any]
 Message = dict[str, Any]
@@ -42,7 +46,52 @@ FINISH_REASONS: Final[Mapping[str, str]] = {
     "failed": "error",
 }
 
+NO_FIELDS: Final[Mapping[str, Any]] = {}
+
+RESERVED: Final[Mapping[str, tuple[str, ...]]] = {
+    "tool_call": ("id", "arguments"),
+    "tool_call_response": ("id",),
+    "server_tool_call": ("id",),
+    "server_tool_call_response": ("id",),
+}
+"""Names that mean something in a part even where it does not have them: an item's ID is no call's."""
+
+REQUIRED: Final[Mapping[str, tuple[tuple[str, type], ...]]] = {
+    "text": (("content", str),),
+    "reasoning": (("content", str),),
+    "tool_call": (("name", str),),
+    "tool_call_response": (("response", object),),
+    "server_tool_call": (("name", str), ("server_tool_call", dict)),
+    "server_tool_call_response": (("server_tool_call_response", dict),),
+    "blob": (("modality", str), ("content", str)),
+    "file": (("modality", str), ("file_id", str)),
+    "uri": (("modality", str), ("uri", str)),
+    "compaction": (),
+}
+"""The convention's own types of parts, and what each must have."""
+
 ATTACHMENT_SCHEME: Final = "mlflow-attachment"
+
+
+class Unread(dict[str, Any]):
+    """A part that could not be converted: all its fields, and why.
+
+    Args:
+        part: What leaves instead.
+        failure: The error's type.
+    """
+
+    def __init__(self, part: Part, failure: str) -> None:
+        super().__init__(part)
+        self.failure = failure
+
+
+def safely(convert: Callable[[Any], Part], item: Any) -> Part:
+    """Convert one part; one that cannot be loses its structure, not its text."""
+    try:
+        return convert(item)
+    except Exception as error:
+        return Unread(other(item), type(error).__name__)
 
 
 def finish_reason(value: Any) -> str | None:
@@ -50,40 +99,65 @@ def finish_reason(value: Any) -> str | None:
     return FINISH_REASONS.get(value.lower(), value) if isinstance(value, str) and value else None
 
 
-def text(content: Any) -> Part:
+def text(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
     """Return a text part."""
-    return {"type": "text", "content": as_text(content)}
+    return carry({"type": "text", "content": as_text(content)}, rest)
 
 
-def reasoning(content: Any) -> Part:
-    """Return a part of what the model thought before it answered."""
-    return {"type": "reasoning", "content": as_text(content)}
+def reasoning(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
+    """Return a part of what the model thought before it answered; a veiled thought has no text."""
+    said = "" if content is None else as_text(content)
+    return carry({"type": "reasoning", "content": said}, rest)
 
 
-def tool_call(name: Any, arguments: Any, call_id: Any = None) -> Part:
+def tool_call(
+    name: Any, arguments: Any, call_id: Any = None, rest: Mapping[str, Any] = NO_FIELDS
+) -> Part:
     """Return a call the model asks for; arguments in a JSON string leave as an object."""
-    part: Part = {"type": "tool_call", "name": as_text(name)}
+    part: Part = {"type": "tool_call", "name": "" if name is None else as_text(name)}
     if call_id is not None:
         part["id"] = as_text(call_id)
     if arguments is not None:
         part["arguments"] = decode_nested(arguments)
-    return part
+    return carry(part, rest, RESERVED["tool_call"])
 
 
-def tool_response(response: Any, call_id: Any = None) -> Part:
+def tool_response(response: Any, call_id: Any = None, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
     """Return what a tool answered."""
     part: Part = {"type": "tool_call_response", "response": decode_nested(response)}
     if call_id is not None:
         part["id"] = as_text(call_id)
+    return carry(part, rest, RESERVED["tool_call_response"])
+
+
+def server_call(name: Any, call_id: str | None, call: dict[str, Any]) -> Part:
+    """Return a call of a tool that the provider runs itself; ``call`` has its type and all it says."""
+    part: Part = {"type": "server_tool_call", "name": as_text(name)}
+    if call_id is not None:
+        part["id"] = call_id
+    return {**part, "server_tool_call": call}
+
+
+def server_response(call_id: str | None, response: dict[str, Any]) -> Part:
+    """Return what a tool of the provider's answered; ``response`` has its type and all it says."""
+    part: Part = {"type": "server_tool_call_response", "server_tool_call_response": response}
+    if call_id is not None:
+        part["id"] = call_id
     return part
 
 
-def media(source: Any, modality: str, mime_type: str | None = None) -> Part:
+def media(
+    source: Any,
+    modality: str,
+    mime_type: str | None = None,
+    rest: Mapping[str, Any] = NO_FIELDS,
+) -> Part:
     """Return inline data, or a link to it: data URLs and base64 are blobs, URLs are URIs.
 
-    MLflow may have moved the data out of the span; its ``mlflow-attachment://`` URI then leaves.
+    MLflow may have moved the data out of the span; its ``mlflow-attachment://`` URI then leaves. A
+    document of plain text is text.
     """
-    value = as_text(source)
+    value = as_base64(source)
     part: Part
     if value.startswith("data:"):
         head, _, data = value[5:].partition(",")
@@ -96,14 +170,23 @@ def media(source: Any, modality: str, mime_type: str | None = None) -> Part:
             mime_type = mime_type or (kinds[0] if kinds else None)
     else:
         part = {"type": "blob", "modality": modality, "content": value}
+    if part["type"] == "blob" and modality == "document" and (mime_type or "").startswith("text/"):
+        said = _decoded(part["content"])
+        if said is not None:
+            return document(said, {"mime_type": mime_type, **rest})
     if mime_type:
         part["mime_type"] = mime_type
-    return part
+    return carry(part, rest)
 
 
-def file(file_id: Any, modality: str = "document") -> Part:
+def document(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
+    """Return a document of plain text: text that is not what its sender says."""
+    return carry({"type": "text", "content": as_text(content), "modality": "document"}, rest)
+
+
+def file(file_id: Any, modality: str = "document", rest: Mapping[str, Any] = NO_FIELDS) -> Part:
     """Return a reference to an uploaded file."""
-    return {"type": "file", "modality": modality, "file_id": as_text(file_id)}
+    return carry({"type": "file", "modality": modality, "file_id": as_text(file_id)}, rest)
 
 
 def other(item: Any) -> Part:
@@ -111,136 +194,58 @@ def other(item: Any) -> Part:
     if not isinstance(item, dict):
         return text(item)
     kind = item.get("type")
-    return {**item, "type": kind if isinstance(kind, str) and kind else "unknown"}
+    if not isinstance(kind, str) or not kind:
+        kind = "unknown"
+    elif not all(isinstance(item.get(name), held) for name, held in REQUIRED.get(kind, ())):
+        kind = "unknown"  # a type of the convention's name, but of another shape
+    return carry({"type": kind}, {key: v for key, v in item.items() if v is not None})
 
 
-def _image_url(item: dict[str, Any]) -> Part:
-    url = item.get("image_url", item.get("file_id"))
-    if "image_url" not in item or url is None:
-        return file(item.get("file_id"), "image") if item.get("file_id") else other(item)
-    return media(url.get("url") if isinstance(url, dict) else url, "image")
+def modality_of(mime_type: str | None) -> str:
+    """Return what a MIME type is of: image, audio or video, else a document."""
+    head = (mime_type or "").partition("/")[0]
+    return head if head in {"image", "audio", "video"} else "document"
 
 
-def _audio(item: dict[str, Any]) -> Part:
-    audio = as_dict(item.get("input_audio"))
-    kind = audio.get("format")
-    return media(audio.get("data", ""), "audio", f"audio/{kind}" if kind else None)
+def as_base64(data: Any) -> str:
+    """Return bytes as base64: MLflow writes them as Python's ``repr``. Other text stays."""
+    value = as_text(data)
+    held = (
+        value.removeprefix("bytearray(").removesuffix(")") if value[:10] == "bytearray(" else value
+    )
+    if held[:2] in ("b'", 'b"'):
+        try:
+            found = ast.literal_eval(held)
+        except (ValueError, SyntaxError, MemoryError):
+            return value
+        return base64.b64encode(found).decode("ascii") if isinstance(found, bytes) else value
+    return value
 
 
-def _file(item: dict[str, Any]) -> Part:
-    held = item.get("file") if isinstance(item.get("file"), dict) else item
-    held = as_dict(held)
-    if held.get("file_id"):
-        return file(held["file_id"])
-    source = held.get("file_data") or held.get("file_url")
-    return media(source, "document") if source else other(item)
-
-
-def _source(modality: str) -> Callable[[dict[str, Any]], Part]:
-    def convert(item: dict[str, Any]) -> Part:
-        source = item.get("source")
-        if not isinstance(source, dict):
-            return other(item)
-        if source.get("file_id"):
-            return file(source["file_id"], modality)
-        content = source.get("url", source.get("data"))
-        return (
-            other(item) if content is None else media(content, modality, source.get("media_type"))
-        )
-
-    return convert
-
-
-def _server_call(item: dict[str, Any]) -> Part:
-    name = item.get("name") or as_text(item.get("type")).removesuffix("_call")
-    part: Part = {"type": "server_tool_call", "name": name}
-    if item.get("id"):
-        part["id"] = item["id"]
-    return {**part, "server_tool_call": without(item, "id")}
-
-
-def _server_result(item: dict[str, Any]) -> Part:
-    part: Part = {"type": "server_tool_call_response", "server_tool_call_response": item}
-    if item.get("tool_use_id"):
-        part["id"] = item["tool_use_id"]
-    return part
-
-
-def _summary(item: dict[str, Any]) -> Part:
-    said = [as_dict(s).get("text", "") for s in as_list(item.get("summary") or item.get("content"))]
-    joined = "\n".join(as_text(s) for s in said)
-    return {**reasoning(joined), **without(item, "type", "summary", "content")}
-
-
-def _item(item: dict[str, Any], *used: str) -> dict[str, Any]:
-    # The item's own ID is not the call's, and what else it says stays too.
-    rest = without(item, "type", "call_id", "id", *used)
-    return {"item_id": item["id"], **rest} if item.get("id") else rest
-
-
-def _function_call(item: dict[str, Any]) -> Part:
-    call = tool_call(item.get("name"), item.get("arguments"), item.get("call_id"))
-    return {**_item(item, "name", "arguments"), **call}
-
-
-TYPED_PARTS: Final[Mapping[str, Callable[[dict[str, Any]], Part]]] = {
-    "text": lambda item: {**text(item.get("text", item.get("content", ""))), **without(item, "type", "text", "content")},
-    "input_text": lambda item: text(item.get("text", "")),
-    "output_text": lambda item: {**text(item.get("text", "")), **without(item, "type", "text")},
-    "refusal": lambda item: {"type": "refusal", "content": as_text(item.get("refusal", ""))},
-    "image_url": _image_url,
-    "input_image": _image_url,
-    "input_audio": _audio,
-    "file": _file,
-    "input_file": _file,
-    "image": _source("image"),
-    "document": _source("document"),
-    "thinking": lambda item: {**reasoning(item.get("thinking", "")), **without(item, "type", "thinking")},
-    "reasoning": _summary,
-    "tool_use": lambda item: tool_call(item.get("name"), item.get("input"), item.get("id")),
-    "tool_result": lambda item: tool_response(joined_text(item.get("content")), item.get("tool_use_id")),
-    "function_call": _function_call,
-    "function_call_output": lambda item: {
-        **tool_response(item.get("output"), item.get("call_id")),
-        **_item(item, "output"),
-    },
-    "server_tool_use": _server_call,
-    "web_search_call": _server_call,
-    "file_search_call": _server_call,
-    "code_interpreter_call": _server_call,
-    "image_generation_call": _server_call,
-    "mcp_call": _server_call,
-    "computer_call": _server_call,
-    "web_search_tool_result": _server_result,
-    "code_execution_tool_result": _server_result,
-}  # fmt: skip
-"""Parts that name their type, of OpenAI (chat and responses) and Anthropic: a row a type."""
-
-
-def typed(item: Any) -> Part:
-    """Return a part that names its type in the convention's form."""
-    if not isinstance(item, dict):
-        return text(item)
-    convert = TYPED_PARTS.get(as_text(item.get("type")))
-    return convert(item) if convert else other(item)
-
-
-def typed_list(content: Any) -> list[Part]:
-    """Return a message's content, text or a list of typed parts, as parts."""
-    if content is None or content == "":
-        return []
-    if isinstance(content, list):
-        return [typed(item) for item in content]
-    return [text(content) if not isinstance(content, dict) else typed(content)]
+def _decoded(data: str) -> str | None:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
 
 
 def joined_text(content: Any) -> Any:
-    """Return a list of text parts as one text, and anything else as it is."""
+    """Return a list of plain text parts as one text, and anything else as it is."""
     if isinstance(content, list) and content:
-        texts = [as_dict(item).get("text") for item in content]
-        if all(isinstance(item, str) for item in texts):
-            return "\n".join(as_text(item) for item in texts)
+        texts = []
+        for item in content:
+            said = item.get("text") if isinstance(item, dict) else None
+            if not isinstance(said, str) or not item.keys() <= PLAIN_TEXT:
+                return content
+            if item.get("type", "text") not in TEXT_TYPES:
+                return content
+            texts.append(said)
+        return "\n".join(texts)
     return content
+
+
+PLAIN_TEXT: Final = frozenset({"type", "text"})
+TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
 
 
 SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
@@ -279,6 +284,6 @@ def preview(messages: list[Message]) -> str | None:
     """Return the text of the last message that has any: what a person would want to see first."""
     for message in reversed(messages):
         for part in message["parts"]:
-            if part["type"] == "text":
+            if part["type"] == "text" and "modality" not in part:
                 return as_text(part["content"])
     return dumps(messages[-1]["parts"]) if messages else None

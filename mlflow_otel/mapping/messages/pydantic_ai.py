@@ -4,114 +4,151 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_otel.mapping.messages import parts
-from mlflow_otel.mapping.model import Conversation
-from mlflow_otel.mapping.values import as_dict, as_list, as_text, without
+from mlflow_otel.mapping.messages import chat, items, parts, sides
+from mlflow_otel.mapping.messages.fields import Fields, carry
+from mlflow_otel.mapping.messages.parts import Message, Part
+from mlflow_otel.mapping.model import Answered, Asked
+from mlflow_otel.mapping.values import as_text
 
 
-def convert(inputs: Any, outputs: Any) -> Conversation | None:
-    """Return the conversation, or None when neither side has this shape."""
-    held = as_dict(inputs)
-    messages = held.get("messages")
-    if not isinstance(messages, list) or not all("parts" in as_dict(m) for m in messages):
-        return None
-    system: list[parts.Part] = []
-    said: list[parts.Message] = []
-    for item in messages:
-        if isinstance(item.get("instructions"), str):
-            system.append(parts.text(item["instructions"]))
-        for part in map(as_dict, as_list(item["parts"])):
-            kind = part.get("part_kind")
-            if kind == "system-prompt":
-                system.append(parts.text(part.get("content", "")))
-                continue
-            role = "assistant" if item.get("kind") == "response" else "user"
-            role = (
-                "tool"
-                if kind in {"tool-return", "retry-prompt"} and part.get("tool_name")
-                else role
-            )
-            if not said or said[-1]["role"] != role:
-                said.append({"role": role, "parts": []})
-            said[-1]["parts"] += _parts(part)
-    answer = as_dict(outputs)
-    reason = parts.finish_reason(answer.get("finish_reason"))
-    replied = []
-    if "parts" in answer:
-        found = [new for part in as_list(answer["parts"]) for new in _parts(as_dict(part))]
-        replied = [
-            {"role": "assistant", "parts": found, **({"finish_reason": reason} if reason else {})}
-        ]
-    parameters = as_dict(held.get("model_request_parameters"))
-    settings = as_dict(held.get("model_settings"))
-    request: dict[str, Any] = {
-        key: settings[key]
-        for key in ("temperature", "top_p", "max_tokens", "seed")
-        if key in settings
-    }
-    rest = without(held, "messages", "model_request_parameters", "model_settings")
-    for name, value in (
-        ("model_request_parameters", without(parameters, "function_tools")),
-        ("model_settings", without(settings, *request)),
+def request(inputs: Any) -> Asked | None:
+    """Return the inputs' side, or None when they have no messages of parts."""
+    held = Fields(inputs)
+    given = held.take_list("messages")
+    if not given or not all(
+        isinstance(m, dict) and isinstance(m.get("parts"), list) for m in given
     ):
-        if value:
-            rest[name] = value
-    identity = answer.get("provider_response_id")
-    model = answer.get("model_name")
-    return Conversation(
-        system=_unique(system),
-        inputs=said,
-        outputs=replied,
-        tools=parts.definitions(parameters.get("function_tools")),
-        request=request,
-        response_id=identity if isinstance(identity, str) else None,
-        response_model=model if isinstance(model, str) else None,
-        finish_reasons=[reason] if reason else [],
-        rest_inputs=rest or None,
-        rest_outputs=(
-            without(
-                answer,
-                "parts",
-                "usage",
-                "model_name",
-                "provider_response_id",
-                "finish_reason",
-                "kind",
-            )
-            or None
-            if replied
-            else outputs
-        ),
+        return None
+    system: list[Part] = []
+    said: list[Message] = []
+    for item in given:
+        _take_in(item, system, said)
+    parameters = held.inner("model_request_parameters")
+    found = sides.asked(said, held, tools=sides.tools(parameters, "function_tools"))
+    found.system = _unique(system)
+    return found
+
+
+def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> None:
+    """Put one request or response where it belongs: its parts are several people's."""
+    held = Fields(item)
+    instructions = held.take_text("instructions")
+    if instructions:
+        system.append(parts.text(instructions))
+    kind = held.take_text("kind")
+    made: list[Message] = []
+    for part in held.take_list("parts"):
+        who, found = _spoken(part, kind)
+        if who == "system":
+            system += found
+        elif made and made[-1]["role"] == who:
+            made[-1]["parts"] += found
+        else:
+            made.append({"role": who, "parts": found})
+    rest = held.rest()
+    if rest and not made:
+        made.append({"role": "assistant" if kind == "response" else "user", "parts": []})
+    for first in made[:1]:
+        reason = (
+            parts.finish_reason(rest.pop("finish_reason", None)) if kind == "response" else None
+        )
+        if reason:
+            first["finish_reason"] = reason
+        carry(first, rest, chat.RESERVED)
+    said += made
+
+
+def _spoken(part: Any, kind: str | None) -> tuple[str, list[Part]]:
+    held = Fields(part)
+    named = held.get("part_kind")
+    who = "assistant" if kind == "response" else "user"
+    if named == "system-prompt":
+        held.take("part_kind")
+        return "system", [parts.text(held.take("content") or "", held.rest())]
+    if isinstance(named, str) and named in ANSWERS and "tool_name" in held:
+        who = "tool"
+    return who, _parts(part)
+
+
+ANSWERS = frozenset({"tool-return", "retry-prompt"})
+
+
+def response(outputs: Any, inputs: Any) -> Answered | None:
+    """Return the outputs' side, or None when they have no parts."""
+    del inputs
+    held = Fields(outputs)
+    if not isinstance(held.get("parts"), list):
+        return None
+    found = [new for part in held.take_list("parts") for new in _parts(part)]
+    reason = parts.finish_reason(held.take_text("finish_reason"))
+    held.drop("kind", "response")
+    made: Message = {"role": "assistant", "parts": found}
+    if reason:
+        made["finish_reason"] = reason
+    return sides.answered([made], held, identity=("provider_response_id",), model=("model_name",))
+
+
+def _parts(part: Any) -> list[Part]:
+    try:
+        return _converted(part)
+    except Exception as error:
+        return [parts.Unread(parts.other(part), type(error).__name__)]
+
+
+def _converted(part: Any) -> list[Part]:
+    held = Fields(part)
+    kind = held.take_text("part_kind")
+    if kind is None:
+        return [items.part(part)]
+    if kind == "user-prompt":
+        content = held.take("content")
+        found = [_content(item) for item in (content if isinstance(content, list) else [content])]
+        return chat.on_parts({"role": "user", "parts": found, **held.rest()})
+    if kind == "text":
+        return [parts.text(held.take("content") or "", held.rest())]
+    if kind == "thinking":
+        return [parts.reasoning(held.take("content"), held.rest())]
+    call_id = held.take_id("tool_call_id")
+    if kind in {"builtin-tool-call", "builtin-tool-return"}:  # the provider's own tools
+        beside = {"type": kind, **held.rest()}
+        if kind == "builtin-tool-return":
+            return [parts.server_response(call_id, beside)]
+        return [parts.server_call(held.get("tool_name") or kind, call_id, beside)]
+    if kind == "tool-call":
+        name, arguments = held.take_text("tool_name"), held.take("args")
+        return [parts.tool_call(name, arguments, call_id, held.rest())]
+    if kind in ANSWERS:
+        name = held.take_text("tool_name")
+        answer = held.take("content")
+        rest = held.rest()
+        return [parts.tool_response(answer, call_id, {"name": name, **rest} if name else rest)]
+    if kind == "file" and isinstance(held.get("content"), dict):
+        return [carry(_content(held.take("content")), held.rest())]
+    return [parts.other({**held.rest(), "type": kind, "tool_call_id": call_id})]
+
+
+def _content(item: Any) -> Part:
+    return parts.safely(_content_item, item)
+
+
+def _content_item(item: Any) -> Part:
+    held = Fields(item)
+    kind = held.get("kind")
+    if isinstance(kind, str) and kind.endswith("-url") and isinstance(held.get("url"), str):
+        held.take("kind")
+        mime = held.take_text("media_type")
+        return parts.media(held.take("url"), kind.removesuffix("-url"), mime, held.rest())
+    if kind == "binary" and isinstance(held.get("data"), str):
+        held.take("kind")
+        mime = held.take_text("media_type")
+        return parts.media(held.take("data"), parts.modality_of(mime), mime, held.rest())
+    return (
+        items.part(item)
+        if isinstance(item, dict)
+        else parts.text("" if item is None else as_text(item))
     )
 
 
-def _parts(part: dict[str, Any]) -> list[parts.Part]:
-    kind = part.get("part_kind")
-    content = part.get("content")
-    if kind == "user-prompt":
-        return [_content(item) for item in (content if isinstance(content, list) else [content])]
-    if kind == "text":
-        return [parts.text(content)]
-    if kind == "thinking":
-        return [parts.reasoning(content)]
-    if kind in {"tool-call", "builtin-tool-call"}:
-        return [parts.tool_call(part.get("tool_name"), part.get("args"), part.get("tool_call_id"))]
-    if kind in {"tool-return", "builtin-tool-return", "retry-prompt"}:
-        return [parts.tool_response(content, part.get("tool_call_id"))]
-    return [{**part, "type": as_text(kind or "unknown")}]
-
-
-def _content(item: Any) -> parts.Part:
-    held = as_dict(item)
-    kind = as_text(held.get("kind") or "")
-    if kind.endswith("-url") and held.get("url"):
-        return parts.media(held["url"], kind.removesuffix("-url"))
-    if kind == "binary" and held.get("data"):
-        mime = as_text(held.get("media_type") or "")
-        return parts.media(held["data"], mime.partition("/")[0] or "document", mime or None)
-    return parts.text(item) if not held else parts.typed(held)
-
-
-def _unique(found: list[parts.Part]) -> list[parts.Part]:
+def _unique(found: list[Part]) -> list[Part]:
     # Each request of a run repeats the run's instructions.
     return [part for index, part in enumerate(found) if part not in found[:index]]

@@ -4,78 +4,63 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_otel.mapping.messages import openai, parts
-from mlflow_otel.mapping.model import Conversation
-from mlflow_otel.mapping.values import as_dict, as_list, as_text, without
+from mlflow_otel.mapping.messages import chat, parts, sides
+from mlflow_otel.mapping.messages.fields import Fields
+from mlflow_otel.mapping.model import Answered, Asked
+from mlflow_otel.mapping.values import as_dict
 
 
-def convert(inputs: Any, outputs: Any) -> Conversation | None:
-    """Return the conversation, or None when neither side has this shape."""
-    held = as_dict(inputs)
-    given: Any = held.get("input")
-    if isinstance(inputs, list):  # the Agents SDK's generation and response spans
-        given, held = inputs, {}
-    if given is None:
+def request(inputs: Any) -> Asked | None:
+    """Return the inputs' side, or None when they are no items."""
+    held = Fields(inputs)
+    given = inputs if isinstance(inputs, list) else held.get("input")
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, list) or not given or not {dict, str}.issuperset(map(type, given)):
         return None
-    said: list[parts.Message] = (
-        [{"role": "user", "parts": [parts.text(given)]}]
-        if isinstance(given, str)
-        else _items(given)
+    held.take("input")
+    held.take_text("model")
+    instructions = held.take_text("instructions")
+    system = [parts.text(instructions)] if instructions else []
+    found = sides.asked(
+        chat.talk(given, together=True), held, tools=sides.tools(held), system=system
     )
-    system = [part for m in said if m["role"] in openai.SYSTEM_ROLES for part in m["parts"]]
-    said = [m for m in said if m["role"] not in openai.SYSTEM_ROLES]
-    answer = as_dict(outputs)
-    produced = outputs if isinstance(outputs, list) else answer.get("output")
-    instructions = held.get("instructions") or answer.get("instructions")
-    if isinstance(instructions, str):
-        system = [parts.text(instructions), *system]
+    # Instructions stand anywhere among the items; the convention has one place for them.
+    later = [m for m in found.messages if m["role"] in chat.SYSTEM_ROLES]
+    if later:
+        found.system += [part for m in later for part in chat.on_parts(m)]
+        found.messages = [m for m in found.messages if m["role"] not in chat.SYSTEM_ROLES]
+    return found
+
+
+def response(outputs: Any, inputs: Any) -> Answered | None:
+    """Return the outputs' side, or None when they are no items."""
+    held = Fields(outputs)
+    produced = outputs if isinstance(outputs, list) else held.get("output")
     if isinstance(produced, str):
-        replied: list[parts.Message] = [{"role": "assistant", "parts": [parts.text(produced)]}]
-    else:
-        replied = _items(produced, "assistant")
-    reason = parts.finish_reason(
-        as_dict(answer.get("incomplete_details")).get("reason") or answer.get("status")
-    )
-    if reason == "stop" and any(p["type"] == "tool_call" for m in replied for p in m["parts"]):
+        produced = [produced]
+    if not isinstance(produced, list) or not {dict, str}.issuperset(map(type, produced)):
+        return None
+    if not produced and "status" not in held:
+        return None
+    held.take("output")
+    said = chat.talk(produced, "assistant", together=True)
+    held.drop("object", "response")
+    reason = parts.finish_reason(held.inner("incomplete_details").take_text("reason"))
+    status = held.get("status")
+    if reason is None:
+        reason = parts.finish_reason(status)
+        held.drop("status", "completed")
+    held.drop("status", "incomplete")
+    if reason == "stop" and any(p["type"] == "tool_call" for m in said for p in m["parts"]):
         reason = "tool_call"
-    echoed = ("id", "model", "output", "usage", "object", "status", "instructions", "tools")
-    rest_outputs = (
-        without(answer, *echoed, *openai.REQUEST)
-        if "output" in answer
-        else (None if produced is not None else outputs)
-    )
-    return Conversation(
-        system=system,
-        inputs=said,
-        outputs=replied,
-        tools=parts.definitions(held.get("tools")),
-        request=openai.request_parameters(held),
-        response_id=answer.get("id") if isinstance(answer.get("id"), str) else None,
-        response_model=answer.get("model") if isinstance(answer.get("model"), str) else None,
-        finish_reasons=[reason] if reason else [],
-        rest_inputs=without(held, "input", "model", "instructions", "tools", *openai.REQUEST)
-        or None,
-        rest_outputs=rest_outputs or None,
-    )
+    if isinstance(outputs, dict):
+        _drop_echo(held, as_dict(inputs))
+    return sides.answered(said, held, [reason] if reason else None)
 
 
-def _items(items: Any, role: str = "user") -> list[parts.Message]:
-    """Return a list of items as messages; the answer's items are one message of the assistant."""
-    messages: list[parts.Message] = []
-    for item in as_list(items):
-        held = as_dict(item)
-        kind = as_text(held.get("type") or "message")
-        if kind == "message" or "role" in held:
-            own = held.get("role") if isinstance(held.get("role"), str) else role
-            found = parts.typed_list(held.get("content"))
-            if held.get("tool_calls"):
-                found = openai.message(held)["parts"]
-        elif kind == "function_call_output":
-            own, found = "tool", [parts.typed(held)]
-        else:
-            own, found = "assistant", [parts.typed(item)]
-        if messages and messages[-1]["role"] == own == "assistant":
-            messages[-1]["parts"].extend(found)
-        else:
-            messages.append({"role": own, "parts": found})
-    return messages
+def _drop_echo(held: Fields, asked: dict[str, Any]) -> None:
+    """Leave out what a response repeats of its request, as far as it says no more."""
+    for key, value in asked.items():
+        if key != "model":
+            held.drop_repeated(key, value)

@@ -1,0 +1,168 @@
+"""Content blocks that name their kind by their key: Bedrock's and Strands', Haystack's.
+
+Source: the API reference of Bedrock's ``Converse``; ``haystack.dataclasses.ChatMessage`` 2.x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mlflow_otel.mapping.messages import parts
+from mlflow_otel.mapping.messages.fields import Fields, carry
+from mlflow_otel.mapping.messages.parts import Part
+from mlflow_otel.mapping.values import as_text
+
+Block = dict[str, Any]
+Rest = dict[str, Any]
+
+
+def block(item: Any) -> Part:
+    """Return a block as a part; one of a kind that is not known passes with all its fields."""
+    if not isinstance(item, dict):
+        return parts.text(item)
+    if isinstance(item.get("text"), str):
+        return parts.text(
+            item["text"], Fields({k: v for k, v in item.items() if k != "text"}).rest()
+        )
+    for key, convert in KINDS.items():
+        held = item.get(key)
+        if isinstance(held, dict):
+            made = convert(held)
+            beside = Fields({k: v for k, v in item.items() if k != key}).rest()
+            return carry(made, beside, parts.RESERVED.get(made["type"], ()))
+    return parts.other(item)
+
+
+def _tool_use(held: Block) -> Part:
+    use = Fields(held)
+    name, arguments = use.take_text("name"), use.take("input")
+    return parts.tool_call(name, arguments, use.take_id("toolUseId"), use.rest())
+
+
+def _tool_result(held: Block) -> Part:
+    result = Fields(held)
+    content = result.take("content")
+    if isinstance(content, list):
+        plain = [_plain(item) for item in content]
+        content = plain[0] if len(plain) == 1 else plain
+    return parts.tool_response(content, result.take_id("toolUseId"), result.rest())
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, dict) and len(item) == 1:
+        return item.get("json", item.get("text", item))
+    return item
+
+
+def _reasoning_content(held: Block) -> Part:
+    thought = Fields(held)
+    said = thought.inner("reasoningText")
+    text = said.take_text("text")
+    veiled = thought.take_text("redactedContent")
+    rest = thought.flat("reasoningText")
+    if veiled is not None:
+        rest["redactedContent"] = parts.as_base64(veiled)
+    return parts.reasoning(text, rest)
+
+
+def _media(modality: str) -> Callable[[Block], Part]:
+    def convert(held: Block) -> Part:
+        if "base64_image" in held or "base64_data" in held:
+            return _haystack_media(held, modality)
+        media = Fields(held)
+        source = media.inner("source")
+        if "source" not in media:
+            return parts.other({modality: held})
+        kind = media.get("format")
+        mime = _mime_type(modality, kind)
+        text = source.take_text("text")
+        if text is not None:
+            return parts.document(text, media.flat("source"))
+        said = source.get("content")
+        if isinstance(said, list) and all(_is_text(item) for item in said):
+            source.take("content")
+            return parts.document("\n".join(item["text"] for item in said), media.flat("source"))
+        uri = source.inner("s3Location").take_text("uri")
+        data = uri if uri is not None else source.take_text("bytes", "url")
+        if data is None:
+            return parts.other({modality: held})
+        if mime is not None:
+            media.take_text("format")
+        return parts.media(data, modality, mime, media.flat("source"))
+
+    return convert
+
+
+def _is_text(item: Any) -> bool:
+    return isinstance(item, dict) and list(item) == ["text"] and isinstance(item["text"], str)
+
+
+def _mime_type(modality: str, kind: Any) -> str | None:
+    if not isinstance(kind, str) or not kind:
+        return None
+    if modality != "document":
+        return f"{modality}/{kind}"
+    return DOCUMENT_TYPES.get(kind, f"application/{kind}")
+
+
+DOCUMENT_TYPES: Final[Mapping[str, str]] = {
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "doc": "application/msword",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def _haystack_call(held: Block) -> Part:
+    call = Fields(held)
+    name, arguments = call.take_text("tool_name", "name"), call.take("arguments", "args")
+    return parts.tool_call(name, arguments, call.take_id("id"), call.rest())
+
+
+def _haystack_result(held: Block) -> Part:
+    result = Fields(held)
+    origin = result.inner("origin")
+    answer = parts.joined_text(result.take("result"))
+    identity, name = origin.take_id("id"), origin.take_text("tool_name")
+    rest = result.rest()
+    if name is not None:
+        rest["name"] = name
+    return parts.tool_response(answer, identity, rest)
+
+
+def _haystack_reasoning(held: Block) -> Part:
+    thought = Fields(held)
+    return parts.reasoning(thought.take_text("reasoning_text"), thought.rest())
+
+
+def _haystack_media(held: Block, modality: str) -> Part:
+    media = Fields(held)
+    data = media.take_text("base64_image", "base64_data")
+    mime = media.take_text("mime_type")
+    if data is None:
+        return parts.other({modality: held})
+    if modality == "document":
+        modality = parts.modality_of(mime)
+    return parts.media(as_text(data), modality, mime, media.rest())
+
+
+KINDS: Final[Mapping[str, Callable[[Block], Part]]] = {
+    "toolUse": _tool_use,
+    "toolResult": _tool_result,
+    "reasoningContent": _reasoning_content,
+    "image": _media("image"),
+    "video": _media("video"),
+    "audio": _media("audio"),
+    "document": _media("document"),
+    "tool_call": _haystack_call,
+    "tool_call_result": _haystack_result,
+    "reasoning": _haystack_reasoning,
+    "file": _media("document"),
+}
+"""A row a kind."""

@@ -1,0 +1,286 @@
+"""One message of a chat, whoever wrote it down, and lists of them.
+
+OpenAI's chat completions and the many that speak them; LangChain's own messages, also as constructors;
+Haystack's and Strands', whose content is blocks; Anthropic's; the items of OpenAI's Responses API that
+stand between messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlflow_otel.mapping.messages import items, parts
+from mlflow_otel.mapping.messages.fields import Fields, carry
+from mlflow_otel.mapping.messages.parts import Message, Part
+from mlflow_otel.mapping.values import as_list
+
+ROLES: Final[Mapping[str, str]] = {
+    "user": "user",
+    "assistant": "assistant",
+    "system": "system",
+    "developer": "developer",
+    "tool": "tool",
+    "human": "user",  # LangChain
+    "ai": "assistant",
+    "function": "tool",  # OpenAI, before tools
+    "model": "assistant",  # Gemini
+    "chatbot": "assistant",  # Cohere
+    "tool-call": "assistant",  # smolagents
+    "tool-response": "tool",
+}
+"""Who speaks, in the convention's words; others pass as they are."""
+SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+MESSAGE_TYPES: Final = frozenset({"message", "constructor", "chat"})
+PLAIN: Final = {"role", "content"}
+RESERVED: Final = ("name", "finish_reason")
+
+
+def role(said: str) -> str:
+    """Return the convention's word for who speaks."""
+    return ROLES.get(said.lower(), said)
+
+
+def is_message(item: Any) -> bool:
+    """Tell whether an item says who speaks: by a role, or by a type such as LangChain's."""
+    if isinstance(item, list):  # LangChain's pairs
+        return len(item) == 2 and isinstance(item[0], str) and item[0].lower() in ROLES
+    if not isinstance(item, dict):
+        return False
+    if isinstance(item.get("role", item.get("_role")), str):
+        return True
+    kind = item.get("type")
+    return isinstance(kind, str) and (kind in MESSAGE_TYPES or _spoken_by(kind) is not None)
+
+
+def talk(given: list[Any], side: str = "user", *, together: bool = False) -> list[Message]:
+    """Return messages, and items that stand between them, as messages.
+
+    Args:
+        given: The list.
+        side: Who says what does not tell.
+        together: Whether all that the assistant says in a row is one message, as in the Responses API.
+    """
+    said: list[Message] = []
+    for item in given:
+        speaks = is_message(item)
+        if speaks:
+            made = message(item)
+        else:
+            who = items.role_of(item, side) if isinstance(item, dict) else side
+            made = {"role": who, "parts": [items.part(item)]}
+        last = said[-1] if said else None
+        if (
+            last is not None
+            and last["role"] == made["role"] == "assistant"
+            and (together or not speaks)
+        ):
+            last["parts"] += on_parts(made)
+        else:
+            said.append(made)
+    return said
+
+
+def on_parts(made: Message) -> list[Part]:
+    """Return a message's parts where the message itself does not leave: the first carries the rest."""
+    found: list[Part] = made["parts"]
+    rest = {key: value for key, value in made.items() if key not in {"role", "parts"}}
+    if rest:
+        if not found:
+            found = [parts.text("")]
+        carry(found[0], rest, ("id", *parts.RESERVED.get(found[0]["type"], ())))
+    return found
+
+
+def instructions(said: list[Message]) -> tuple[list[Part], list[Message]]:
+    """Split off the system instructions that lead a talk; one later in it keeps its place."""
+    count = 0
+    while count < len(said) and said[count]["role"] in SYSTEM_ROLES:
+        count += 1
+    return [part for item in said[:count] for part in on_parts(item)], said[count:]
+
+
+def message(item: Any, audio: Any = None) -> Message:
+    """Return one message.
+
+    Args:
+        item: The message: an object, or a pair of role and content.
+        audio: The format of a spoken answer, if the request says it.
+    """
+    if isinstance(item, list):
+        item = {"role": item[0], "content": item[1]}
+    content = item.get("content")
+    said_by = item.get("role")
+    if (
+        item.keys() == PLAIN
+        and isinstance(content, str)
+        and isinstance(said_by, str)
+        and said_by in USUAL
+    ):
+        # Most messages are a role and a text.
+        found = [{"type": "text", "content": content}] if content else []
+        return {"role": said_by, "parts": found}
+    held = _opened(item)
+    who = _take_role(held)
+    extra = held.inner("additional_kwargs")
+    call_id = held.take_id("tool_call_id") or extra.take_id("tool_call_id")
+    if who == "tool" or call_id is not None:
+        return {"role": "tool", "parts": _answers(held, call_id)}
+    found = _thoughts(held, extra)
+    found += items.part_list(held.take("content"))
+    refusal = held.take_text("refusal")
+    if refusal:
+        found.append({"type": "refusal", "content": refusal})
+    found += _calls(held, extra, found)
+    if isinstance(held.get("audio"), dict):
+        found.append(items.spoken(held.take("audio"), audio))
+    if who == "user" and found and all(part["type"] == "tool_call_response" for part in found):
+        who = "tool"  # Anthropic and Bedrock have no such role
+    made: Message = {"role": who, "parts": found}
+    name = held.take_text("name")
+    if name:
+        made["name"] = name
+    reason = parts.finish_reason(held.get("finish_reason"))
+    if reason is not None:
+        held.take("finish_reason")
+        made["finish_reason"] = reason
+    return carry(made, held.rest(), RESERVED)
+
+
+USUAL: Final = frozenset({"user", "assistant", "system", "developer"})
+
+
+def _opened(item: dict[str, Any]) -> Fields:
+    """Return a message's fields, out of what LangChain or Haystack wraps them in."""
+    if item.get("type") == "constructor" and isinstance(item.get("kwargs"), dict):
+        path = item.get("id")
+        kind = path[-1] if isinstance(path, list) and path else None
+        beside = {k: v for k, v in item.items() if k not in {"type", "kwargs"}}
+        opened: dict[str, Any] = {**item["kwargs"]}
+        if isinstance(kind, str) and "role" not in opened:
+            opened.setdefault("type", kind)
+        return Fields(carry(opened, beside))
+    if isinstance(item.get("data"), dict) and isinstance(item.get("type"), str):
+        return Fields({**item["data"], **{k: v for k, v in item.items() if k != "data"}})
+    if "_role" in item:
+        return Fields({key.removeprefix("_"): value for key, value in item.items()})
+    return Fields(item)
+
+
+def _spoken_by(kind: str) -> str | None:
+    word = kind.removesuffix("Chunk").removesuffix("Message").lower()
+    return ROLES.get(word)
+
+
+def _take_role(held: Fields) -> str:
+    said = held.take_text("role")
+    if said:
+        kind = held.get("type")
+        if isinstance(kind, str) and (kind in MESSAGE_TYPES or _spoken_by(kind) == role(said)):
+            held.take("type")
+        return role(said)
+    kind = held.get("type")
+    who = _spoken_by(kind) if isinstance(kind, str) else None
+    if who is not None:
+        held.take("type")
+    return who or "user"
+
+
+def _answers(held: Fields, call_id: str | None) -> list[Part]:
+    """Return what a tool's message answers: itself, or the answers it holds."""
+    answers = held.take_list("tool_responses")  # AG2; the content has them all again
+    if answers:
+        found = [parts.safely(_answer, answer) for answer in answers]
+        said = [part["response"] for part in found if isinstance(part.get("response"), str)]
+        held.drop("content", "", "\n\n".join(said))
+        return _with_rest(found, held.rest())
+    content = held.take("content")
+    if isinstance(content, list):
+        found = items.part_list(content)
+        if any(part["type"] == "tool_call_response" for part in found):
+            return _with_rest(found, held.rest())
+    held.drop("role", "tool")
+    held.drop("tool_call_id", call_id)
+    return [parts.tool_response(parts.joined_text(content), call_id, held.rest())]
+
+
+def _answer(item: Any) -> Part:
+    held = Fields(item)
+    if "content" not in held:
+        return parts.other(item)
+    return _answers(held, held.take_id("tool_call_id"))[0]
+
+
+def _with_rest(found: list[Part], rest: dict[str, Any]) -> list[Part]:
+    if rest:
+        carry(found[0], rest, ("id",))
+    return found
+
+
+def _thoughts(held: Fields, extra: Fields) -> list[Part]:
+    said = [
+        place.take_text(key)
+        for place in (held, extra)
+        for key in ("reasoning_content", "reasoning")
+    ]
+    return [parts.reasoning(thought) for thought in dict.fromkeys(said) if thought]
+
+
+def _calls(held: Fields, extra: Fields, found: list[Part]) -> list[Part]:
+    """Return the calls that stand beside the content, less those that the content has too."""
+    calls = [parts.safely(call, item) for item in held.take_list("tool_calls")]
+    calls += [parts.safely(call, item) for item in held.take_list("invalid_tool_calls")]
+    if isinstance(held.get("function_call"), dict):
+        calls.append(parts.safely(call, held.take("function_call")))
+    more = [parts.safely(call, item) for item in extra.take_list("tool_calls")]
+    return new_calls(found, [*calls, *more])
+
+
+def new_calls(found: list[Part], calls: list[Part]) -> list[Part]:
+    """Return the calls that are not among some parts already: frameworks write them down twice."""
+    known = [part for part in found if part["type"] == "tool_call"]
+    new: list[Part] = []
+    for part in calls:
+        twin = next((one for one in known if _identity(one) == _identity(part)), None)
+        if twin is None:
+            new.append(part)
+            known.append(part)
+        else:  # it may say more than the first
+            more = {k: v for k, v in part.items() if k not in CALL and twin.get(k) != v}
+            carry(twin, more)
+    return new
+
+
+CALL: Final = frozenset({"type", "name", "id", "arguments"})
+
+
+def _identity(part: Part) -> tuple[Any, ...]:
+    if part.get("id") is None:
+        return (id(part),)
+    return part.get("name"), part["id"], part.get("arguments")
+
+
+def call(item: Any) -> Part:
+    """Return a tool call of a message: a function's, a custom tool's, LangChain's."""
+    if not isinstance(item, dict):
+        return parts.text(item)
+    held = Fields(item)
+    named = (k for k in ("function", "custom", item.get("type")) if isinstance(k, str))
+    kind = next((k for k in named if isinstance(item.get(k), dict)), None)
+    inner = held if kind is None else held.inner(kind)
+    held.drop("type", "function", "tool_call", "invalid_tool_call")
+    name = inner.take_text("name", "tool_name")
+    arguments = inner.take("arguments", "input", "args")
+    call_id = held.take_id("id")
+    rest = held.rest() if kind is None else held.flat(kind)
+    return parts.tool_call(name, arguments, call_id, rest)
+
+
+def batch(given: Any) -> Any:
+    """Return the only list of a list of lists: LangChain's batches of one."""
+    only = as_list(given)
+    return (
+        only[0]
+        if len(only) == 1 and isinstance(only[0], list) and not is_message(only[0])
+        else given
+    )
