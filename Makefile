@@ -55,7 +55,7 @@ test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package inste
 	.venv-backends/bin/python -m pytest -m "not backend"
 
 servers:         ## build the Collector, Jaeger, Prometheus and checkers once, into a cache folder outside the checkout
-	bash tests/backends/build-servers.sh
+	nice -n 10 bash tests/backends/build-servers.sh
 
 test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the real Collector, Jaeger and MLflow server
 	$(BIN)/python -m pytest -m backend
