@@ -150,6 +150,15 @@ class Variable:
     effect: str
     secret: bool = False
 
+    @property
+    def accepts(self) -> str:
+        """Which values it takes, in the words of the error for a bad one; empty when any text will do."""
+        try:
+            self.parse("=")  # no variable takes this but those that take any text
+        except ValueError as error:
+            return str(error)
+        return ""
+
 
 OTLP_OPTIONS: Final[tuple[Variable, ...]] = (
     Variable("ENDPOINT", "endpoint", _text, "where to send; for HTTP the general one gets the signal's path"),

@@ -25,13 +25,14 @@ BELOW = {
     "instrumentation": {"feedback", "measuring", "signals", "tracing", "export", "delivery", "mapping"},
     "instrumentor": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
-    "cli": {"instrumentation", "api", "feedback", "backends", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
+    "cli": {"instrumentation", "api", "conventions", "feedback", "backends", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
     "settings": set(),
     "accounting": set(),
     "forking": set(),
     "waiting": set(),
     "wording": set(),
     "version": set(),
+    "__main__": {"cli"},
     "__init__": {"api", "instrumentation", "tracing", "export"},
 }  # fmt: skip
 BY_ALL = {"settings", "accounting", "forking", "version", "waiting", "wording"}

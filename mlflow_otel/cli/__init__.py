@@ -1,47 +1,89 @@
-"""``mlflow-otel``: demo, doctor, env, receive."""
+"""``mlflow-otel``: demo, doctor, env, receive. Each command is loaded when it is called."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+import sys
+from typing import Final
+
+import click
 
 from mlflow_otel.version import __version__
 
+PORT: Final = click.IntRange(0, 65535)
+EPILOG: Final = """\b
+Examples:
+  mlflow-otel demo                      a small agent, and the traces that arrive
+  mlflow-otel receive                   show what an app sends to localhost:4317
+  mlflow-otel doctor                    find out why nothing arrives
+  mlflow-otel env                       the variables that are set
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        "mlflow-otel", description="MLflow Tracing over OpenTelemetry."
-    )
-    parser.add_argument("--version", action="version", version=f"mlflow-otel {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="run a small agent and show the traces that arrive")
-    demo.add_argument("--rounds", type=int, default=1, help="times it runs through its turns (1)")
-    demo.add_argument("--pause", type=float, default=1.0, help="seconds between two rounds (1)")
-    commands.add_parser("doctor", help="check this environment end to end")
-    commands.add_parser("env", help="every variable, its effective value and where it came from")
-    receive = commands.add_parser("receive", help="receive OTLP on loopback and print the traces")
-    receive.add_argument("--grpc-port", type=int, default=4317, help="0 for a free one (4317)")
-    receive.add_argument("--http-port", type=int, default=4318, help="0 for a free one (4318)")
-    receive.add_argument("--quiet", action="store_true", help="print the ports, not the traces")
-    parsed = parser.parse_args(arguments)
-    return _command(parsed)()
+\b
+Completion in bash (zsh and fish alike):
+  eval "$(_MLFLOW_OTEL_COMPLETE=bash_source mlflow-otel)"
+"""
 
 
-def _command(parsed: argparse.Namespace) -> Callable[[], int]:
-    # Each command is loaded when asked for: `env` must not wait for gRPC and MLflow.
-    if parsed.command == "receive":
-        from mlflow_otel.cli.receive import receive  # noqa: PLC0415
+@click.group(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="mlflow-otel")
+def main() -> None:
+    """MLflow Tracing over OpenTelemetry."""
 
-        return lambda: receive(parsed.grpc_port, parsed.http_port, quiet=parsed.quiet)
-    if parsed.command == "demo":
-        from mlflow_otel.cli.demo import demo  # noqa: PLC0415
 
-        return lambda: demo(parsed.rounds, parsed.pause)
-    if parsed.command == "doctor":
-        from mlflow_otel.cli.doctor import doctor  # noqa: PLC0415
+@main.command(
+    "demo",
+    epilog="Example: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 mlflow-otel demo --rounds 30",
+)
+@click.option(
+    "--rounds", type=click.IntRange(1), default=1, show_default=True, help="Times the agent runs."
+)
+@click.option(
+    "--pause", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds between two rounds."
+)  # fmt: skip
+@click.option("--full", is_flag=True, help="Show messages whole.")
+def demo_command(rounds: int, pause: float, full: bool) -> None:
+    """Run a small agent and show the traces that arrive.
 
-        return doctor
-    from mlflow_otel.cli.env import env  # noqa: PLC0415
+    With OTEL_EXPORTER_OTLP_ENDPOINT set they go there instead.
+    """
+    from mlflow_otel.cli.demo import demo as run  # noqa: PLC0415
 
-    return env
+    sys.exit(run(rounds, pause, full=full))
+
+
+@main.command("doctor")
+def doctor_command() -> None:
+    """Find out what is wrong, from here to the backend.
+
+    Looks at versions and configuration and sends a real request to each endpoint. The exit status is 1 when something is wrong.
+    """
+    from mlflow_otel.cli.doctor import doctor as run  # noqa: PLC0415
+
+    sys.exit(run())
+
+
+@main.command("env")
+@click.option("--all", "everything", is_flag=True, help="Also the variables that are not set.")
+@click.option("--json", "as_json", is_flag=True, help="All of them, as JSON.")
+def env_command(everything: bool, as_json: bool) -> None:
+    """Show the variables that are set and what holds."""
+    from mlflow_otel.cli.env import env as run  # noqa: PLC0415
+
+    sys.exit(run(everything=everything, as_json=as_json))
+
+
+@main.command("receive", epilog="Example: mlflow-otel receive --grpc-port 0 --http-port 0")
+@click.option("--grpc-port", type=PORT, default=4317, show_default=True, help="0 for a free one.")
+@click.option("--http-port", type=PORT, default=4318, show_default=True, help="0 for a free one.")
+@click.option("--quiet", is_flag=True, help="Print the endpoints, not the traces.")
+@click.option("--full", is_flag=True, help="Show messages whole.")
+@click.option("--by-session", is_flag=True, help="Show the traces of a session together.")
+def receive_command(
+    grpc_port: int, http_port: int, quiet: bool, full: bool, by_session: bool
+) -> None:
+    """Receive OTLP on this machine and show the traces."""
+    from mlflow_otel.cli.receive import receive as run  # noqa: PLC0415
+
+    sys.exit(run(grpc_port, http_port, quiet=quiet, full=full, by_session=by_session))

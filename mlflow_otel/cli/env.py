@@ -1,11 +1,12 @@
-"""``mlflow-otel env``: every variable, its effective value and where it came from."""
+"""``mlflow-otel env``: every variable, its effective value, where it came from, what it may be."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
+import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.settings import (
@@ -16,43 +17,103 @@ from mlflow_otel.settings import (
     Settings,
     otlp_source,
 )
+from mlflow_otel.wording import endpoint as shown_endpoint
 
-CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
+WIDTH: Final = 80
 
 
-def env() -> int:
-    """Print the table."""
+class Row(NamedTuple):
+    """One variable.
+
+    Args:
+        name: The variable.
+        value: What is in force, less credentials.
+        source: ``default``, ``environment``, the general variable that decides, or what is wrong.
+        default: What holds when it is not set.
+        accepts: Which values it takes.
+        effect: What it does.
+    """
+
+    name: str
+    value: str
+    source: str
+    default: str
+    accepts: str
+    effect: str
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the environment says anything of it."""
+        return not self.source.startswith("default") or "bad" in self.source
+
+
+def env(*, everything: bool = False, as_json: bool = False) -> int:
+    """Print what is set and, when asked, all the rest.
+
+    Args:
+        everything: Whether also the variables that are not set.
+        as_json: Whether as a JSON list of all of them.
+    """
     rows = list(table(os.environ))
-    width = max(len(row[0]) for row in rows)
-    for name, shown, source, effect in rows:
-        print(f"{name:{width}}  {shown:28}  {source:22}  {effect}")
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=2, ensure_ascii=False))
+        return 0
+    chosen = [row for row in rows if row.is_set]
+    print("Set:" if chosen else "No variable is set: the defaults hold.")
+    for row in chosen:
+        print(*_lines(row), sep="\n")
+    rest = [row for row in rows if not row.is_set]
+    if everything:
+        print("\nNot set:")
+        for row in rest:
+            print(*_lines(row), sep="\n")
+    else:
+        print(f"\n{len(rest)} more can be set: mlflow-otel env --all")
     return 0
 
 
-def table(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    """Return name, effective value, source and effect of every variable."""
+def _lines(row: Row) -> Iterator[str]:
+    origin = "" if row.source in {"default", "environment"} else f"  ({row.source})"
+    yield f"  {row.name}={row.value}{origin}"
+    accepted = f" Takes {row.accepts}." if row.accepts else ""
+    default = f" Default: {row.default}." if row.is_set else ""
+    said = f"{row.effect[:1].upper()}{row.effect[1:]}.{accepted}{default}"
+    yield from textwrap.wrap(said, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def table(environ: Mapping[str, str]) -> Iterator[Row]:
+    """Return every variable."""
     accounting = Accounting()
-    settings = Settings.from_environment(environ, accounting)
+    settings, defaults = Settings.from_environment(environ, accounting), Settings()
     bad = accounting.snapshot()
+    for variable in VARIABLES:
+        origin = "environment" if environ.get(variable.name, "").strip() else "default"
+        if f"settings.invalid.{variable.name}" in bad:
+            origin = "default: the value is bad"
+        yield Row(
+            variable.name, _shown(getattr(settings, variable.field)), origin,
+            _shown(getattr(defaults, variable.field)), variable.accepts, variable.effect,
+        )  # fmt: skip
     for signal in SIGNALS:
-        options = settings.otlp(signal)
+        options, unset = settings.otlp(signal), Settings.from_environment({}).otlp(signal)
         for option in OTLP_OPTIONS:
             name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{option.name}"
             source = otlp_source(signal, option.name, environ)
             origin = "default" if source is None else "environment" if source == name else source
             if source is not None and f"settings.invalid.{source}" in bad:
-                origin = "default (bad value)"
+                origin = "default: the value is bad"
             value = getattr(options, option.field)
             shown = ",".join(f"{k}=…" for k, _ in value) if option.secret else value
-            yield name, _shown(shown), origin, option.effect
-    for variable in VARIABLES:
-        origin = "environment" if environ.get(variable.name, "").strip() else "default"
-        if f"settings.invalid.{variable.name}" in bad:
-            origin = "default (bad value)"
-        yield variable.name, _shown(getattr(settings, variable.field)), origin, variable.effect
+            yield Row(
+                name, _shown(shown), origin, _shown(getattr(unset, option.field)),
+                option.accepts, option.effect,
+            )  # fmt: skip
     for name, effect in SDK_VARIABLES.items():
         value = environ.get(name, "").strip()
-        yield name, _shown(value or None), "environment" if value else "the SDK's default", effect
+        yield Row(
+            name, _shown(value or None), "environment" if value else "default",
+            "the SDK's", "", effect,
+        )  # fmt: skip
 
 
 def _shown(value: object) -> str:
@@ -64,4 +125,6 @@ def _shown(value: object) -> str:
         return ",".join(sorted(value)) or "none"
     if isinstance(value, tuple):
         return ",".join("=".join(pair) for pair in value)
-    return f"{value:g}" if isinstance(value, float) else CREDENTIALS.sub("//…@", str(value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return shown_endpoint(value) if isinstance(value, str) and "://" in value else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -25,9 +25,15 @@ class Store:
 
     Args:
         limit: How many of each are kept.
+        listener: Called with the signal and the records of each request, in the receiving thread.
     """
 
-    def __init__(self, limit: int = MAX_RECORDS) -> None:
+    def __init__(
+        self,
+        limit: int = MAX_RECORDS,
+        listener: Callable[[str, list[dict[str, Any]]], object] = lambda _signal, _records: None,
+    ) -> None:
+        self._listener = listener
         self._lock = threading.Lock()
         self._records: dict[str, deque[dict[str, Any]]] = {
             signal: deque(maxlen=limit) for signal in READERS
@@ -41,6 +47,7 @@ class Store:
         with self._lock:
             self.requests += 1
             self._records[signal].extend(found)
+        self._listener(signal, found)
 
     def spans(self) -> list[dict[str, Any]]:
         """Return the spans that are kept, in the order of arrival."""

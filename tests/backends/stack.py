@@ -42,7 +42,7 @@ class Stack:
         """Run the demo, batches and metrics every half second."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
         subprocess.run(
-            [python or sys.executable, "-m", "mlflow_otel.cli", "demo", "--rounds", str(rounds)],
+            [python or sys.executable, "-m", "mlflow_otel", "demo", "--rounds", str(rounds)],
             env={
                 **kept,
                 "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp,

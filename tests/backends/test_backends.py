@@ -159,7 +159,7 @@ def test_dual_export_reaches_the_mlflow_server_and_jaeger(stack):
 
 
 def test_doctor_finds_the_collector_well(stack):
-    command = [sys.executable, "-m", "mlflow_otel.cli", "doctor"]
+    command = [sys.executable, "-m", "mlflow_otel", "doctor"]
     done = subprocess.run(
         command,
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": stack["grpc"]},
