@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from mlflow_otel.mapping import providers, span_types, usage
+from mlflow_otel.mapping import providers, request, span_types, tokens
 from mlflow_otel.mapping.messages import FORMATS
 
 DOCS: Final = Path(__file__).parent
@@ -58,8 +58,19 @@ def _providers() -> str:
 
 
 def _tokens() -> str:
-    rows = ((code(name), code(key)) for name, key in usage.TOKEN_ATTRIBUTES.items())
-    return table(("In `mlflow.chat.tokenUsage`", "Attribute"), rows)
+    rows = (
+        (code(key), ", ".join(code(name) for name, target in tokens.BY_MLFLOW.items() if target == key) or "none", ", ".join(map(code, names)))
+        for key, names in tokens.SPELLINGS.items()
+    )  # fmt: skip
+    return table(("Attribute", "In `mlflow.chat.tokenUsage`", "In the response's `usage`"), rows)
+
+
+def _request() -> str:
+    rows = (
+        (code(key), reader.__name__, ", ".join(map(code, names)))
+        for key, (reader, names) in request.ATTRIBUTES.items()
+    )
+    return table(("Attribute", "Type", "In the request"), rows)
 
 
 def _formats() -> str:
@@ -74,6 +85,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "span types": _span_types,
     "providers": _providers,
     "tokens": _tokens,
+    "request": _request,
     "formats": _formats,
 }
 """The tables by the name in their mark."""
