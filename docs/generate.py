@@ -75,7 +75,7 @@ def _request() -> str:
 
 def _formats() -> str:
     rows = (
-        (code(name), ", ".join(code(one.__module__.rpartition(".")[2]) for one in converters))
+        (code(name), ", ".join(code(one.__name__.rpartition(".")[2]) for one in converters))
         for name, converters in FORMATS.items()
     )
     return table(("`mlflow.message.format`", "Modules of `mapping/messages`, the first that knows the shape"), rows)  # fmt: skip
