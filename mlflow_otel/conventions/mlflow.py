@@ -39,6 +39,7 @@ METADATA_GIT_REPOSITORY: Final = "mlflow.source.git.repoURL"
 # Ours alone: how trace-level values leave.
 SPAN_NAME: Final = "mlflow.span.name"
 TRACE_ID: Final = "mlflow.trace.id"
+TRACE_SESSIONS: Final = "mlflow.trace.sessions"
 TRACE_NAME: Final = "mlflow.trace.name"
 TRACE_STATE: Final = "mlflow.trace.state"
 TRACE_CLIENT_REQUEST_ID: Final = "mlflow.trace.client_request_id"

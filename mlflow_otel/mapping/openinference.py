@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import openinference as oi
@@ -20,7 +20,28 @@ _SAME_VALUE = {
     genai.USAGE_AUDIO_INPUT: oi.LLM_TOKENS_AUDIO_PROMPT,
     genai.USAGE_AUDIO_OUTPUT: oi.LLM_TOKENS_AUDIO_COMPLETION,
     genai.TOOL_NAME: oi.TOOL_NAME,
+    genai.TOOL_CALL_ID: oi.TOOL_ID,
+    genai.AGENT_NAME: oi.AGENT_NAME,
+    genai.REQUEST_MODEL: oi.LLM_REQUEST_MODEL_NAME,
+    genai.RESPONSE_MODEL: oi.LLM_RESPONSE_MODEL_NAME,
 }
+_PROVIDERS = {
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "aws.bedrock": "aws",
+    "azure.ai.openai": "azure",
+    "azure.ai.inference": "azure",
+    "mistral_ai": "mistralai",
+    "x_ai": "xai",
+    "moonshot_ai": "moonshot",
+}
+_SYSTEMS = {
+    "gcp.gemini": "vertexai",
+    "gcp.vertex_ai": "vertexai",
+    "azure.ai.openai": "openai",
+    "mistral_ai": "mistralai",
+}
+"""The convention's names of providers in OpenInference's spelling: who hosts, and whose API it is."""
 _COSTS = {
     "input_cost": oi.LLM_COST_PROMPT,
     "output_cost": oi.LLM_COST_COMPLETION,
@@ -75,8 +96,12 @@ def attributes(
     if model is not None:
         result[oi.EMBEDDING_MODEL_NAME if kind == "EMBEDDING" else oi.LLM_MODEL_NAME] = model
     if genai.PROVIDER_NAME in found:
-        result[oi.LLM_PROVIDER] = found[genai.PROVIDER_NAME]
-        result[oi.LLM_SYSTEM] = found[genai.PROVIDER_NAME]
+        provider = found[genai.PROVIDER_NAME]
+        result[oi.LLM_PROVIDER] = _PROVIDERS.get(provider, provider)
+        result[oi.LLM_SYSTEM] = _SYSTEMS.get(provider, provider)
+    reasons = found.get(genai.RESPONSE_FINISH_REASONS)
+    if reasons:
+        result[oi.LLM_FINISH_REASON] = reasons[0]
     if genai.TOOL_CALL_ARGUMENTS in found:
         result[oi.TOOL_PARAMETERS] = found[genai.TOOL_CALL_ARGUMENTS]
     if kind == "EMBEDDING":
@@ -122,20 +147,42 @@ def _conversation(conversation: Conversation) -> dict[str, Any]:
         (oi.LLM_INPUT_MESSAGES, given),
         (oi.LLM_OUTPUT_MESSAGES, conversation.outputs),
     ):
-        for index, message in enumerate(messages):
+        split = (one for message in messages for one in _split(message))
+        for index, message in enumerate(split):
             result |= _message(f"{prefix}.{index}.message", message)
     for index, tool in enumerate(conversation.tools):
-        schema = {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
+        schema = tool
+        if tool.get("type") == "function":
+            schema = {
+                "type": "function",
+                "function": {k: v for k, v in tool.items() if k != "type"},
+            }
         result[f"{oi.LLM_TOOLS}.{index}.tool.json_schema"] = dumps(schema)
     return result
 
 
+def _split(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a message for each tool's answer, and one for what else it says."""
+    parts = as_list(message.get("parts"))
+    answers = [part for part in parts if part["type"] == "tool_call_response"]
+    if len(answers) == 0 or len(parts) == 1:
+        yield message
+        return
+    yield from ({"role": "tool", "parts": [answer]} for answer in answers)
+    others = [part for part in parts if part["type"] != "tool_call_response"]
+    if others:
+        role = "user" if message["role"] == "tool" else message["role"]
+        yield {**message, "role": role, "parts": others}
+
+
 def _message(prefix: str, message: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {f"{prefix}.role": message["role"]}
+    if isinstance(message.get("name"), str):
+        result[f"{prefix}.name"] = message["name"]
     parts = as_list(message.get("parts"))
     content = [part for part in parts if part["type"] not in {"tool_call", "tool_call_response"}]
     if len(content) == 1 and content[0]["type"] == "text":
-        result[f"{prefix}.content"] = content[0]["content"]
+        result[f"{prefix}.content"] = as_text(content[0]["content"])
     else:
         for index, part in enumerate(content):
             result |= _content(f"{prefix}.contents.{index}.message_content", part)
@@ -146,26 +193,64 @@ def _message(prefix: str, message: Mapping[str, Any]) -> dict[str, Any]:
         result[f"{call}.function.name"] = part["name"]
         if "arguments" in part:
             result[f"{call}.function.arguments"] = as_text(part["arguments"])
+        signature = part.get("thought_signature", part.get("signature"))
+        if isinstance(signature, str):
+            result[f"{call}.reasoning_signature"] = signature
     for part in parts:
         if part["type"] == "tool_call_response":
             result[f"{prefix}.content"] = as_text(part["response"])
             if "id" in part:
                 result[f"{prefix}.tool_call_id"] = part["id"]
+            if isinstance(part.get("name"), str):
+                result.setdefault(f"{prefix}.name", part["name"])
     return result
 
 
+MEDIA: Final = {"image": "image", "audio": "audio", "video": "video", "document": "document"}
+BESIDE_MEDIA: Final = {
+    "mime_type": "mime_type",
+    "transcript": "transcript",
+    "filename": "name",
+    "name": "name",
+}
+BESIDE_TEXT: Final = ("id", "signature", "encrypted_content", "data")
+
+
 def _content(prefix: str, part: Mapping[str, Any]) -> dict[str, Any]:
-    if part["type"] in {"blob", "uri"} and part.get("modality") == "image":
-        url = (
-            part.get("uri")
-            or f"data:{part.get('mime_type', 'image/*')};base64,{part.get('content', '')}"
-        )
-        return {f"{prefix}.type": "image", f"{prefix}.image.image.url": url}
+    kind = part["type"]
+    modality = MEDIA.get(part.get("modality", ""))
+    if kind in {"blob", "uri", "file"} and modality is not None:
+        return _media(prefix, part, modality)
     text = part.get("content")
-    return {
-        f"{prefix}.type": "text",
+    result = {
+        f"{prefix}.type": "reasoning" if kind == "reasoning" else "text",
         f"{prefix}.text": text if isinstance(text, str) else dumps(dict(part)),
     }
+    for name in BESIDE_TEXT:
+        if isinstance(part.get(name), str):
+            result[f"{prefix}.{name}"] = part[name]
+    return result
+
+
+def _media(prefix: str, part: Mapping[str, Any], modality: str) -> dict[str, Any]:
+    place = f"{prefix}.{modality}.{modality}"
+    result = {f"{prefix}.type": modality}
+    if part["type"] == "file":
+        result[f"{place}.id"] = as_text(part.get("file_id"))
+    elif part["type"] == "uri":
+        result[f"{place}.url"] = as_text(part.get("uri"))
+    else:
+        mime = part.get("mime_type") or WHOLE_MIME[modality]
+        result[f"{place}.url"] = f"data:{mime};base64,{part.get('content', '')}"
+    for name, target in BESIDE_MEDIA.items():
+        if isinstance(part.get(name), str):
+            result[f"{place}.{target}"] = part[name]
+    return result
+
+
+WHOLE_MIME: Final = {
+    "image": "image/*", "audio": "audio/*", "video": "video/*", "document": "application/octet-stream",
+}  # fmt: skip
 
 
 def _embeddings(inputs: Any, outputs: Any) -> dict[str, Any]:

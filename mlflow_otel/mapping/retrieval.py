@@ -1,25 +1,60 @@
-"""Retriever spans: the query and the documents, whatever the library calls their parts."""
+"""Retriever spans: the query and the documents, whatever the store calls their parts.
+
+Source: the retrieval documents' schema of open-telemetry/semantic-conventions-genai; the documents of MLflow,
+LangChain, LlamaIndex, Haystack, and what Chroma, Qdrant, Pinecone and Weaviate answer.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from mlflow_otel.mapping.values import as_dict, as_float, as_text
+from mlflow_otel.mapping import typed
+from mlflow_otel.mapping.values import as_dict, as_text
 
 QUERY_KEYS: Final = (
-    "query",
-    "query_str",
-    "question",
-    "query_bundle",
-    "input",
-    "text",
-    "q",
-    "search_query",
-)
-CONTENT_KEYS: Final = ("page_content", "content", "text")
-ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id")
-DOCUMENT_KEYS: Final = frozenset({*CONTENT_KEYS, *ID_KEYS})
-SCORE_KEYS: Final = ("score", "similarity", "relevance_score")
+    "query", "query_str", "question", "query_bundle", "input", "text", "q", "search_query", "query_text",
+)  # fmt: skip
+LISTS: Final = (
+    "documents", "nodes", "results", "hits", "matches", "points", "source_documents", "source_nodes", "docs",
+)  # fmt: skip
+CONTENT_KEYS: Final = ("page_content", "content", "text", "body", "snippet", "document")
+ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id", "_id", "uuid")
+SCORE_KEYS: Final = ("score", "similarity", "relevance_score", "similarity_score", "_score")
+METADATA_KEYS: Final = ("metadata", "meta", "payload")
+WRAPPERS: Final = ("node", "document", "payload")
+"""What may hold a document's content beside its score."""
+
+COLUMNS: Final = {
+    "ids": "id",
+    "texts": "content",
+    "contents": "content",
+    "scores": "score",
+    "similarities": "score",
+    "distances": "distance",
+    "metadatas": "metadata",
+    "metadata": "metadata",
+    "metas": "metadata",
+    "uris": "uri",
+    "embeddings": "embedding",
+    "data": "data",
+    "titles": "title",
+    "urls": "url",
+    "sources": "source",
+}
+"""Lists that stand beside the documents, one item a document."""
+
+
+class Found(NamedTuple):
+    """What a retriever found.
+
+    Args:
+        documents: Each with ``id``, ``score``, ``content``, ``metadata`` as far as known, and all else
+            that was said of it.
+        rest: What the outputs say beside the documents, or None.
+    """
+
+    documents: list[dict[str, Any]]
+    rest: Any = None
 
 
 def query(inputs: Any) -> str | None:
@@ -37,53 +72,164 @@ def query(inputs: Any) -> str | None:
     return texts[0] if len(held) == len(texts) == 1 else None
 
 
-def documents(outputs: Any) -> list[dict[str, Any]] | None:
-    """Return the documents with ``id``, ``score``, ``content`` and ``metadata``, as far as known.
-
-    None when the outputs are no list of documents: MLflow's, LangChain's, LlamaIndex's or plain.
-    """
-    if isinstance(outputs, dict):
-        outputs = next(
-            (outputs[key] for key in ("documents", "nodes", "results") if key in outputs), None
+def documents(outputs: Any) -> Found | None:
+    """Return the documents, or None when the outputs are none that is understood in full."""
+    if isinstance(outputs, list):
+        found = _all(outputs)
+        return None if found is None else Found(found)
+    held = as_dict(outputs)
+    columns = {key: held[key] for key in COLUMNS if isinstance(held.get(key), list)}
+    for name in LISTS:
+        listed = held.get(name)
+        if not isinstance(listed, list):
+            continue
+        paired = _paired(listed, columns)
+        found = _all(listed) if paired is None else paired
+        if found is None:
+            return None
+        taken = {name, *(columns if paired is not None else ())}
+        return Found(
+            found, {k: v for k, v in held.items() if k not in taken and v is not None} or None
         )
-    if not isinstance(outputs, list):
+    listed = next((columns[key] for key in ("texts", "contents", "ids") if key in columns), None)
+    if listed is None or len(columns) == 1:
         return None
-    found = [_document(item) for item in outputs]
-    return None if any(item is None for item in found) else [item for item in found if item]
+    nothing = [[None] * len(item) if isinstance(item, list) else None for item in listed]
+    found = _paired(nothing, columns)
+    if found is None:
+        return None
+    return Found(
+        found, {k: v for k, v in held.items() if k not in columns and v is not None} or None
+    )
+
+
+def is_query_alone(inputs: Any) -> bool:
+    """Tell whether inputs say the query and nothing else."""
+    if isinstance(inputs, str):
+        return True
+    held = [value for value in as_dict(inputs).values() if value is not None]
+    if len(held) == 1 and isinstance(held[0], dict):
+        held = [value for value in held[0].values() if value is not None]
+    return len(held) == 1 and isinstance(held[0], str)
+
+
+def _paired(listed: list[Any], columns: dict[str, list[Any]]) -> list[dict[str, Any]] | None:
+    """Return the documents with what stands beside them at the same place; None when they do not pair."""
+    if not columns:
+        return None
+    if listed and all(isinstance(item, list) for item in listed):  # Chroma's: a list for each query
+        found = []
+        for index, inner in enumerate(listed):
+            beside = {}
+            for key, column in columns.items():
+                if len(column) != len(listed) or not isinstance(column[index], (list, type(None))):
+                    return None
+                if column[index] is not None:
+                    beside[key] = column[index]
+            made = _paired(inner, beside) if beside else _all(inner)
+            if made is None:
+                return None
+            found += made
+        return found
+    if any(len(column) != len(listed) for column in columns.values()):
+        return None
+    found = []
+    for index, item in enumerate(listed):
+        document = {} if item is None else _document(item)
+        if document is None:
+            return None
+        for key, column in columns.items():
+            if not _put(document, COLUMNS[key], column[index]):
+                return None
+        found.append(document)
+    return found
+
+
+def _put(document: dict[str, Any], name: str, value: Any) -> bool:
+    """Put what stands beside a document into it; False when it says something else already."""
+    if value is None:
+        return True
+    if name == "id":
+        value = as_text(value)
+    elif name == "score":
+        value = typed.double(value)
+        if value is None:
+            return False
+    return bool(document.setdefault(name, value) == value)
+
+
+def _all(items: list[Any]) -> list[dict[str, Any]] | None:
+    found = []
+    for item in items:
+        document = _document(item)
+        if document is None:
+            return None
+        found.append(document)
+    return found
 
 
 def _document(item: Any) -> dict[str, Any] | None:
-    if isinstance(item, (list, tuple)) and len(item) == 2 and as_float(item[1]) is not None:
-        scored = _document(item[0])  # LangChain's similarity_search_with_score
-        return None if scored is None else {**scored, "score": as_float(item[1])}
     if isinstance(item, str):
         return {"content": item}
+    if isinstance(item, (list, tuple)):
+        # LangChain's similarity_search_with_score
+        score = typed.double(item[1]) if len(item) == 2 else None
+        scored = None if score is None or isinstance(item[0], (list, tuple)) else _document(item[0])
+        return None if scored is None else {**scored, "score": score}
     if not isinstance(item, dict):
         return None
-    held = item
-    if "node" in item:
-        held = {**as_dict(item["node"]), **{k: v for k, v in item.items() if k != "node"}}
-    metadata = as_dict(held.get("metadata"))
-    if DOCUMENT_KEYS.isdisjoint(held):
+    held = {key: value for key, value in item.items() if value is not None}
+    wrapper = next((key for key in WRAPPERS if isinstance(held.get(key), dict)), None)
+    if wrapper is not None and _known(held[wrapper], CONTENT_KEYS) is not None:
+        inner = {key: value for key, value in held[wrapper].items() if value is not None}
+        outer = {key: value for key, value in held.items() if key != wrapper}
+        if all(outer[key] == inner[key] for key in outer.keys() & inner.keys()):
+            held = {**inner, **outer}
+    return _named(held)
+
+
+def _named(held: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a document with the convention's names, and all else under its own."""
+    metadata_key = _known(held, METADATA_KEYS, dict, list)
+    metadata = held.get(metadata_key) if metadata_key else None
+    inside = as_dict(metadata)
+    content_key = _known(held, CONTENT_KEYS, str) or _known(held, CONTENT_KEYS)
+    id_key = _known(held, ID_KEYS, str, int)
+    score_key = next((k for k in SCORE_KEYS if typed.double(held.get(k)) is not None), None)
+    if content_key is None and id_key is None:
         return None
     document: dict[str, Any] = {}
-    identity = _first(held, ID_KEYS) or _first(metadata, ID_KEYS)
+    identity = (
+        held[id_key]
+        if id_key
+        else next((inside[k] for k in ID_KEYS if inside.get(k) is not None), None)
+    )
     if identity is not None:
         document["id"] = as_text(identity)
-    score = as_float(_first(held, SCORE_KEYS))
-    score = as_float(_first(metadata, SCORE_KEYS)) if score is None else score
-    if score is not None:
-        document["score"] = score
-    content = _first(held, CONTENT_KEYS)
-    if content is not None:
-        document["content"] = as_text(content)
+    score = (
+        held[score_key] if score_key else next((inside[k] for k in SCORE_KEYS if k in inside), None)
+    )
+    number = typed.double(score)
+    if number is not None:
+        document["score"] = number
+    if content_key is not None:
+        document["content"] = as_text(held[content_key])
     if metadata:
         document["metadata"] = metadata
+    taken = {content_key, id_key, score_key, metadata_key}
+    for key, value in held.items():
+        if key not in taken:
+            document[f"{key}_" if key in document else key] = value
     return document
 
 
-def _first(held: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        if held.get(key) is not None:
-            return held[key]
+def _known(held: dict[str, Any], names: tuple[str, ...], *kinds: type) -> str | None:
+    for name in names:
+        value = held.get(name)
+        if (
+            value is not None
+            and not isinstance(value, bool)
+            and (not kinds or isinstance(value, kinds))
+        ):
+            return name
     return None

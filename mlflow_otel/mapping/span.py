@@ -19,7 +19,6 @@ from mlflow_otel.mapping import (
     trace,
 )
 from mlflow_otel.mapping.draft import Draft
-from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.model import (
     EventView,
     Mapped,
@@ -31,6 +30,7 @@ from mlflow_otel.mapping.model import (
 )
 from mlflow_otel.mapping.providers import provider_name
 from mlflow_otel.mapping.redaction import redacted
+from mlflow_otel.mapping.tools import definitions
 from mlflow_otel.mapping.values import PLAIN, as_dict, as_json, as_list, as_text, decode, to_otlp
 from mlflow_otel.mapping.written import Written
 
@@ -133,6 +133,8 @@ def _read(draft: Draft) -> None:
             raw[key] = value if key in UNREAD_KEYS else decode(value)
         else:
             said = decode(value)
+            if type(said) is dict and placeholders.may_have(value):
+                said = placeholders.without_objects(said)
             if not placeholders.is_object(said):
                 own[key] = said
     span_type = raw.get(keys.SPAN_TYPE)
@@ -167,6 +169,8 @@ def _model(draft: Draft) -> None:
         bedrock = draft.raw.get(keys.MESSAGE_FORMAT) == "bedrock"
         # MLflow names the model's maker there; the convention wants who was called.
         draft.genai[genai.PROVIDER_NAME] = "aws.bedrock" if bedrock else provider_name(provider)
+        if bedrock:
+            draft.own[keys.LLM_PROVIDER] = provider
 
 
 def _operation(draft: Draft) -> None:
@@ -220,7 +224,7 @@ def _messages(draft: Draft) -> None:
 
 def _tools(draft: Draft) -> None:
     if genai.TOOL_DEFINITIONS not in draft.genai:
-        defined = parts.definitions(decode(draft.raw.get(keys.CHAT_TOOLS)))
+        defined = definitions(decode(draft.raw.get(keys.CHAT_TOOLS)))
         if defined:
             draft.genai[genai.TOOL_DEFINITIONS] = as_json(defined)
 
@@ -255,16 +259,16 @@ def _retriever(draft: Draft) -> None:
     query = retrieval.query(draft.inputs)
     if query is not None:
         draft.genai[genai.RETRIEVAL_QUERY] = query
-        if isinstance(draft.inputs, str) or len(as_dict(draft.inputs)) == 1:
+        if retrieval.is_query_alone(draft.inputs):
             draft.rest_inputs = None
-    draft.documents = retrieval.documents(draft.outputs)
-    if draft.documents is not None:
-        kept = draft.documents
+    found = retrieval.documents(draft.outputs)
+    if found is not None:
+        kept = draft.documents = found.documents
         if not draft.options.capture_content:
             kept = [{k: d[k] for k in ("id", "score") if k in d} for d in kept]
             draft.documents = kept
         draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(kept)
-        draft.rest_outputs = None
+        draft.rest_outputs = found.rest
 
 
 def _agent(draft: Draft) -> None:
@@ -292,7 +296,7 @@ def _prompts(draft: Draft) -> None:
         draft.genai[genai.PROMPT_NAME] = as_text(linked[0]["name"])
         if linked[0].get("version") is not None:
             draft.genai[genai.PROMPT_VERSION] = as_text(linked[0]["version"])
-        if len(linked) > 1:
+        if len(linked) > 1 or linked[0].keys() - {"name", "version"}:
             draft.own[keys.LINKED_PROMPTS] = as_json(linked)
 
 
@@ -319,8 +323,8 @@ def _stream(draft: Draft) -> None:
 
 def _function(draft: Draft) -> None:
     function = draft.raw[keys.SPAN_FUNCTION_NAME]
-    if isinstance(function, str):
-        draft.own[genai.CODE_FUNCTION_NAME] = function
+    if function is not None:
+        draft.own[genai.CODE_FUNCTION_NAME] = as_text(function)
 
 
 def _foreign(draft: Draft) -> None:

@@ -24,6 +24,7 @@ METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
 STAMPED: Final = (
     genai.SESSION_ID,
     genai.CONVERSATION_ID,
+    keys.TRACE_SESSIONS,
     genai.USER_ID,
     keys.TRACE_CLIENT_REQUEST_ID,
     keys.TRACE_ID,
@@ -53,9 +54,13 @@ def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
     # MLflow's newer style keeps session and user in metadata, the older one (and MLflow's own
     # production guide) in tags.
     session = _either(trace, keys.METADATA_SESSION)
+    sessions = _sessions(session)
+    if sessions is not None:
+        session = sessions[0]
     stamped: dict[str, Any] = {
         genai.SESSION_ID: session,
         genai.CONVERSATION_ID: session,
+        keys.TRACE_SESSIONS: sessions,
         genai.USER_ID: _either(trace, keys.METADATA_USER),
         keys.TRACE_CLIENT_REQUEST_ID: trace.client_request_id,
         keys.TRACE_ID: trace.trace_id,
@@ -100,6 +105,14 @@ def _either(trace: TraceContext, key: str) -> str | None:
     if value is None:
         value = trace.tags.get(key)
     return None if value is None else as_text(value)
+
+
+def _sessions(session: str | None) -> list[str] | None:
+    """Return the sessions where there are several: MLflow 3.18 writes them as a JSON list."""
+    found = decode(session) if session is not None and session.startswith("[") else None
+    if not isinstance(found, list) or not found:
+        return None
+    return [as_text(item) for item in found]
 
 
 def previews(inputs: Any, outputs: Any) -> tuple[str | None, str | None]:

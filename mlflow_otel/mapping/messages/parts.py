@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.mapping.messages.fields import carry
-from mlflow_otel.mapping.values import as_dict, as_list, as_text, decode_nested, dumps
+from mlflow_otel.mapping.values import as_text, decode_nested, dumps
 
 Part = dict[str, Any]
 Message = dict[str, Any]
@@ -246,38 +246,6 @@ def joined_text(content: Any) -> Any:
 
 PLAIN_TEXT: Final = frozenset({"type", "text"})
 TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
-
-
-SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
-
-
-def definition(tool: Any) -> dict[str, Any] | None:
-    """Return a tool's definition as the convention has it: type, name, description, parameters."""
-    if not isinstance(tool, dict):
-        return None
-    held = as_dict(tool.get("function")) or as_dict(tool.get("toolSpec")) or tool
-    name = held.get("name")
-    if not isinstance(name, str):
-        return None if not isinstance(tool.get("type"), str) else {"name": tool["type"], **tool}
-    parameters = None
-    for key in SCHEMAS:
-        if isinstance(held.get(key), dict):
-            parameters = held[key]
-            break
-    if parameters is not None and isinstance(parameters.get("json"), dict):
-        parameters = parameters["json"]  # Bedrock wraps it
-    found: dict[str, Any] = {"type": "function", "name": name}
-    if held.get("description") is not None:
-        found["description"] = as_text(held["description"])
-    if parameters is not None:
-        found["parameters"] = parameters
-    return found
-
-
-def definitions(tools: Any) -> list[dict[str, Any]]:
-    """Return the definitions of all tools whose shape is known."""
-    found = (definition(tool) for tool in as_list(tools))
-    return [tool for tool in found if tool is not None]
 
 
 def preview(messages: list[Message]) -> str | None:

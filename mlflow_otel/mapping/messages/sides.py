@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.messages.chat import instructions
 from mlflow_otel.mapping.messages.fields import Fields
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
+from mlflow_otel.mapping.tools import definition
 
 
 def asked(
@@ -34,7 +34,7 @@ def tools(held: Fields, *keys: str) -> list[dict[str, Any]]:
     """Take the definitions of tools; those whose shape is not known stay."""
     for key in keys or ("tools",):
         given = held.take_list(key)
-        made = [(tool, parts.definition(tool)) for tool in given]
+        made = [(tool, definition(tool)) for tool in given]
         unknown = [tool for tool, found in made if found is None]
         if unknown:
             held.put(key, unknown)
