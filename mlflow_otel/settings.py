@@ -129,6 +129,14 @@ def _capture(value: str) -> bool:
     return known[value.lower()]
 
 
+OPT_IN: Final = "gen_ai_latest_experimental"
+
+
+def _opted_in(value: str) -> bool:
+    # The list has words for other kinds of telemetry as well, such as `http`.
+    return OPT_IN in {item.strip().lower() for item in value.split(",")}
+
+
 DEFAULT_PROMOTIONS: Final[Mapping[str, str]] = {"environment": "deployment.environment.name"}
 
 
@@ -187,6 +195,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_EXPERIMENT_ID", "experiment_id", _text, "mlflow.experiment.id"),
     Variable("MLFLOW_TRACKING_URI", "tracking_uri", _text, "MLflow's server: used in dual export only"),
     Variable("MLFLOW_OTEL_CONVENTIONS", "conventions", _some_of("genai", "openinference", "mlflow"), "vocabularies to write: genai (default), openinference, mlflow"),
+    Variable("OTEL_SEMCONV_STABILITY_OPT_IN", "latest_conventions", _opted_in, "with gen_ai_latest_experimental in the list: GenAI attributes and metrics as OpenTelemetry's newest conventions name them"),
     Variable("MLFLOW_OTEL_PROMOTE_TAGS", "promote_tags", _pairs, "trace tags on every span: tag or tag=attribute (environment)"),
     Variable("MLFLOW_OTEL_KEEP_CHUNK_EVENTS", "keep_chunk_events", _boolean, "true: keep the event of every stream chunk"),
     Variable("MLFLOW_OTEL_REDACT", "redact", _text, "package.module:function that is called as redact(name, key, value) with each value that leaves, and returns what leaves instead (none)"),
@@ -289,6 +298,7 @@ class Settings:
     experiment_id: str | None = None
     tracking_uri: str | None = None
     conventions: frozenset[str] = frozenset({"genai"})
+    latest_conventions: bool = False
     promote_tags: tuple[tuple[str, str], ...] = tuple(DEFAULT_PROMOTIONS.items())
     keep_chunk_events: bool = False
     redact: str | Callable[[str, str, Any], Any] | None = None

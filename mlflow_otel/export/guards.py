@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.conventions.versions import version
 from mlflow_otel.export.hooks import Filter, Redaction, SpanToExport
 from mlflow_otel.export.mapped import BatchContext
 from mlflow_otel.mapping.model import MappingOptions, Redact
@@ -86,6 +87,7 @@ def mapping_options(settings: Settings, accounting: Accounting = ACCOUNTING) -> 
     redact = settings.redact
     return MappingOptions(
         conventions=settings.conventions,
+        version=version(latest=settings.latest_conventions),
         capture_content=settings.capture_content,
         promote_tags=settings.promote_tags,
         keep_chunk_events=settings.keep_chunk_events,

@@ -20,8 +20,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.conventions.versions import LATEST, RELEASED, Version
 from mlflow_otel.export.hooks import SpanToExport
 from mlflow_otel.mapping.model import EventView, Mapped, MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.redaction import STATUS_TEXT, redacted
@@ -29,7 +29,18 @@ from mlflow_otel.mapping.span import map_span
 from mlflow_otel.mapping.values import dumps, to_otlp
 from mlflow_otel.version import __version__
 
-SCOPE: Final = InstrumentationScope("mlflow_otel", __version__, genai.SCHEMA_URL)
+SCOPES: Final = {
+    url: InstrumentationScope("mlflow_otel", __version__, url)
+    for url in (RELEASED.schema_url, LATEST.schema_url)
+}
+SCOPE: Final = SCOPES[RELEASED.schema_url]
+OURS: Final = frozenset(SCOPES.values())
+
+
+def scope_of(version: Version) -> InstrumentationScope:
+    """Return our instrumentation scope, with the schema of the version that is written."""
+    return SCOPES[version.schema_url]
+
 
 NO_CONTEXT: Final = TraceContext()
 
@@ -201,7 +212,7 @@ class MappedSpan(ReadableSpan):
     def seen(self) -> SpanToExport:
         """Return what ``should_export`` sees."""
         scope = self.instrumentation_scope
-        return SpanToExport(self.name, self.attributes, scope, scope is SCOPE)
+        return SpanToExport(self.name, self.attributes, scope, scope in OURS)
 
     def _failed(self, steps: str) -> None:
         self.batch.accounting.warn(
@@ -282,7 +293,9 @@ class MappedSpan(ReadableSpan):
     def instrumentation_scope(self) -> InstrumentationScope | None:
         """Ours for the spans MLflow made, as recorded for any other."""
         span = self.recorded
-        return SCOPE if made_by_mlflow(span) else span.instrumentation_scope
+        if not made_by_mlflow(span):
+            return span.instrumentation_scope
+        return scope_of(self.batch.options.version)
 
     context = _context = _of_the_span("context")
     parent = _parent = _of_the_span("parent")

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
-from mlflow_otel.export.mapped import SCOPE
+from mlflow_otel.export.mapped import scope_of
 from mlflow_otel.feedback.judged import Judged
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import assessment
@@ -166,7 +166,7 @@ class Emitter:
                 status=Status(StatusCode.ERROR, said) if failed else Status(),
                 start_time=view.time,
                 end_time=view.time,
-                instrumentation_scope=SCOPE,
+                instrumentation_scope=scope_of(self._options.version),
             )
         )
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.conventions.versions import LATEST
 from mlflow_otel.mapping import (
     embeddings,
     invoke,
@@ -57,11 +58,12 @@ def ask(draft: Draft) -> None:
     """Find the parameters."""
     if not isinstance(draft.inputs, dict):
         return
-    found = request.read(draft.inputs)
+    names = request.LATEST_NAMES if draft.options.version is LATEST else request.NAMES
+    found = request.read(draft.inputs, names)
     draft.genai |= found.attributes
     draft.parameters = found.given
     if draft.conversation is not None and not isinstance(draft.rest_inputs, Written):
-        draft.rest_inputs = request.rest_of(draft.rest_inputs, found)
+        draft.rest_inputs = request.rest_of(draft.rest_inputs, found, names)
 
 
 def answer(draft: Draft) -> None:

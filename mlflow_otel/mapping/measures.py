@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.conventions.versions import RELEASED, Version
 from mlflow_otel.mapping.model import SpanView, TraceContext
 from mlflow_otel.mapping.span import outline
 
@@ -19,26 +20,30 @@ TOOL: Final = (genai.TOOL_NAME, genai.TOOL_TYPE, genai.AGENT_NAME)
 AGENT: Final = (genai.AGENT_NAME, genai.REQUEST_MODEL)
 WORKFLOW: Final = (genai.WORKFLOW_NAME,)
 
-DURATIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "chat": (genai.CLIENT_OPERATION_DURATION, CLIENT),
-    "text_completion": (genai.CLIENT_OPERATION_DURATION, CLIENT),
-    "generate_content": (genai.CLIENT_OPERATION_DURATION, CLIENT),
-    "embeddings": (genai.CLIENT_OPERATION_DURATION, CLIENT),
-    "retrieval": (genai.CLIENT_OPERATION_DURATION, CLIENT),
-    "execute_tool": (genai.EXECUTE_TOOL_DURATION, TOOL),
-    "invoke_agent": (genai.INVOKE_AGENT_DURATION, AGENT),
-    "invoke_workflow": (genai.INVOKE_WORKFLOW_DURATION, WORKFLOW),
-}
-"""The duration of each operation, and the attributes it has beside ``error.type``."""
-
 MODEL_CALLS: Final = frozenset({"chat", "text_completion", "generate_content"})
+
+ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys((*sorted(MODEL_CALLS), "embeddings", "retrieval"), CLIENT),
+    "execute_tool": TOOL,
+    "invoke_agent": AGENT,
+    "invoke_workflow": WORKFLOW,
+}
+"""The attributes that each operation's metrics have beside ``error.type``."""
+DURATIONS: Final[Mapping[str, str]] = {
+    "retrieval": genai.CLIENT_OPERATION_DURATION,
+    "execute_tool": genai.EXECUTE_TOOL_DURATION,
+    "invoke_agent": genai.INVOKE_AGENT_DURATION,
+    "invoke_workflow": genai.INVOKE_WORKFLOW_DURATION,
+}
+"""How long each operation took, where all versions of the conventions say the same."""
 
 TOKENS: Final = {"input": genai.USAGE_INPUT_TOKENS, "output": genai.USAGE_OUTPUT_TOKENS}
 TOTAL_COST: Final = keys.LLM_COST_PREFIX + "total_cost"
+SPENT: Final = (*TOKENS.values(), genai.USAGE_CACHE_READ, genai.USAGE_CACHE_WRITE, genai.USAGE_REASONING)  # fmt: skip
 
-SAID: Final = frozenset(
-    {*CLIENT, *TOKENS.values(), TOTAL_COST, genai.RESPONSE_TIME_TO_FIRST_CHUNK}
-) - {genai.OPERATION_NAME}
+SAID: Final = frozenset({*CLIENT, *SPENT, TOTAL_COST, genai.RESPONSE_TIME_TO_FIRST_CHUNK}) - {
+    genai.OPERATION_NAME
+}
 """What an inner span of a call may say for the outer one."""
 
 
@@ -65,20 +70,25 @@ class Timed(NamedTuple):
     seconds: float
 
 
-def of_spans(spans: Sequence[Timed]) -> list[tuple[int, Measure]]:
+def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[int, Measure]]:
     """Return what is measured of a trace's spans, each with the index of its span.
 
     A call of a model that another span of its call stands for is not measured again: LangChain's
     ``ChatOpenAI`` over OpenAI's ``Completions``, say, or Gemini's ``generate_content``, which MLflow
     traces twice. The outer one counts, with what only an inner one says.
+
+    Args:
+        spans: The spans, in the order they ended.
+        version: Of the GenAI conventions, whose metrics they become.
     """
     outlines = {
         one.span_id: found
         for one in spans
         if one.view.made_by_mlflow  # the measures of others are their own instrumentation's
-        and (found := outline(one.view)).get(genai.OPERATION_NAME) in DURATIONS
+        and (found := outline(one.view)).get(genai.OPERATION_NAME) in ATTRIBUTES
     }
     measures = []
+    counted: list[int] = []
     # Parents last, as spans end: what an inner one says has reached the outer one by then.
     for index, one in enumerate(spans):
         if one.span_id not in outlines:
@@ -89,7 +99,10 @@ def of_spans(spans: Sequence[Timed]) -> list[tuple[int, Measure]]:
             for key in SAID & found.keys():
                 around.setdefault(key, found[key])
         else:
-            measures += [(index, measure) for measure in _measures(found, one.seconds)]
+            counted.append(one.span_id)
+            measures += [(index, measure) for measure in _measures(found, one.seconds, version)]
+    if version.agent_calls:
+        measures += _agents_calls(spans, outlines, counted, version.agent_calls)
     return measures
 
 
@@ -97,21 +110,81 @@ def _calls_a_model(found: Mapping[str, Any]) -> bool:
     return found[genai.OPERATION_NAME] in MODEL_CALLS
 
 
-def _measures(found: Mapping[str, Any], seconds: float) -> Iterator[Measure]:
-    duration, names = DURATIONS[found[genai.OPERATION_NAME]]
+def _measures(found: Mapping[str, Any], seconds: float, version: Version) -> Iterator[Measure]:
+    operation = found[genai.OPERATION_NAME]
+    names = ATTRIBUTES[operation]
     about = {name: found[name] for name in names if name in found}
     failed = found.get(genai.ERROR_TYPE)
+    if operation in MODEL_CALLS:
+        duration = version.inference_duration
+    elif operation == "embeddings":
+        duration = version.embeddings_duration
+    else:
+        duration = DURATIONS[operation]
     yield Measure(duration, seconds, about if failed is None else {**about, genai.ERROR_TYPE: failed})  # fmt: skip
     if names is not CLIENT:
         return  # tokens and cost are counted where the model is called
-    for kind, attribute in TOKENS.items():
-        if attribute in found:
-            yield Measure(genai.CLIENT_TOKEN_USAGE, found[attribute], {**about, genai.TOKEN_TYPE: kind})  # fmt: skip
+    yield from _tokens(operation, found, about, version)
     if genai.RESPONSE_TIME_TO_FIRST_CHUNK in found:
         first = found[genai.RESPONSE_TIME_TO_FIRST_CHUNK]
-        yield Measure(genai.CLIENT_TIME_TO_FIRST_CHUNK, first, dict(about))
+        yield Measure(version.first_chunk, first, dict(about))
     if TOTAL_COST in found:
         yield Measure(keys.COST, found[TOTAL_COST], dict(about))
+
+
+def _tokens(
+    operation: str, found: Mapping[str, Any], about: Mapping[str, Any], version: Version
+) -> Iterator[Measure]:
+    if version.token_usage is not None:
+        for kind, attribute in TOKENS.items():
+            if attribute in found:
+                yield Measure(version.token_usage, found[attribute], {**about, genai.TOKEN_TYPE: kind})  # fmt: skip
+        return
+    if operation in MODEL_CALLS:
+        for attribute, metric in version.token_counters.items():
+            # A call without usage counts as 0 of what every call has, so that rates have a base.
+            if attribute in found or attribute in version.token_histograms:
+                spent = {**about, genai.TOKEN_MODALITY: "unknown"}
+                yield Measure(metric, found.get(attribute, 0), spent)
+        if genai.ERROR_TYPE not in found:
+            for attribute, metric in version.token_histograms.items():
+                if attribute in found:
+                    yield Measure(metric, found[attribute], dict(about))
+        return
+    spent_by_embedding = found.get(genai.USAGE_INPUT_TOKENS) if operation == "embeddings" else None
+    if spent_by_embedding is not None and version.embeddings_tokens is not None:
+        yield Measure(version.embeddings_tokens, spent_by_embedding, dict(about))
+
+
+def _agents_calls(
+    spans: Sequence[Timed],
+    outlines: Mapping[int, Mapping[str, Any]],
+    counted: Sequence[int],
+    metrics: Mapping[str, str],
+) -> Iterator[tuple[int, Measure]]:
+    """Yield how many calls of models and tools each agent made itself."""
+    parents = {one.span_id: one.parent_id for one in spans}
+    places = {one.span_id: index for index, one in enumerate(spans)}
+    agents = {s for s in counted if outlines[s][genai.OPERATION_NAME] == "invoke_agent"}
+    calls = {agent: dict.fromkeys(metrics, 0) for agent in agents}
+    for span_id in counted:
+        operation = outlines[span_id][genai.OPERATION_NAME]
+        kind = (
+            "model" if operation in MODEL_CALLS else "tool" if operation == "execute_tool" else None
+        )
+        if kind is None:
+            continue
+        above, seen = parents.get(span_id), set[int]()
+        while above is not None and above not in agents and above not in seen:
+            seen.add(above)
+            above = parents.get(above)
+        if above in calls:
+            calls[above][kind] += 1
+    for agent, made in calls.items():
+        found = outlines[agent]
+        about = {name: found[name] for name in AGENT if name in found}
+        for kind, number in made.items():
+            yield places[agent], Measure(metrics[kind], number, dict(about))
 
 
 def of_trace(context: TraceContext, name: str, seconds: float) -> list[Measure]:

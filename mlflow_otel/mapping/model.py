@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from mlflow_otel.conventions.versions import RELEASED, Version
 from mlflow_otel.mapping.values import Json
 
 SpanKind = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
@@ -98,6 +99,7 @@ class MappingOptions:
         capture_content: Whether inputs, outputs, messages, documents and previews leave.
         promote_tags: Trace tag to span attribute, for tags that belong on every span.
         keep_chunk_events: Whether the event of each stream chunk leaves.
+        version: Of the GenAI conventions.
         redact: Called with each value that leaves. It must not raise.
     """
 
@@ -105,6 +107,7 @@ class MappingOptions:
     capture_content: bool = True
     promote_tags: tuple[tuple[str, str], ...] = (("environment", "deployment.environment.name"),)
     keep_chunk_events: bool = False
+    version: Version = RELEASED
     redact: Redact | None = None
 
 

@@ -10,7 +10,7 @@ OpenAI, Anthropic, Gemini, Bedrock (Converse, and the bodies of InvokeModel), Co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.mapping import typed
@@ -50,9 +50,25 @@ ATTRIBUTES: Final[Mapping[str, tuple[Reader, tuple[str, ...]]]] = {
 }  # fmt: skip
 """Attribute to its type and its names on the wire."""
 
-NAMES: Final[Mapping[str, tuple[str, Reader]]] = {
-    name: (attribute, reader) for attribute, (reader, names) in ATTRIBUTES.items() for name in names
+LATEST: Final[Mapping[str, tuple[Reader, tuple[str, ...]]]] = {
+    genai.REQUEST_REASONING_LEVEL: (typed.text, ("reasoning_effort", "effort", "thinking_level")),
+    genai.REQUEST_PREVIOUS_RESPONSE_ID: (
+        typed.text,
+        ("previous_response_id", "previous_interaction_id"),
+    ),
 }
+"""What only the newest version of the conventions has."""
+Rows: TypeAlias = Mapping[str, tuple[str, Reader]]
+
+
+def _by_name(table: Mapping[str, tuple[Reader, tuple[str, ...]]]) -> Rows:
+    return {
+        name: (attribute, reader) for attribute, (reader, names) in table.items() for name in names
+    }
+
+
+NAMES: Final = _by_name(ATTRIBUTES)
+LATEST_NAMES: Final = _by_name({**ATTRIBUTES, **LATEST})
 
 CONTAINERS: Final = frozenset(
     {
@@ -64,6 +80,7 @@ CONTAINERS: Final = frozenset(
 )  # fmt: skip
 """What holds parameters: Gemini's config, Bedrock's, watsonx's and Hugging Face's, Ollama's, LlamaIndex's."""
 
+LATEST_CONTAINERS: Final = frozenset({"reasoning", "thinking", "thinking_config", "output_config"})
 DEEPEST: Final = 4
 
 
@@ -81,13 +98,13 @@ class Parameters(NamedTuple):
     rest: dict[str, Any]
 
 
-def read(inputs: Mapping[str, Any], depth: int = 0) -> Parameters:
-    """Return the parameters in a call's inputs."""
+def read(inputs: Mapping[str, Any], names: Rows = NAMES, depth: int = 0) -> Parameters:
+    """Return the parameters in a call's inputs, by the names of one version of the conventions."""
     attributes: dict[str, Any] = {}
     given: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in inputs.items():
-        row = NAMES.get(key)
+        row = names.get(key)
         if row is not None:
             if value is None:
                 continue
@@ -96,8 +113,8 @@ def read(inputs: Mapping[str, Any], depth: int = 0) -> Parameters:
             if found is not None and attributes.setdefault(attribute, found) == found:
                 given[key] = value
                 continue
-        elif key in CONTAINERS and isinstance(value, dict) and depth < DEEPEST:
-            inner = read(value, depth + 1)
+        elif isinstance(value, dict) and depth < DEEPEST and _holds(key, names):
+            inner = read(value, names, depth + 1)
             fits = {k: v for k, v in inner.attributes.items() if attributes.setdefault(k, v) == v}
             if len(fits) == len(inner.attributes):
                 given |= inner.given
@@ -108,17 +125,22 @@ def read(inputs: Mapping[str, Any], depth: int = 0) -> Parameters:
     return Parameters(attributes, given, rest)
 
 
-def rest_of(rest: Any, parameters: Parameters) -> Any:
+def _holds(key: str, names: Rows) -> bool:
+    return key in CONTAINERS or (names is LATEST_NAMES and key in LATEST_CONTAINERS)
+
+
+def rest_of(rest: Any, parameters: Parameters, names: Rows = NAMES) -> Any:
     """Return what is left of inputs whose messages were found.
 
     Args:
         rest: What the messages left of them.
         parameters: What was read of them.
+        names: Of one version of the conventions.
 
     Returns:
         ``rest`` less what left as attributes, and with the parameters that did not fit.
     """
-    left = read(rest).rest if isinstance(rest, dict) else rest
+    left = read(rest, names).rest if isinstance(rest, dict) else rest
     if left is not None and not isinstance(left, dict):
         return left
     return _joined(left or {}, _misfits(parameters.rest)) or None

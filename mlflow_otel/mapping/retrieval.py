@@ -14,6 +14,7 @@ from mlflow_otel.mapping.values import as_dict, as_text
 QUERY_KEYS: Final = (
     "query", "query_str", "question", "query_bundle", "input", "text", "q", "search_query", "query_text",
 )  # fmt: skip
+TOP_K_KEYS: Final = ("k", "top_k", "n_results", "limit", "similarity_top_k", "num_results")
 LISTS: Final = (
     "documents", "nodes", "results", "hits", "matches", "points", "source_documents", "source_nodes", "docs",
 )  # fmt: skip
@@ -70,6 +71,12 @@ def query(inputs: Any) -> str | None:
             return value
     texts = [value for value in held.values() if isinstance(value, str)]
     return texts[0] if len(held) == len(texts) == 1 else None
+
+
+def top_k(inputs: Any) -> int | None:
+    """Return how many documents were asked for."""
+    held = as_dict(inputs)
+    return next((n for key in TOP_K_KEYS if (n := typed.whole(held.get(key))) is not None), None)
 
 
 def documents(outputs: Any) -> Found | None:

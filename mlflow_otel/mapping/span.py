@@ -209,7 +209,7 @@ def _messages(draft: Draft) -> None:
     for key, value in (
         (genai.SYSTEM_INSTRUCTIONS, found.system),
         (genai.INPUT_MESSAGES, found.inputs),
-        (genai.OUTPUT_MESSAGES, found.outputs),
+        (genai.OUTPUT_MESSAGES, _answers(draft)),
         (genai.TOOL_DEFINITIONS, found.tools),
     ):
         if value:
@@ -220,6 +220,13 @@ def _messages(draft: Draft) -> None:
         draft.genai[genai.RESPONSE_MODEL] = found.response_model
     if found.finish_reasons:
         draft.genai[genai.RESPONSE_FINISH_REASONS] = found.finish_reasons
+
+
+def _answers(draft: Draft) -> list[dict[str, Any]]:
+    said = [] if draft.conversation is None else draft.conversation.outputs
+    if draft.options.version.finish_reason_in_messages:
+        return said
+    return [{k: v for k, v in message.items() if k != "finish_reason"} for message in said]
 
 
 def _tools(draft: Draft) -> None:
@@ -261,6 +268,10 @@ def _retriever(draft: Draft) -> None:
         draft.genai[genai.RETRIEVAL_QUERY] = query
         if retrieval.is_query_alone(draft.inputs):
             draft.rest_inputs = None
+    if genai.RETRIEVAL_TOP_K in draft.options.version.added:
+        number = retrieval.top_k(draft.inputs)
+        if number is not None:
+            draft.genai[genai.RETRIEVAL_TOP_K] = number
     found = retrieval.documents(draft.outputs)
     if found is not None:
         kept = draft.documents = found.documents

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from mlflow_otel.conventions import genai
+from mlflow_otel.conventions.versions import version
 from mlflow_otel.export.mapped import BatchContext, view_of
 from mlflow_otel.forking import in_child
 from mlflow_otel.mapping import measures, trace
@@ -44,7 +45,10 @@ class Recorder:
         """Make the instruments, in a thread of the app's: when the interpreter exits, no other can."""
         with self._opening:
             if self._instruments is None:
-                self._instruments = create(self._signals.meters().meter)
+                self._instruments = create(
+                    self._signals.meters().meter,
+                    version(latest=self._signals.settings.latest_conventions),
+                )
 
     def released(
         self, spans: list[ReadableSpan], batch: BatchContext, root: ReadableSpan | None
@@ -109,7 +113,7 @@ class Recorder:
             )
             for span in spans
         ]
-        for index, measure in measures.of_spans(timed):
+        for index, measure in measures.of_spans(timed, batch.options.version):
             self._add([measure], spans[index].context, environment)
         if root is not None:
             self._add(measures.of_trace(context, root.name, _seconds(root)), root.context, environment)  # fmt: skip

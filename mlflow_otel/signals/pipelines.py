@@ -16,9 +16,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.conventions.versions import version
 from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.export.logs import MlflowLogExporter
-from mlflow_otel.export.mapped import SCOPE
+from mlflow_otel.export.mapped import scope_of
 from mlflow_otel.export.metrics import MlflowMetricExporter
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
@@ -93,7 +94,8 @@ class Events(_Own):
                 resource, exporter, asynchronous=settings.asynchronous
             )
             super().__init__(provider, exporter.delivery)
-        self._logger = self._provider.get_logger(SCOPE.name, SCOPE.version, SCOPE.schema_url)
+        scope = scope_of(version(latest=settings.latest_conventions))
+        self._logger = self._provider.get_logger(scope.name, scope.version, scope.schema_url)
 
     def emit(
         self, name: str, timestamp: int, trace_id: int, span_id: int, flags: int, attributes: Mapping[str, Any]
@@ -136,5 +138,6 @@ class Meters(_Own):
             super().__init__(
                 MeterProvider([reader], resource, shutdown_on_exit=False), exporter.delivery
             )
-        self.meter = self._provider.get_meter(SCOPE.name, SCOPE.version, SCOPE.schema_url)
+        scope = scope_of(version(latest=settings.latest_conventions))
+        self.meter = self._provider.get_meter(scope.name, scope.version, scope.schema_url)
         """Ours; the app's provider's where MLflow and OpenTelemetry share providers."""

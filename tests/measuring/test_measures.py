@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from mlflow_otel.mapping.measures import DURATIONS, TOKENS, Timed, of_spans
+from mlflow_otel.mapping.measures import ATTRIBUTES, TOKENS, Timed, of_spans
 from mlflow_otel.mapping.model import SpanView
 from mlflow_otel.mapping.span import outline
 from mlflow_otel.signals.bounds import Bounds
 from tests import payloads
 
 RECORDED = dict(payloads.recorded())
-COMPARED = {*(name for _, names in DURATIONS.values() for name in names), *TOKENS.values(), "error.type"}  # fmt: skip
+COMPARED = {*(name for names in ATTRIBUTES.values() for name in names), *TOKENS.values(), "error.type"}  # fmt: skip
 
 
 MADE_BY_MLFLOW = [key for key, span in RECORDED.items() if payloads.view(span).made_by_mlflow]
