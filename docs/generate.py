@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from mlflow_otel.conventions.versions import LATEST, RELEASED, Version
 from mlflow_otel.mapping import providers, request, span_types, tokens
 from mlflow_otel.mapping.messages import FORMATS
 
@@ -73,6 +74,28 @@ def _request() -> str:
     return table(("Attribute", "Type", "In the request"), rows)
 
 
+def _version(version: Version) -> dict[str, Iterable[str | None]]:
+    return {
+        "schema of the scope": [version.schema_url],
+        "how long models took": [version.inference_duration],
+        "how long embeddings took": [version.embeddings_duration],
+        "time to the first chunk": [version.first_chunk],
+        "tokens of each call": version.token_histograms.values() or [version.token_usage],
+        "tokens spent": version.token_counters.values() or [version.token_usage],
+        "tokens of embeddings": [version.embeddings_tokens or version.token_usage],
+        "what an agent called itself": version.agent_calls.values() or [None],
+        "further attributes": sorted(version.added) or [None],
+    }
+
+
+def _versions() -> str:
+    released, latest = _version(RELEASED), _version(LATEST)
+    rows = (
+        (name, *(", ".join(map(code, of[name])) for of in (released, latest))) for name in latest
+    )
+    return table(("", "Default", "Newest"), rows)
+
+
 def _formats() -> str:
     rows = (
         (code(name), ", ".join(code(one.__name__.rpartition(".")[2]) for one in converters))
@@ -85,6 +108,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "span types": _span_types,
     "providers": _providers,
     "tokens": _tokens,
+    "versions": _versions,
     "request": _request,
     "formats": _formats,
 }

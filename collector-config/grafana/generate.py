@@ -53,18 +53,44 @@ class Panel(NamedTuple):
     width: int = 12
 
 
-def rate(metric: str, by: str = "", where: str = "") -> str:
-    """Return the summed rate of a counter."""
+def rate(metric: str | tuple[str, ...], by: str = "", where: str = "") -> str:
+    """Return the summed rate of a counter; of several names, those that are there."""
+    if isinstance(metric, tuple):
+        return " or ".join(rate(one, by, where) for one in metric)
     grouped = f" by ({by})" if by else ""
     return f"sum{grouped} (rate({metric}{{{HERE}{where}}}[$__rate_interval]))"
 
 
-def quantile(share: float, metric: str, by: str = "", where: str = "") -> str:
-    """Return a quantile of a histogram."""
+def quantile(share: float, metric: str | tuple[str, ...], by: str = "", where: str = "") -> str:
+    """Return a quantile of a histogram; of several names, those that are there."""
+    if isinstance(metric, tuple):
+        return " or ".join(quantile(share, one, by, where) for one in metric)
     return f"histogram_quantile({share}, {rate(metric + '_bucket', ', '.join(filter(None, ('le', by))), where)})"
 
 
-CALLS: Final = "gen_ai_client_operation_duration_seconds"
+# Each in the names of released conventions first, then of the newest (OTEL_SEMCONV_STABILITY_OPT_IN).
+CALLS: Final = (
+    "gen_ai_client_operation_duration_seconds",
+    "gen_ai_client_inference_duration_seconds",
+    "gen_ai_client_embeddings_duration_seconds",
+)
+
+
+def tokens() -> str:
+    """Return the rate of tokens by model and type: one histogram, or a counter each."""
+    counters = (
+        f"""label_replace({rate(f"gen_ai_client_inference_usage_{kind}_tokens_total", "gen_ai_request_model")}, "gen_ai_token_type", "{kind}", "", "")"""
+        for kind in ("input", "output")
+    )
+    by_type = rate("gen_ai_client_token_usage_sum", "gen_ai_request_model, gen_ai_token_type")
+    return " or ".join((by_type, *counters))
+
+
+COUNTED: Final = tuple(f"{name}_count" for name in CALLS)
+FIRST_CHUNK: Final = (
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "gen_ai_client_inference_time_to_first_chunk_seconds",
+)
 NEGATIVE: Final = ', gen_ai_evaluation_score_label="false"'
 JUDGED: Final = ', gen_ai_evaluation_score_label=~"true|false"'
 
@@ -78,16 +104,16 @@ DASHBOARDS: Final[dict[str, tuple[str, list[tuple[str, list[Panel]]]]]] = {
             Panel("Slow or failed requests", "traces", "", {"": f"{{ {TRACES} && span.mlflow.trace.state != nil && (status = error || duration > 2s) }}"}, "The traces behind it."),
         ]),
         ("Models", [
-            Panel("Calls", "lines", "reqps", {"{{gen_ai_request_model}} {{gen_ai_operation_name}}": rate(f"{CALLS}_count", "gen_ai_request_model, gen_ai_operation_name")}, "", 8),
+            Panel("Calls", "lines", "reqps", {"{{gen_ai_request_model}} {{gen_ai_operation_name}}": rate(COUNTED, "gen_ai_request_model, gen_ai_operation_name")}, "", 8),
             Panel("Latency of calls", "lines", "s", {"{{gen_ai_request_model}}": quantile(0.95, CALLS, "gen_ai_request_model", ', gen_ai_request_model!=""')}, "p95.", 8),
-            Panel("Time to first chunk", "lines", "s", {"{{gen_ai_request_model}}": quantile(0.95, "gen_ai_client_operation_time_to_first_chunk_seconds", "gen_ai_request_model")}, "p95 of streamed calls.", 8),
-            Panel("Tokens", "lines", "short", {"{{gen_ai_request_model}} {{gen_ai_token_type}}": rate("gen_ai_client_token_usage_sum", "gen_ai_request_model, gen_ai_token_type")}, "Tokens a second.", 8),
+            Panel("Time to first chunk", "lines", "s", {"{{gen_ai_request_model}}": quantile(0.95, FIRST_CHUNK, "gen_ai_request_model")}, "p95 of streamed calls.", 8),
+            Panel("Tokens", "lines", "short", {"{{gen_ai_request_model}} {{gen_ai_token_type}}": tokens()}, "Tokens a second.", 8),
             Panel("Cost", "lines", "currencyUSD", {"{{gen_ai_request_model}}": "3600 * " + rate("mlflow_llm_cost_total", "gen_ai_request_model")}, "US dollars an hour.", 8),
             Panel("Cost of a request", "lines", "currencyUSD", {"p50": quantile(0.5, "mlflow_trace_cost"), "p95": quantile(0.95, "mlflow_trace_cost")}, "", 8),
         ]),
         ("Components", [
             Panel("Errors by type", "lines", "reqps", {
-                "{{gen_ai_operation_name}} {{error_type}}": rate(f"{CALLS}_count", "gen_ai_operation_name, error_type", ', error_type!=""'),
+                "{{gen_ai_operation_name}} {{error_type}}": rate(COUNTED, "gen_ai_operation_name, error_type", ', error_type!=""'),
                 "{{gen_ai_tool_name}} {{error_type}}": rate("gen_ai_execute_tool_duration_seconds_count", "gen_ai_tool_name, error_type", ', error_type!=""'),
             }, "Models, retrievers and tools."),
             Panel("Latency by component", "lines", "s", {"{{mlflow_spanType}} {{span_name}}": quantile(0.95, "mlflow_span_duration_seconds", "mlflow_spanType, span_name")}, "p95 of spans, as the Collector measures them: where requests spend their time."),
