@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 
 logger: Final = logging.getLogger("mlflow_otel")
 
@@ -28,10 +28,11 @@ class Accounting:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._reset()
-        in_child(self._reset)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _reset(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._warned_at: dict[str, float] = {}

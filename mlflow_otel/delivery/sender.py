@@ -14,7 +14,7 @@ from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.retry import backoff
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, Transport
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import Compression
 
 IDLE_SECONDS: Final = 5.0
@@ -65,9 +65,10 @@ class Sender:
         self._begin()
         if self._backlog is not None:
             self._backlog.start()
-        in_child(self._forked)
+        begin_anew_in_child(self)
 
-    def _forked(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         # In the child: connections, threads, requests and the spool's lock are the parent's.
         if self._spool is not None:
             self._spool.forked()

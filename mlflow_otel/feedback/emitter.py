@@ -17,7 +17,7 @@ from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.export.mapped import scope_of
 from mlflow_otel.feedback.judged import Judged
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.mapping.redaction import redacted
@@ -65,10 +65,11 @@ class Emitter:
         self._bounded = Bounds(MAX_VALUES, each=genai.EVALUATION_NAME)
         self._events: Events | None = None
         self._hand_on: Callable[[ReadableSpan], None] | None = None
-        self._begin()
-        in_child(self._begin)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _begin(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._opening = threading.Lock()
         self._ready = False
         self._scores: Scores | None = None

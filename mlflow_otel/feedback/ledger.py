@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, Final
 
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 
 KEPT: Final = 10_000
 
@@ -21,10 +21,11 @@ class Ledger:
     def __init__(self, limit: int = KEPT) -> None:
         self._limit = limit
         self._assessments: OrderedDict[str, Any] = OrderedDict()
-        self._unlock()
-        in_child(self._unlock)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _unlock(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._lock = threading.Lock()
 
     def put(self, assessment: Any) -> None:

@@ -12,7 +12,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_conte
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions.versions import version
 from mlflow_otel.export.mapped import BatchContext, view_of
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping import measures, trace
 from mlflow_otel.mapping.measures import Measure, Timed
 from mlflow_otel.measuring.instruments import MAX_VALUES, Record, create
@@ -32,10 +32,11 @@ class Recorder:
     def __init__(self, signals: LazyPipelines) -> None:
         self._signals = signals
         self._bounded = Bounds(MAX_VALUES)
-        self._begin()
-        in_child(self._begin)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _begin(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._opening = threading.Lock()
         self._waiting_lock = threading.Lock()
         self._waiting_bytes = 0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mlflow_otel.accounting import ACCOUNTING
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 
 IDLE_SECONDS: Final = 5.0
 MOST: Final = 10_000
@@ -22,10 +22,11 @@ class Later:
     """
 
     def __init__(self) -> None:
-        self._begin()
-        in_child(self._begin)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _begin(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._changed = threading.Condition()
         self._jobs: deque[Callable[[], object]] = deque()
         self._thread: threading.Thread | None = None

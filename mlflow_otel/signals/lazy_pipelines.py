@@ -13,7 +13,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.later import Later
 
@@ -47,9 +47,10 @@ class LazyPipelines:
         self._events: Events | None = None
         self._meters: Meters | None = None
         self._forked = False
-        in_child(self._begin_in_child)
+        begin_anew_in_child(self)
 
-    def _begin_in_child(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         # What the parent counted is the parent's to report; a child counts from nothing, as an
         # instance of its own, or the two would overwrite each other.
         self._opening = threading.Lock()

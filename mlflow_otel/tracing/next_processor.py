@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.export.exporter import MlflowSpanExporter
 from mlflow_otel.export.mapped import BatchContext, MappedSpan
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 from mlflow_otel.waiting import call_with_timeout
@@ -42,10 +43,11 @@ class NextProcessor:
         self._accounting = accounting
         self._closed = False
         self._queues = otel_adapter.queues(next)
-        self.begin()
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def begin(self) -> None:
-        """Begin anew: also in a forked child, where the SDK has emptied its queue."""
+    def begin_anew(self) -> None:
+        """Have nothing on its way: at first, and in a forked child, where the SDK empties its queue."""
         self._lock = threading.Lock()
         self._waiting_bytes = 0  # handed on and not read yet
         self._read: deque[int] = deque()  # sizes of what was read since

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.mapped import BatchContext, attributes_of, made_by_mlflow
-from mlflow_otel.forking import in_child
+from mlflow_otel.holding.held_trace import EARLY, HeldTrace, HoldBounds, Reason, Release
+from mlflow_otel.holding.holder import Holder
+from mlflow_otel.holding.sweeper import Sweeper
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
@@ -35,47 +34,47 @@ SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
 NO_FACTS: Final = TraceFacts()
 
 
+_COUNTERS: Final[Mapping[Reason, str]] = {
+    reason: f"released_early.{'spans' if reason == 'items' else reason}" for reason in EARLY
+}
+
+
 @dataclass(slots=True)
-class _Trace:
-    """What is remembered of one trace in this process."""
-
-    started: float
-    released: bool
-    info: Any = None
-    registered: bool = False
-    root: ReadableSpan | None = None  # the local root that ended last, until its trace is released
-    root_id: int | None = None
-    # Tuples where there is one as a rule: a thousand of these are remembered.
-    roots: tuple[int, ...] = ()
-    open_roots: tuple[int, ...] = ()
-    entries: tuple[int, ...] = ()
-    open_spans: set[int] = field(default_factory=set)
-    mlflow_spans: set[int] | None = None
-    held: list[ReadableSpan] = field(default_factory=list)
-    held_bytes: int = 0
-    context: Snapshot | None = None
-    assessed: int = 0
-    sampled: bool = True
-
-
-class _Batch(NamedTuple):
-    """Spans to pass on.
+class _Trace(HeldTrace[ReadableSpan]):
+    """What is remembered of one trace in this process, besides its held spans.
 
     Args:
-        spans: In the order they ended.
-        size: Bytes of their attributes.
-        trace: Theirs, if it is remembered.
-        done: Its ID when nothing more of it is awaited.
+        info: MLflow's ``TraceInfo``, which the app may change at any time, or None.
+        registered: Whether the trace was registered with MLflow here.
+        root: The local root that ended last, until the trace is released.
+        root_id: Its span ID.
+        roots: Span IDs of the local roots, in the order they started.
+        entries: Span IDs of the local roots and of the topmost of MLflow's spans below them.
+        mlflow_spans: Span IDs of MLflow's spans, once there is one.
+        context: What the trace was released with.
+        assessed: How many of its assessments were reported.
+        sampled: Whether its spans are exported.
     """
 
-    spans: list[ReadableSpan]
-    size: int = 0
-    trace: _Trace | None = None
-    done: int | None = None
+    info: Any = None
+    registered: bool = False
+    root: ReadableSpan | None = None
+    root_id: int | None = None
+    roots: tuple[int, ...] = ()  # a tuple: there is one, as a rule
+    entries: list[int] = field(default_factory=list)
+    mlflow_spans: set[int] | None = None
+    context: Snapshot | None = None
+    assessed: int = 0
+    sampled: bool | None = None  # until its first span was seen
+
+
+_Release = Release[ReadableSpan, _Trace]
 
 
 class MlflowSpanProcessor(SpanProcessor):
     """Gives every span of a trace what MLflow knows of the trace, whenever it came to know it.
+
+    It has no lock of its own: the ``Holder`` and the ``NextProcessor`` have theirs.
 
     Ended spans are held until their local root (a span without a parent, or with a remote one)
     ends; then each is handed on as a ``MappedSpan`` with the trace's context. Spans are never
@@ -125,25 +124,26 @@ class MlflowSpanProcessor(SpanProcessor):
             behind = filtering(behind)
         self._next = NextProcessor(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
-        self._clock = clock
-        self._stopped = threading.Event()
+        self._holder: Holder[ReadableSpan, _Trace] = Holder(
+            HoldBounds(
+                max_traces=self._settings.max_traces,
+                max_items=self._settings.max_spans_per_trace,
+                max_bytes=self._settings.max_held_bytes,
+                max_age=self._settings.trace_timeout,
+            ),
+            _Trace,
+            clock,
+        )
+        self._sweeper = Sweeper(
+            self.release_aged,
+            self._settings.trace_timeout / SWEEPS_PER_TIMEOUT,
+            "MlflowSpanProcessor",
+        )
+        self._stopped = False
         self._recent_traces = recent
         recent.limit = self._settings.recent_traces
         recent.watch(self)
         self._next_starts = otel_adapter.hears_of_starts(behind)
-        self._begin()
-        in_child(self._begin)
-
-    def _begin(self) -> None:
-        # Also after a fork, in the child: what the parent holds is the parent's to send.
-        self._lock = threading.Lock()
-        self._traces: OrderedDict[int, _Trace] = OrderedDict()  # under way, by OpenTelemetry's ID
-        self._released: OrderedDict[int, _Trace] = (
-            OrderedDict()
-        )  # released; spans may yet come late
-        self._held_bytes = 0
-        self._next.begin()
-        self._sweeper: threading.Thread | None = None
 
     def guard(self, settings: Settings) -> None:
         """Hold back, besides, what other settings hold back: the app's pair, and ``instrument()``'s."""
@@ -155,155 +155,108 @@ class MlflowSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember the span's trace. Called in the app's thread."""
         try:
-            context, parent = span.context, span.parent
-            local_root = parent is None or parent.is_remote
-            if local_root or mlflow_adapter.in_use():
-                trace = None if local_root else self._traces.get(context.trace_id)
-                if trace is None:
-                    trace = self._enter(context, local_root)
-                self._follow(span, trace, None if local_root else parent)
+            parent = span.parent
+            if parent is None or parent.is_remote:
+                self._root_started(span)
+            elif mlflow_adapter.in_use():
+                trace_id, span_id, _, flags = span.context[
+                    :4
+                ]  # properties take as long as all else
+                trace, releases = self._holder.started(trace_id, span_id)
+                if trace.sampled is None:
+                    trace.sampled = bool(flags & TraceFlags.SAMPLED)
+                self._follow(span, span_id, trace, parent)
+                if releases:
+                    self._release(releases)
         except Exception as error:
             self._failed("on_start", error)
         if self._next_starts:
             self._next.next.on_start(span, parent_context)
 
-    def _follow(self, span: Span, trace: _Trace, parent: SpanContext | None) -> None:
-        """Remember an open span, whether it is the topmost of MLflow's, and MLflow's trace."""
-        span_id = span.context.span_id
-        by_mlflow = made_by_mlflow(span)
-        with self._lock:
-            trace.open_spans.add(span_id)
-            if by_mlflow:
-                if trace.mlflow_spans is None:
-                    trace.mlflow_spans = set()
-                if (
-                    parent is not None
-                    and parent.span_id not in trace.mlflow_spans
-                    and trace.mlflow_spans.isdisjoint(trace.roots)
-                ):
-                    trace.entries += (span_id,)  # the topmost below another library's root
-                trace.mlflow_spans.add(span_id)
+    def _root_started(self, span: Span) -> None:
+        """Hold the trace of a local root until that ended."""
+        trace_id, span_id, _, flags = span.context[:4]
+        if not self._sweeper.running:
+            self._sweeper.start()
+        trace, releases = self._holder.started(trace_id, span_id, root=True)
+        if trace.sampled is None:
+            trace.sampled = bool(flags & TraceFlags.SAMPLED)
+        trace.roots += (span_id,)
+        trace.entries.append(span_id)
+        self._follow(span, span_id, trace, None)
+        if releases:
+            self._release(releases)
+
+    def _follow(self, span: Span, span_id: int, trace: _Trace, parent: SpanContext | None) -> None:
+        """Remember MLflow's trace, and whether the span is the topmost of MLflow's."""
+        # No lock: each step is one operation of a list or a set, and a parent's is before its child's.
+        if made_by_mlflow(span):
+            mlflow_spans = trace.mlflow_spans
+            if mlflow_spans is None:
+                mlflow_spans = trace.mlflow_spans = set()
+            if (
+                parent is not None
+                and parent.span_id not in mlflow_spans
+                and mlflow_spans.isdisjoint(trace.roots)
+            ):
+                trace.entries.append(span_id)  # the topmost below another library's root
+            mlflow_spans.add(span_id)
         if mlflow_adapter.in_use():
             info, registered = mlflow_adapter.follow(span, trace.info)
             trace.info = info or trace.info
             trace.registered = trace.registered or registered
 
-    def _enter(self, context: SpanContext, local_root: bool) -> _Trace:
-        """Begin to remember a trace, or one more local root of it."""
-        with self._lock:
-            if self._sweeper is None and not self._stopped.is_set():
-                self._start_sweeper()
-            trace = self._traces.get(context.trace_id)
-            if trace is None:
-                trace = self._released.pop(context.trace_id, None)
-                if trace is None or local_root:
-                    # A trace met in the middle (its root is another process's, or the parent's of
-                    # a fork) has no end to wait for.
-                    trace = _Trace(
-                        self._clock(), released=not local_root, sampled=context.trace_flags.sampled
-                    )
-                self._traces[context.trace_id] = trace
-            if local_root:
-                trace.released = False
-                root = (context.span_id,)
-                trace.open_roots += root
-                trace.roots += root
-                trace.entries += root
-            batches = self._over_bounds()
-        if batches:
-            self._release(batches)
-        return trace
-
     def on_end(self, span: ReadableSpan) -> None:
         """Hold the span, or release its trace when it was the last local root."""
         try:
-            batches = self._hold(span)
+            context = span.context
+            assert context is not None  # noqa: S101 (an ended span has one)
+            trace_id, span_id = context[:2]
+            releases = self._holder.add(trace_id, span_id, span, _size(span))
         except Exception as error:
             self._failed("on_end", error)
-            batches = [_Batch([span])]
-        if batches:
-            self._release(batches)
+            releases = [Release(0, None, {0: span}, 0, "unknown")]
+        if releases:
+            self._release(releases)
 
-    def _hold(self, span: ReadableSpan) -> list[_Batch] | None:
-        context = span.context
-        assert context is not None  # noqa: S101 (an ended span has one)
-        trace_id, span_id = context[:2]  # its properties take as long as all the rest
-        size = _size(span)
-        with self._lock:
-            trace = self._traces.get(trace_id) or self._released.get(trace_id)
-            if trace is None:
-                return [_Batch([span], size)]
-            trace.held.append(span)
-            trace.held_bytes += size
-            self._held_bytes += size
-            trace.open_spans.discard(span_id)
-            if span_id in trace.open_roots:
-                trace.open_roots = tuple(root for root in trace.open_roots if root != span_id)
-                trace.root, trace.root_id = span, span_id
-                trace.released = trace.released or not trace.open_roots
-            if trace.released:
-                return [self._take_held(trace_id, trace)]
-            if len(trace.held) > self._settings.max_spans_per_trace:
-                self._accounting.count("released_early.spans")
-                return [self._take_held(trace_id, trace)]
-            if self._held_bytes > self._settings.max_held_bytes:
-                return self._over_bounds()
-        return None
-
-    def _over_bounds(self) -> list[_Batch]:
-        """Take what must be released for the other bounds to hold; the lock is held."""
-        batches: list[_Batch] = []
-        while self._held_bytes > self._settings.max_held_bytes:
-            holding = ((i, t) for i, t in self._traces.items() if t.held)
-            trace_id, trace = next(holding)
-            self._accounting.count("released_early.bytes")
-            batches.append(self._take_held(trace_id, trace))
-        while len(self._traces) > self._settings.max_traces:
-            trace_id, trace = next(iter(self._traces.items()))
-            self._accounting.count("released_early.traces")
-            trace.released = True
-            batches.append(self._take_held(trace_id, trace))
-            # MLflow keeps knowing it: the app may go on calling update_current_trace.
-            self._remember_released(trace_id, trace)
-        return batches
-
-    def _take_held(self, trace_id: int, trace: _Trace) -> _Batch:
-        spans, size = trace.held, trace.held_bytes
-        trace.held, trace.held_bytes = [], 0
-        self._held_bytes -= size
-        done = trace.released and not trace.open_spans
-        if done:
-            self._remember_released(trace_id, trace)
-        return _Batch(spans, size, trace, trace_id if done else None)
-
-    def _remember_released(self, trace_id: int, trace: _Trace) -> None:
-        if self._traces.pop(trace_id, None) is not None:
-            self._released[trace_id] = trace
-            while len(self._released) > self._settings.max_traces:
-                self._released.popitem(last=False)
-
-    def _release(self, batches: list[_Batch]) -> None:
-        for spans, size, trace, done in batches:
+    def _release(self, releases: list[_Release]) -> None:
+        for release in releases:
             try:
-                if spans:
-                    root = None if trace is None else _ended(trace)
-                    batch = self._batch_context(spans, size, trace)
-                    left = 0
-                    if trace is None or trace.sampled:
-                        left = self._next.hand_on(spans, batch)
-                    else:
-                        self._accounting.count("sampled_out", len(spans))
-                    if self.on_released is not None:
-                        self.on_released(spans, batch, root)
-                    elif not left and trace is not None and trace.context is not None:
-                        trace.context.forget_spans()  # or the remembered traces would keep their spans
-                if done is not None and trace is not None:
-                    self._report_assessments(done, trace)
-                if done is not None and trace is not None and trace.registered:
-                    trace.registered = False
-                    mlflow_adapter.forget(done, trace.info)
+                self._count(release)
+                if release.items and release.reason != "duplicate":
+                    self._hand_over(release)
+                trace = release.trace
+                if release.complete and trace is not None:
+                    self._report_assessments(release.trace_id, trace)
+                    if trace.registered:
+                        trace.registered = False
+                        mlflow_adapter.forget(release.trace_id, trace.info)
             except Exception as error:
                 self._failed("hand-over", error)
+
+    def _count(self, release: _Release) -> None:
+        reason = release.reason
+        if reason in EARLY and (release.items or reason == "traces"):
+            self._accounting.count(_COUNTERS[reason])
+        elif reason == "duplicate":
+            self._accounting.count("duplicates")
+
+    def _hand_over(self, release: _Release) -> None:
+        """Hand spans on with their trace's context, unless the trace is sampled out; have them measured."""
+        trace, spans = release.trace, list(release.items.values())
+        if trace is not None:
+            _find_root(trace, release.items)
+        root = None if trace is None else _ended(trace)
+        batch = self._batch_context(spans, release.size, trace)
+        handed_on = 0
+        if trace is None or trace.sampled is not False:
+            handed_on = self._next.hand_on(spans, batch)
+        else:
+            self._accounting.count("sampled_out", len(spans))
+        if self.on_released is not None:
+            self.on_released(spans, batch, root)
+        elif not handed_on and trace is not None and trace.context is not None:
+            trace.context.forget_spans()  # or the remembered traces would keep their spans
 
     def _batch_context(
         self, spans: list[ReadableSpan], size: int, trace: _Trace | None
@@ -341,16 +294,14 @@ class MlflowSpanProcessor(SpanProcessor):
 
     def find(self, trace_id: int) -> Known | None:
         """Return a trace under way, by OpenTelemetry's ID; None when there is none."""
-        with self._lock:
-            trace = self._traces.get(trace_id)
+        trace = self._holder.get(trace_id)
         if trace is None or trace.info is None:
             return None
         return _known(trace_id, trace, mlflow_adapter.facts(trace.info))
 
     def of_request(self, client_request_id: str) -> list[Known]:
         """Return the traces under way of a request, the newest first."""
-        with self._lock:
-            infos = [(i, t.info) for i, t in self._traces.items() if t.info is not None]
+        infos = [(i, t.info) for i, t in self._holder.under_way() if t.info is not None]
         matching = [i for i, info in infos if info.client_request_id == client_request_id]
         found = (self.find(trace_id) for trace_id in reversed(matching))
         return [known for known in found if known is not None]
@@ -363,33 +314,9 @@ class MlflowSpanProcessor(SpanProcessor):
         )
         self._next.hand_on([span], batch)
 
-    def _start_sweeper(self) -> None:
-        self._sweeper = threading.Thread(
-            target=_sweep,
-            args=(
-                weakref.ref(self),
-                self._stopped,
-                self._settings.trace_timeout / SWEEPS_PER_TIMEOUT,
-            ),
-            name="MlflowSpanProcessor",
-            daemon=True,
-        )
-        self._sweeper.start()
-
     def release_aged(self) -> None:
         """Release what has been held longer than ``trace_timeout``; a thread calls this."""
-        before = self._clock() - self._settings.trace_timeout
-        batches = []
-        with self._lock:
-            aged = [(i, t) for i, t in self._traces.items() if t.started <= before]
-            for trace_id, trace in aged:
-                if trace.held:
-                    self._accounting.count("released_early.age")
-                trace.released = True
-                batches.append(self._take_held(trace_id, trace))
-            for trace_id in [i for i, t in self._released.items() if t.started <= before]:
-                del self._released[trace_id]
-        self._release(batches)
+        self._release(self._holder.release_aged())
 
     def stats(self) -> dict[str, int]:
         """Return how much is held or on its way now.
@@ -397,14 +324,13 @@ class MlflowSpanProcessor(SpanProcessor):
         ``held.traces``, ``held.spans``, ``held.bytes``; ``queued``: spans that wait for export;
         ``in_flight``: spans in requests; and ``spooled``: spans left to the spool.
         """
-        with self._lock:
-            holding = [trace for trace in self._traces.values() if trace.held]
-            return {
-                "held.traces": len(holding),
-                "held.spans": sum(len(trace.held) for trace in holding),
-                "held.bytes": self._held_bytes,
-                **self._next.stats(),
-            }
+        held = self._holder.stats()
+        return {
+            "held.traces": held["traces"],
+            "held.spans": held["items"],
+            "held.bytes": held["bytes"],
+            **self._next.stats(),
+        }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush what was released; spans of traces under way stay held.
@@ -421,19 +347,12 @@ class MlflowSpanProcessor(SpanProcessor):
             timeout_millis: Milliseconds for all of it; what did not arrive by then is spooled, or
                 counted as dropped.
         """
-        if self._stopped.is_set():
+        if self._stopped:
             return
         until = time.monotonic() + timeout_millis / 1000
-        self._stopped.set()
-        with self._lock:
-            batches = []
-            for trace_id, trace in list(self._traces.items()):
-                if trace.held:
-                    self._accounting.count("released_early.shutdown")
-                trace.released = True
-                trace.open_spans.clear()
-                batches.append(self._take_held(trace_id, trace))
-        self._release(batches)
+        self._stopped = True
+        self._sweeper.stop()
+        self._release(self._holder.release_all())
         self._next.shutdown(max(until - time.monotonic(), 0.0))
 
     def _failed(self, where: str, error: Exception) -> None:
@@ -447,7 +366,16 @@ class MlflowSpanProcessor(SpanProcessor):
 
 def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
     root = min(trace.roots, default=None) if trace.root_id is None else trace.root_id
-    return Known(trace_id, facts, root, trace.sampled)
+    return Known(trace_id, facts, root, trace.sampled is not False)
+
+
+def _find_root(trace: _Trace, spans: Mapping[int, ReadableSpan]) -> None:
+    """Remember the local root that ended last, if one is among the spans."""
+    last = next(reversed(spans))
+    for span_id in (last, *reversed(trace.roots)):
+        if span_id in trace.roots and span_id in spans:
+            trace.root, trace.root_id = spans[span_id], span_id
+            return
 
 
 def _ended(trace: _Trace) -> ReadableSpan | None:
@@ -465,14 +393,3 @@ def _size(span: ReadableSpan) -> int:
         return sum(map(len, values))  # text throughout, as MLflow writes it
     except TypeError:
         return sum([len(value) for value in values if isinstance(value, (str, bytes, tuple))])
-
-
-def _sweep(
-    processor: weakref.ref[MlflowSpanProcessor], stopped: threading.Event, pause: float
-) -> None:
-    while not stopped.wait(pause):
-        live = processor()
-        if live is None:
-            return
-        live.release_aged()
-        del live

@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 
@@ -52,10 +52,11 @@ class RecentTraces:
         self._traces: OrderedDict[int, Known] = OrderedDict()
         self._by_request: dict[str, OrderedDict[int, None]] = {}
         self._left_out: OrderedDict[int, None] = OrderedDict()
-        self._unlock()
-        in_child(self._unlock)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _unlock(self) -> None:
+    def begin_anew(self) -> None:
+        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._lock = threading.Lock()
 
     def watch(self, live: Live) -> None:
