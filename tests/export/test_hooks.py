@@ -32,7 +32,7 @@ def start(monkeypatch):
 
     def begin(**arguments):
         mlflow_otel.uninstrument()
-        ACCOUNTING._reset()
+        ACCOUNTING.begin_anew()
         return mlflow_otel.instrument(exporter=memory, **arguments), memory.get_finished_spans
 
     yield begin
