@@ -26,7 +26,7 @@ def instrument(monkeypatch):
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         mlflow_otel.uninstrument()
-        ACCOUNTING._reset()
+        ACCOUNTING.begin_anew()
         return mlflow_otel.instrument()
 
     yield start
