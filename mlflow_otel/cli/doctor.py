@@ -136,15 +136,20 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         if signal != "traces" and not folder.exists():
             continue
         try:
-            spool = Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
+            spool = Spool(
+                folder, settings.otlp(signal), settings.spool_max_bytes, settings.spool_max_age
+            )
             waiting = [entry for entry in spool.entries() if not entry.corrupt]
         except OSError as error:
             yield Finding("problem", "spool", f"{folder} cannot be used: {error}", "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write")  # fmt: skip
             return
-        number, size = sum(entry.number for entry in waiting), sum(entry.size for entry in waiting)
-        yield Finding(
-            "ok", "spool", f"{folder}: {number} {SHAPES[signal].noun} wait in it, {size} bytes"
-        )
+        ours = spool.addressee.fingerprint
+        for to in (ours, *sorted({entry.addressee for entry in waiting} - {ours})):
+            some = [entry for entry in waiting if entry.addressee == to]
+            number, size = sum(entry.number for entry in some), sum(entry.size for entry in some)
+            text = f"{folder}: {number} {SHAPES[signal].noun} wait in it for {spool.shown(to)}, {size} bytes"
+            todo = "" if to == ours else "run a process with that endpoint and its headers, or remove the files"  # fmt: skip
+            yield Finding("note" if todo else "ok", "spool", text, todo)
 
 
 def _lookup(settings: Settings) -> Iterator[Finding]:

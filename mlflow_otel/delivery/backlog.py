@@ -32,15 +32,17 @@ class Backlog:
     Args:
         spool: Where they are kept.
         send: Tries a request once.
-        done: Called with each request that was answered, and with each that had to go.
-        accounting: Gets ``spool.written``, ``backend_down``, ``spool_failed`` and ``spool_corrupt``.
+        done: Called with each request that was answered, and with each that had to go; returns
+            whether it arrived.
+        accounting: Gets ``spool.written``, ``backend_down``, ``spool_failed``, ``spool_corrupt``,
+            ``spool_unreadable`` and ``spool_no_locks``.
     """
 
     def __init__(
         self,
         spool: Spool,
         send: Callable[[Request], Outcome],
-        done: Callable[[Request, Outcome], object],
+        done: Callable[[Request, Outcome], bool],
         accounting: Accounting,
     ) -> None:
         self._spool = spool
@@ -50,6 +52,11 @@ class Backlog:
         self._changed = threading.Condition()
         self._waiting: dict[str, int] = {}  # of ours: items by file
         self._writing: set[str] = set()  # of ours: files that may be seen before they are waiting
+        self._lost = (
+            0  # requests of ours that were spooled and did not arrive, since the last drain
+        )
+        self._unreadable: set[str] = set()  # files that were warned about
+        self._said_no_locks = False
         self._taken_over = 0  # items of ours that another process has taken out
         self._sending: Entry | None = None
         self._dropping = threading.Lock()
@@ -132,7 +139,10 @@ class Backlog:
         return True
 
     def drain(self, until: float) -> bool:
-        """Try now; True once none of ours is left, False at the first failure or ``until``."""
+        """Try now; True once none of ours is left, False at the first failure or ``until``.
+
+        False too when a request of ours had to go, or was refused, since the last call.
+        """
         with self._changed:
             tries = self._tries
             self._due = 0.0
@@ -143,7 +153,8 @@ class Backlog:
                 if failed or remaining <= 0 or self._stopped:
                     return False
                 self._changed.wait(remaining)
-        return True
+            lost, self._lost = self._lost, 0
+        return not lost
 
     def _down(self, outcome: Outcome) -> None:
         self._failures += 1
@@ -173,18 +184,22 @@ class Backlog:
             except Exception as error:
                 self._accounting.warn(
                     "spool_failed",
-                    "MLFLOW_OTEL_SPOOL_DIR could not be read (%s: %s); it is looked into again.",
+                    "MLFLOW_OTEL_SPOOL_DIR could not be read (%s: %s). What is in it waits until it can.",
                     type(error).__name__, error,
                 )  # fmt: skip
 
     def _look(self) -> None:
         with self._spool.exclusive() as ours:
+            self._say_no_locks()
             with self._changed:
                 waiting = set(self._waiting)  # before the listing: what is put meanwhile is later
+                tries = self._tries
             entries = self._spool.entries()
             self._size = sum(entry.size for entry in entries)
             self._reconcile(waiting.difference(entry.name for entry in entries))
-            if not entries:
+            # What is for another endpoint, or has other credentials, is not ours to send.
+            to_send = [e for e in entries if e.addressee == self._spool.addressee.fingerprint]
+            if not to_send:
                 with self._changed:
                     self._failures = 0  # nothing left to ask with: the next request asks
             if not ours:
@@ -194,29 +209,42 @@ class Backlog:
                 return
             self._spool.remove_unfinished()
             going = self._drop_over_bounds(entries)
-            for entry in entries:
+            for entry in to_send:
                 if not entry.corrupt and entry not in going and not self._send_entry(entry):
                     return
             with self._changed:
                 if self._waiting:
-                    self._due = 0.0
+                    # Others are at what waits, or it cannot be read: no need to look at once.
+                    idle = tries == self._tries and waiting.issuperset(self._waiting)
+                    self._due = time.monotonic() + LOCKED_SECONDS if idle else 0.0
+
+    def _say_no_locks(self) -> None:
+        error = self._spool.no_locks
+        if error is not None and not self._said_no_locks:
+            self._said_no_locks = True
+            self._accounting.warn(
+                "spool_no_locks",
+                "The file system of MLFLOW_OTEL_SPOOL_DIR has no file locks (%s). Requests are sent all "
+                "the same, but after a crash one may be sent twice. Name a folder on a local disk.",
+                error,
+            )  # fmt: skip
 
     def _send_entry(self, entry: Entry) -> bool:
         """Send one; False when there is no point in going on."""
         if self._stopped:
             return False
+        if not self._spool.claim(entry):
+            return True
         try:
             body = self._spool.read(entry)
         except FileNotFoundError:
+            self._spool.unclaim(entry)
             return True
         except CorruptError as error:
-            self._spool.set_aside(entry)
-            self._accounting.warn(
-                "spool_corrupt",
-                "%s in MLFLOW_OTEL_SPOOL_DIR is damaged (%s) and was set aside; the %d in it are lost.",
-                entry.name, error, entry.number,
-            )  # fmt: skip
-            self._gone(entry, Outcome("rejected", "spool_corrupt", str(error)))
+            self._set_aside(entry, error)
+            return True
+        except OSError as error:
+            self._say_unreadable(entry, error)
             return True
         self._sending = entry
         try:
@@ -224,6 +252,28 @@ class Backlog:
             return self._answered(entry, body, outcome)
         finally:
             self._sending = None
+
+    def _set_aside(self, entry: Entry, error: CorruptError) -> None:
+        with contextlib.suppress(OSError):
+            self._spool.set_aside(entry)
+        self._accounting.warn(
+            "spool_corrupt",
+            "%s in MLFLOW_OTEL_SPOOL_DIR is damaged (%s). It was set aside, and the %d items in it are "
+            "lost. See to the disk.",
+            entry.name, error, entry.number,
+        )  # fmt: skip
+        self._gone(entry, Outcome("rejected", "spool_corrupt", str(error)))
+
+    def _say_unreadable(self, entry: Entry, error: OSError) -> None:
+        self._spool.unclaim(entry)
+        if entry.name not in self._unreadable:
+            self._unreadable.add(entry.name)
+            self._accounting.warn(
+                "spool_unreadable",
+                "%s in MLFLOW_OTEL_SPOOL_DIR cannot be read (%s). It stays there, and the others are sent. "
+                "Let this process read it, or remove it.",
+                entry.name, error,
+            )  # fmt: skip
 
     def _answered(self, entry: Entry, body: bytes, outcome: Outcome) -> bool:
         with self._changed:
@@ -236,6 +286,7 @@ class Backlog:
         if news:
             self._say_down(outcome)
         if outcome.unanswered:
+            self._spool.unclaim(entry)
             return False
         if not self._stopped:
             # Answered first, removed then: a crash between the two sends it twice, never not at all.
@@ -249,8 +300,10 @@ class Backlog:
         return Request(body, entry.number, recovered=not ours)
 
     def _gone(self, entry: Entry, outcome: Outcome, body: bytes = b"") -> None:
-        self._done(self._request(entry, body), outcome)
+        request = self._request(entry, body)
+        arrived = self._done(request, outcome)
         with self._changed:
+            self._lost += not (arrived or request.recovered)
             self._waiting.pop(entry.name, None)
             self._writing.discard(entry.name)
             self._changed.notify_all()
@@ -269,10 +322,18 @@ class Backlog:
             ours = entry.name in self._waiting or entry.name in self._writing
             self._waiting.pop(entry.name, None)
             self._writing.discard(entry.name)
-        removed = self._spool.remove(entry)
+        try:
+            removed = self._spool.remove(entry)
+        except OSError as error:  # another user's
+            self._say_unreadable(entry, error)
+            if ours:
+                with self._changed:
+                    self._waiting[entry.name] = entry.number
+            return
         if removed and not entry.corrupt:
             self._done(Request(b"", entry.number, recovered=not ours), GONE)
         with self._changed:
+            self._lost += ours and removed
             self._taken_over += entry.number if ours and not removed else 0
             self._changed.notify_all()
 

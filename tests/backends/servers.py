@@ -145,9 +145,10 @@ service:
 
 
 @contextlib.contextmanager
-def jaeger(folder):
-    """Yield Jaeger's query URL and its OTLP gRPC and HTTP ports."""
-    query, query_grpc, grpc, http = free_ports(4)
+def jaeger(folder, grpc=None):
+    """Yield Jaeger's query URL and its OTLP gRPC (the one given, if any) and HTTP ports."""
+    query, query_grpc, free, http = free_ports(4)
+    grpc = grpc or free
     config = folder / "jaeger.yaml"
     config.write_text(
         JAEGER_CONFIG.format(query=query, query_grpc=query_grpc, grpc=grpc, http=http)

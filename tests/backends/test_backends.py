@@ -246,10 +246,8 @@ def test_what_was_spooled_while_jaeger_was_down_is_found_in_it(tmp_path):
     assert processor.force_flush(2000) is False
     provider.shutdown()
     assert accounting.snapshot()["spool.written"] == 21
-    with servers.jaeger(tmp_path) as (jaeger, grpc, _):
-        provider, processor, accounting = app_with(
-            {"up": f"http://127.0.0.1:{grpc}"}, "up", "grpc", **environ
-        )
+    with servers.jaeger(tmp_path, port) as (jaeger, _, _):
+        provider, processor, accounting = app_with(down, "down", "grpc", **environ)
         assert len(spans_in_jaeger({"jaeger": jaeger}, trace_id, 21)) == 21
         provider.shutdown()
     assert accounting.snapshot()["recovered.exported"] == 21

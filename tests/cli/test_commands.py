@@ -194,9 +194,13 @@ def test_env_shows_no_credentials_of_a_url(monkeypatch, capsys):
 
 def test_doctor_tells_what_waits_in_the_spool(tmp_path):
     settings = Settings(spool_dir=str(tmp_path))
-    Spool(tmp_path / "traces", 10**6, 60).put(Request(b"x", 7))
-    (found,) = doctor._spool(settings)
-    assert found.level == "ok"
-    assert "7 spans" in found.text
+    other = OtlpSettings("https://ann:pw@other:4317/tok3n-1", headers=(("api-key", "s3cret"),))
+    Spool(tmp_path / "traces", settings.traces, 10**6, 60).put(Request(b"x", 7))
+    Spool(tmp_path / "traces", other, 10**6, 60).put(Request(b"x", 3))
+    ours, theirs = doctor._spool(settings)
+    assert ours.level == "ok"
+    assert "7 spans wait in it for http://localhost:4317 (grpc), " in ours.text
+    assert theirs.level == "note"
+    assert "3 spans wait in it for https://other:4317/… (grpc) with api-key, " in theirs.text
     (found,) = doctor._spool(Settings(spool_dir="/proc/nowhere"))
     assert found.level == "problem"

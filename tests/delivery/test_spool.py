@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import os
 import signal
@@ -18,12 +20,15 @@ import pytest
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import backlog, retry
+from mlflow_otel.delivery import spool as spool_room
 from mlflow_otel.delivery.request import Request
-from mlflow_otel.delivery.spool import Spool
+from mlflow_otel.delivery.spool import CorruptError, Spool
+from mlflow_otel.settings import OtlpSettings
 from tests.conftest import ROOT
 from tests.delivery.faults import Grpc, Http, free_port
 from tests.export.test_exporter import make_spans
 
+SOMEWHERE = OtlpSettings("http://127.0.0.1:9")
 DOWN = (grpc.StatusCode.UNAVAILABLE, None)
 
 
@@ -52,11 +57,16 @@ def wait_for(condition, seconds=20):
         time.sleep(0.02)
 
 
+def at(port):
+    """Return the variables of an exporter to a gRPC server on a port."""
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+
+
 NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 
 def leave_behind(folder, number=3, environ=NOWHERE):
-    """Run a process's exporter while nothing listens, to its end."""
+    """Run a process's exporter while nothing takes its requests, to its end."""
     exporter, accounting = exporter_for(folder, environ)
     for _ in range(number):
         exporter.export(make_spans(2))
@@ -80,10 +90,11 @@ def test_what_the_backend_does_not_take_is_sent_when_it_is_back(tmp_path):
 
 
 def test_the_next_process_sends_what_the_last_one_left_oldest_first(tmp_path):
-    leave_behind(tmp_path, 3)
+    port = free_port()
+    leave_behind(tmp_path, 3, at(port))
     assert len(files(tmp_path)) == 3
     order = []
-    with Grpc("ok") as server:
+    with Grpc("ok", port=port) as server:
         take = server.take
         server.take = lambda body: (order.append(gzip.compress(body, 1, mtime=0)), take(body))
         spooled = [gzip.decompress(p.read_bytes()) for p in files(tmp_path)]
@@ -113,8 +124,9 @@ def test_an_outage_and_a_restart_lose_nothing(tmp_path):
 
 
 def test_several_processes_share_a_folder_and_each_request_arrives_once(tmp_path):
-    leave_behind(tmp_path, 20)
-    with Http("ok") as server:
+    port = free_port()
+    leave_behind(tmp_path, 20, at(port))
+    with Grpc("ok", port=port) as server:
         exporters = [exporter_for(tmp_path, server.environ) for _ in range(4)]
         wait_for(lambda: not files(tmp_path))
         for exporter, _ in exporters:
@@ -128,17 +140,21 @@ def test_files_are_their_owners_alone_and_hold_no_credentials(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert b"s3cret" not in gzip.decompress(file.read_bytes())
-    assert "s3cret" not in file.name
+    for beside in file.parent.iterdir():
+        assert stat.S_IMODE(beside.stat().st_mode) == 0o600
+        assert b"s3cret" not in beside.read_bytes()
+        assert "s3cret" not in beside.name
 
 
 def test_a_torn_file_is_set_aside_and_the_others_arrive(tmp_path):
-    leave_behind(tmp_path, 3)
+    port = free_port()
+    leave_behind(tmp_path, 3, at(port))
     torn, changed, _ = files(tmp_path)
     torn.write_bytes(torn.read_bytes()[:-9])
     data = bytearray(changed.read_bytes())
     data[len(data) // 2] ^= 0xFF
     changed.write_bytes(data)
-    with Grpc("ok") as server:
+    with Grpc("ok", port=port) as server:
         exporter, accounting = exporter_for(tmp_path, server.environ)
         wait_for(lambda: not files(tmp_path))
         exporter.shutdown()
@@ -153,8 +169,9 @@ def test_foreign_files_are_left_alone(tmp_path):
     (folder / "a folder").mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
     (folder / "notes.otlp.gz").write_text("mine too")
-    leave_behind(tmp_path, 1)
-    with Grpc("ok") as server:
+    port = free_port()
+    leave_behind(tmp_path, 1, at(port))
+    with Grpc("ok", port=port) as server:
         exporter, _ = exporter_for(tmp_path, server.environ)
         wait_for(lambda: len(server.names) == 2)
         exporter.shutdown()
@@ -163,12 +180,12 @@ def test_foreign_files_are_left_alone(tmp_path):
 
 
 def test_past_its_bytes_the_oldest_go_and_are_counted(tmp_path):
-    spool = Spool(tmp_path, max_bytes=10**9, max_age=60)
+    spool = Spool(tmp_path, SOMEWHERE, max_bytes=10**9, max_age=60)
     size = spool.put(Request(os.urandom(1000), 1)).size
     exporter, accounting = exporter_for(tmp_path / "s", NOWHERE, spool_max_bytes=10 * size)
     for _ in range(40):
         exporter.export(make_spans(2))
-    exporter.force_flush(3000)
+    assert exporter.force_flush(3000) is False
     exporter.shutdown()
     kept = files(tmp_path / "s")
     assert sum(p.stat().st_size for p in kept) <= 10 * size
@@ -302,7 +319,7 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_promised(tmp_path):
 
 
 def test_what_a_killed_writer_left_half_written_is_swept_away(tmp_path):
-    spool = Spool(tmp_path, max_bytes=10**9, max_age=60)
+    spool = Spool(tmp_path, SOMEWHERE, max_bytes=10**9, max_age=60)
     half = tmp_path / f".unfinished-{'0' * 16}"
     half.write_bytes(b"\x1f\x8b")
     os.utime(half, (1, 1))
@@ -381,3 +398,163 @@ def test_what_a_try_gives_up_just_as_the_exporter_ends_is_kept_once(tmp_path, mo
         assert len(files(tmp_path / str(seconds))) == 1
         assert exporter.spooled == 2
         assert accounting.snapshot()["spool.written"] == 2
+
+
+def test_force_flush_is_false_when_the_bounds_dropped_something_since_the_last_one(tmp_path):
+    port = free_port()
+    exporter, accounting = exporter_for(tmp_path, at(port), spool_max_bytes=1500)
+    for _ in range(12):
+        exporter.export(make_spans(2))
+    wait_for(lambda: accounting.snapshot().get("dropped.spool_bounds"))
+    with Grpc("ok", port=port) as server:
+        # What is left arrives, but what had to go did not.
+        wait_for(lambda: exporter.spooled == 0 and exporter.in_flight == 0)
+        assert exporter.force_flush(5000) is False
+        exporter.export(make_spans(2))
+        assert exporter.force_flush(5000) is True
+        assert len(server.names) + accounting.snapshot()["dropped"] == 26
+        exporter.shutdown()
+
+
+def test_what_is_for_another_endpoint_or_other_credentials_is_not_sent(tmp_path):
+    port = free_port()
+    own = {**at(port), "OTEL_EXPORTER_OTLP_HEADERS": "tenant=a"}
+    leave_behind(tmp_path, 1, NOWHERE)  # another endpoint
+    leave_behind(tmp_path, 1, at(port))  # no credentials
+    leave_behind(tmp_path, 1, {**at(port), "OTEL_EXPORTER_OTLP_HEADERS": "tenant=b"})
+    leave_behind(tmp_path, 1, own)
+    with Grpc("ok", port=port) as server:
+        exporter, accounting = exporter_for(tmp_path, own)
+        wait_for(lambda: len(files(tmp_path)) == 3)
+        exporter.export(make_spans(1))
+        assert exporter.force_flush(5000)  # what is others' does not hold it up
+        exporter.shutdown()
+        assert len(server.names) == 3
+    assert accounting.snapshot()["recovered.exported"] == 2
+    assert len(files(tmp_path)) == 3
+
+
+def test_the_bytes_of_all_addressees_count_together(tmp_path):
+    leave_behind(tmp_path, 5, NOWHERE)
+    exporter, accounting = exporter_for(tmp_path, at(free_port()), spool_max_bytes=1)
+    wait_for(lambda: not files(tmp_path))
+    exporter.shutdown()
+    assert accounting.snapshot()["recovered.dropped"] == 10
+
+
+def test_one_request_that_cannot_be_read_is_skipped_and_the_others_arrive(tmp_path, caplog, monkeypatch):  # fmt: skip
+    port = free_port()
+    leave_behind(tmp_path, 3, at(port))
+    unreadable, *_ = files(tmp_path)
+    read = Spool.read
+
+    def denied(spool, entry):  # as for another user's file; the tests may run as root
+        if entry.name == unreadable.name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(spool, entry)
+
+    monkeypatch.setattr(Spool, "read", denied)
+    with Grpc("ok", port=port) as server:
+        exporter, accounting = exporter_for(tmp_path, at(port))
+        wait_for(lambda: files(tmp_path) == [unreadable])
+        exporter.export(make_spans(1))
+        assert exporter.force_flush(5000)
+        exporter.shutdown()
+        assert len(server.names) == 5
+    assert accounting.snapshot()["spool_unreadable"] == 1
+    assert unreadable.name in caplog.text
+
+
+def test_a_folder_or_a_link_with_a_requests_name_is_left_alone(tmp_path):
+    spool = Spool(tmp_path / "traces", SOMEWHERE, 10**9, 60)
+    entry = spool.put(Request(b"x", 1))
+    for place, digit in (("folder", "0"), ("link", "1")):
+        name = entry.name.replace(entry.name.split("-")[3], digit * 16)
+        if place == "folder":
+            (tmp_path / "traces" / name).mkdir()
+        else:
+            (tmp_path / "traces" / name).symlink_to("/etc/passwd")
+    assert spool.entries() == [entry]
+
+
+def test_without_locks_each_request_is_claimed_and_one_message_says_so(
+    tmp_path, caplog, monkeypatch
+):
+    """NFS without its lock service answers ENOLCK."""
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    port = free_port()
+    leave_behind(tmp_path, 20, at(port))
+    with Grpc("ok", port=port) as server:
+        exporters = [exporter_for(tmp_path, at(port)) for _ in range(4)]
+        wait_for(lambda: not files(tmp_path))
+        for exporter, _ in exporters:
+            exporter.shutdown()
+    assert len(server.names) == 40
+    assert len(set(server.names)) <= 40
+    assert not list((tmp_path / "traces").glob("*.claim"))
+    said = [r.getMessage() for r in caplog.records if "has no file locks" in r.getMessage()]
+    assert 1 <= len(said) <= 5  # one for each exporter here; each is a process as a rule
+    assert "No locks available" in said[0]
+
+
+def test_a_claim_of_a_process_that_was_killed_is_taken_over(tmp_path, monkeypatch):
+    spools = [Spool(tmp_path, SOMEWHERE, 10**9, 60) for _ in range(2)]
+    for spool in spools:
+        spool.no_locks = OSError(errno.ENOLCK, "No locks available")
+    entry = spools[0].put(Request(b"x", 1))
+    assert spools[0].claim(entry)
+    assert not spools[1].claim(entry)
+    monkeypatch.setattr(spool_room, "CLAIM_SECONDS", 0.0)
+    assert spools[1].claim(entry)
+
+
+def set_clock(monkeypatch, seconds):
+    """Set this process's wall clock apart from the real one."""
+    real = time.time_ns
+    monkeypatch.setattr(spool_room.time, "time_ns", lambda: real() + int(seconds * 1e9))
+
+
+@pytest.mark.parametrize("years", [-3, -60, 3])
+def test_what_is_written_before_the_clock_is_set_arrives(tmp_path, years):
+    """A device without a clock of its own starts years off; then NTP sets the clock."""
+    port = free_port()
+    with pytest.MonkeyPatch.context() as wrong:
+        set_clock(wrong, years * 365 * 86400)
+        exporter, accounting = exporter_for(tmp_path, at(port))
+        exporter.export(make_spans(2))
+        wait_for(lambda: accounting.snapshot().get("spool.written") == 2)
+        exporter.shutdown()
+    with Grpc("ok", port=port) as server:
+        exporter, accounting = exporter_for(tmp_path, at(port))
+        wait_for(lambda: len(server.names) == 2)
+        exporter.shutdown()
+    assert "recovered.dropped" not in accounting.snapshot()
+
+
+def test_a_clock_that_jumps_ahead_makes_nothing_that_is_known_old(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, SOMEWHERE, 10**9, max_age=3600)
+    entry = spool.put(Request(b"x", 1))
+    assert spool.over_bounds(spool.entries()) == []
+    set_clock(monkeypatch, 365 * 86400)
+    assert spool.over_bounds(spool.entries()) == []
+    (old,) = Spool(tmp_path, SOMEWHERE, 10**9, max_age=3600).entries()
+    assert old == entry
+
+
+def test_a_file_that_unpacks_to_far_more_than_a_request_is_damaged(tmp_path):
+    spool = Spool(tmp_path, SOMEWHERE, 10**9, 60)
+    entry = spool.put(Request(b"\0" * (65 * 1024 * 1024), 1))
+    with pytest.raises(CorruptError, match="more than"):
+        spool.read(entry)
+
+
+def test_two_folders_give_one_endpoint_two_fingerprints_and_one_folder_always_the_same(tmp_path):
+    settings = OtlpSettings("http://host:4317", headers=(("tenant", "a"),))
+    one, again, other = (Spool(tmp_path / name, settings, 10**9, 60) for name in ("1", "1", "2"))
+    assert one.addressee == again.addressee
+    assert one.addressee.fingerprint != other.addressee.fingerprint
+    assert one.addressee.shown == "http://host:4317 (grpc) with tenant"

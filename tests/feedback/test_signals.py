@@ -11,6 +11,7 @@ import pytest
 import mlflow_otel
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.delivery import retry
+from mlflow_otel.receiver.server import Receiver
 from tests.delivery.faults import Grpc, Http, free_port
 
 UNKNOWN = f"tr-{7:032x}"
@@ -83,10 +84,11 @@ def test_events_are_retried_as_spans_are(kind, instrument):
 
 
 def test_events_that_cannot_be_delivered_are_spooled_and_arrive_with_the_next_start(
-    instrument, receiver, tmp_path
+    instrument, tmp_path
 ):
+    port = free_port()
     environ = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "MLFLOW_OTEL_SPOOL_DIR": str(tmp_path),
     }
     handle = instrument(environ)
@@ -94,14 +96,16 @@ def test_events_that_cannot_be_delivered_are_spooled_and_arrive_with_the_next_st
     assert handle.force_flush(3000) is False
     mlflow_otel.uninstrument()
     assert {p.name for p in tmp_path.iterdir()} == {"traces", "logs", "metrics"}
-    instrument({**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
-    until = time.monotonic() + 20
-    while not (receiver.store.logs() and receiver.store.spans() and receiver.store.metrics()):
-        mlflow.log_feedback(trace_id=UNKNOWN, name="new", value=1)
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    names = {e["attributes"]["gen_ai.evaluation.name"] for e in receiver.store.logs()}
-    assert "kept" in names
+    with Receiver(grpc_port=port) as receiver:
+        instrument(environ)
+        until = time.monotonic() + 20
+        while not (receiver.store.logs() and receiver.store.spans() and receiver.store.metrics()):
+            mlflow.log_feedback(trace_id=UNKNOWN, name="new", value=1)
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        names = {e["attributes"]["gen_ai.evaluation.name"] for e in receiver.store.logs()}
+        assert "kept" in names
+        mlflow_otel.uninstrument()
 
 
 def test_logging_does_not_wait_for_a_backend_that_hangs_nor_does_the_end(instrument):
