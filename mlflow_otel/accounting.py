@@ -6,14 +6,17 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from mlflow_otel import wording
 from mlflow_otel.forking import begin_anew_in_child
 
 logger: Final = logging.getLogger("mlflow_otel")
 
 WARNING_INTERVAL_SECONDS: Final = 60.0
+MAX_VALUE_CHARACTERS: Final = 1000
+"""Of one value in a message."""
 
 
 class Accounting:
@@ -28,6 +31,7 @@ class Accounting:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._secrets: frozenset[str] = frozenset()
         self.begin_anew()
         begin_anew_in_child(self)
 
@@ -43,13 +47,18 @@ class Accounting:
         with self._lock:
             self._counts[outcome] += number
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Keep these out of every warning from now on: an error of other people's code may name them."""
+        self._secrets = self._secrets.union(secrets)
+
     def warn(self, cause: str, message: str, *args: object, number: int = 1) -> None:
         """Count ``cause`` and log ``message``, at most once a minute for each cause.
 
         Args:
             cause: A short stable name; it is the counter's name too.
             message: What happened and what to do about it, in ``%``-style.
-            args: The values of ``message``.
+            args: The values of ``message``. Texts and errors are shown as ``wording`` shows a
+                server's text: one line, without what ``hide`` was told.
             number: How many, spans say, it happened to.
         """
         with self._lock:
@@ -63,7 +72,7 @@ class Accounting:
             held_back = self._held_back.pop(cause, 0)
         if held_back:
             message += f" ({held_back} more like this since the last warning)"
-        logger.warning(message, *args)
+        logger.warning(message, *(_Shown.of(value, self._secrets) for value in args))
 
     def snapshot(self) -> dict[str, int]:
         """Return all counters as they are now."""
@@ -80,6 +89,9 @@ class _Prefixed(Accounting):
         self._whole = whole
         self._prefix = prefix
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        self._whole.hide(secrets)
+
     def count(self, outcome: str, number: int = 1) -> None:
         self._whole.count(self._prefix + outcome, number)
 
@@ -90,6 +102,26 @@ class _Prefixed(Accounting):
         start = len(self._prefix)
         counts = self._whole.snapshot().items()
         return {key[start:]: n for key, n in counts if key.startswith(self._prefix)}
+
+
+class _Shown:
+    """A value of a message, made fit to be shown when the message is written."""
+
+    __slots__ = ("_secrets", "_value")
+
+    def __init__(self, value: object, secrets: frozenset[str]) -> None:
+        self._value = value
+        self._secrets = secrets
+
+    @classmethod
+    def of(cls, value: object, secrets: frozenset[str]) -> object:
+        return value if isinstance(value, (int, float)) else cls(value, secrets)
+
+    def __str__(self) -> str:
+        return wording.server_text(str(self._value), self._secrets, MAX_VALUE_CHARACTERS)
+
+    def __repr__(self) -> str:
+        return wording.server_text(repr(self._value), self._secrets, MAX_VALUE_CHARACTERS)
 
 
 ACCOUNTING: Final = Accounting()

@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from mlflow_otel import wording
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 
 Signal = Literal["traces", "logs", "metrics"]
@@ -238,6 +239,33 @@ SDK_VARIABLES: Final[Mapping[str, str]] = {
 """Read by the OpenTelemetry SDK itself; here for ``mlflow-otel env`` to show."""
 
 
+MLFLOW_CREDENTIALS: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")  # fmt: skip
+"""Read by MLflow's own client; here so that no message shows them."""
+
+
+def _headers_shown(headers: tuple[tuple[str, str], ...]) -> str:
+    return ",".join(f"{key}={wording.HIDDEN}" for key, _ in headers)
+
+
+SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
+    "endpoint": wording.endpoint,
+    "tracking_uri": wording.endpoint,
+    "trace_lookup": wording.endpoint,
+    "headers": _headers_shown,
+}
+"""The fields that may hold a secret, and how each is shown."""
+
+
+def shown(field: str, value: Any) -> Any:
+    """Return a field's value as it may be shown, in ``repr`` and on the terminal."""
+    return SHOWN[field](value) if value and field in SHOWN else value
+
+
+def _shown_fields(settings: Any) -> str:
+    pairs = ((f.name, shown(f.name, getattr(settings, f.name))) for f in fields(settings))
+    return f"{type(settings).__name__}({', '.join(f'{name}={value!r}' for name, value in pairs)})"
+
+
 @dataclass(frozen=True)
 class OtlpSettings:
     """Where and how one signal is sent, as the OTLP exporter specification has it.
@@ -265,6 +293,15 @@ class OtlpSettings:
     client_key: str | None = None
     client_certificate: str | None = None
     configured: bool = False
+
+    def __repr__(self) -> str:
+        """Return the fields as they may be shown."""
+        return _shown_fields(self)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What of the endpoint and the headers must not be shown."""
+        return wording.secrets_of(self.endpoint, self.headers)
 
     @property
     def secure(self) -> bool:
@@ -322,6 +359,10 @@ class Settings:
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 
+    def __repr__(self) -> str:
+        """Return the fields as they may be shown."""
+        return _shown_fields(self)
+
     @classmethod
     def from_environment(
         cls,
@@ -350,7 +391,14 @@ class Settings:
             values[variable.field] = _read(variable, variable.name, environ, default, accounting)
         for signal in SIGNALS:
             values[signal] = read_otlp(signal, environ, accounting)
-        return replace(cls(**values), **overrides)
+        made = replace(cls(**values), **overrides)
+        for url in filter(None, (made.tracking_uri, made.trace_lookup)):
+            accounting.hide(wording.secrets_of(url))
+        configured = [(name, environ[name]) for name in MLFLOW_CREDENTIALS if environ.get(name)]
+        accounting.hide(wording.secrets_of("", configured))
+        for signal in SIGNALS:
+            accounting.hide(made.otlp(signal).secrets)
+        return made
 
     def measures(self, *, shared: bool) -> bool:
         """Tell whether there are GenAI metrics: as said, or where someone is there to take them.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 from mlflow_otel import wording
 from mlflow_otel.backends.model import BackendError
@@ -21,12 +26,19 @@ class HttpApi:
 
     Args:
         name: What the backend is called in messages.
-        url: Where it is. User and password in it are sent as Basic authentication.
+        url: Where it is. User and password in it are sent as Basic authentication. Redirects are not
+            followed.
+
+    Raises:
+        BackendError: The URL is not HTTP's.
     """
 
     def __init__(self, name: str, url: str) -> None:
         self._url = urlsplit(url)
-        self._secrets = wording.secrets_of(url)
+        if self._url.scheme not in {"http", "https"}:
+            raise BackendError(f"{name} is asked over HTTP: write http://host:port")
+        self._headers = {"Accept": "application/json", **_basic(self._url.netloc)}
+        self._secrets = wording.secrets_of(url, list(self._headers.items())[1:])
         self.where = f"{name} at {wording.endpoint(url)}"
 
     def get(
@@ -44,12 +56,13 @@ class HttpApi:
             BackendError: There is no answer in time, or not 200, or no JSON, or too much of it.
         """
         base = self._url.path.rstrip("/")
-        target = urlunsplit((self._url.scheme, self._url.netloc, base + path, "", ""))
+        host = self._url.netloc.rpartition("@")[2]
+        target = urlunsplit((self._url.scheme, host, base + path, urlencode(query), ""))
         shown = wording.endpoint(target)
         left = max(until - time.monotonic(), 0.0)
-        # In a thread of its own: the time-out of requests is one for each read, so an answer that
+        # In a thread of its own: the client's time-out is one for each read, so an answer that
         # comes byte by byte would last for ever.
-        answer = call_with_timeout(left, lambda: self._ask(target, query, until)) if left else None
+        answer = call_with_timeout(left, lambda: self._ask(target, until)) if left else None
         if answer is None:
             raise BackendError(
                 f"{shown} did not answer in time: raise MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT, or name the "
@@ -68,20 +81,51 @@ class HttpApi:
         except (ValueError, RecursionError) as error:
             raise BackendError(f"{shown} did not answer with JSON") from error
 
-    def _ask(self, target: str, query: Mapping[str, Any], until: float) -> tuple[int, bytes] | str:
+    def _ask(self, target: str, until: float) -> tuple[int, bytes] | str:
         """Return status and body, or why there is none."""
-        import requests  # noqa: PLC0415 (an app that never asks a backend need not load it)
-
+        # The standard library's client: that of requests writes URLs to its log at DEBUG.
+        request = urllib.request.Request(target, headers=self._headers)  # noqa: S310 (see __init__)
         left = max(until - time.monotonic(), 0.001)
         try:
-            with requests.get(target, params=dict(query), timeout=left, stream=True) as answer:
-                body = bytearray()
-                for chunk in answer.iter_content(CHUNK_BYTES):
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        return f"it is more than {MAX_ANSWER_BYTES} bytes"
-                    if time.monotonic() > until:
-                        return "it came too slowly"
-                return answer.status_code, bytes(body)
-        except (requests.RequestException, ValueError) as error:
-            return type(error).__name__
+            with _opener().open(request, timeout=left) as answer:
+                return _body(answer, answer.status, until)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _body(error, error.code, until)
+        except (OSError, HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)  # of a URLError: what it is made of
+            return type(reason if isinstance(reason, Exception) else error).__name__
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows none: the credentials would go along to whatever place is named."""
+
+    def redirect_request(self, *_args: object, **_kwargs: object) -> None:
+        """Return no request."""
+
+
+@functools.cache
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_NoRedirects)
+
+
+def _body(answer: Any, status: int, until: float) -> tuple[int, bytes] | str:
+    body = bytearray()
+    try:
+        while chunk := answer.read1(CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                return f"it is more than {MAX_ANSWER_BYTES} bytes"
+            if time.monotonic() > until:
+                return "it came too slowly"
+    except (OSError, HTTPException, ValueError) as error:
+        return type(error).__name__
+    return status, bytes(body)
+
+
+def _basic(netloc: str) -> dict[str, str]:
+    """Return the header for the user and password of a URL."""
+    user, at, _ = netloc.rpartition("@")
+    pair = unquote(user)
+    whole = pair if ":" in pair else f"{pair}:"
+    return {"Authorization": f"Basic {base64.b64encode(whole.encode()).decode()}"} if at else {}

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from mlflow_otel import wording
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.backends.model import BackendError
 from mlflow_otel.backends.opening import open_backend
@@ -118,7 +119,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
             "note", "OTEL_SDK_DISABLED", "true: nothing is exported", "unset it to export"
         )
     if not settings.traces.configured:
-        yield Finding("note", "endpoint", f"not set: {settings.traces.endpoint} is used", "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's")  # fmt: skip
+        yield Finding("note", "endpoint", f"not set: {wording.endpoint(settings.traces.endpoint)} is used", "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's")  # fmt: skip
     if settings.traces.timeout >= 1000:
         yield Finding("note", "OTEL_EXPORTER_OTLP_TIMEOUT", f"{settings.traces.timeout:g} seconds, not milliseconds", "give it in seconds, as the Python SDK reads it")  # fmt: skip
     if settings.dual_export and not settings.tracking_uri:
@@ -186,11 +187,12 @@ def _clock() -> Iterator[Finding]:
 
 def probe(signal: Signal, settings: OtlpSettings) -> Finding:
     """Send one real request of a signal to its endpoint and say what came back."""
-    about = f"{signal} → {settings.endpoint} ({settings.protocol})"
+    about = f"{signal} → {wording.endpoint(settings.endpoint)} ({settings.protocol})"
     try:
         transport = open_transport(signal, settings)
     except ValueError as error:
-        return Finding("problem", about, str(error), "correct OTEL_EXPORTER_OTLP_ENDPOINT")
+        said = wording.server_text(str(error), settings.secrets)
+        return Finding("problem", about, said, "correct OTEL_EXPORTER_OTLP_ENDPOINT")
     except OSError as error:
         return Finding("problem", about, f"{error.strerror or error}: {error.filename}", "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE")  # fmt: skip
     try:
@@ -205,7 +207,7 @@ def probe(signal: Signal, settings: OtlpSettings) -> Finding:
     return Finding(
         level,
         about,
-        f"{outcome.status} {outcome.message}".strip(),
+        wording.server_text(f"{outcome.status} {outcome.message}", settings.secrets),
         _advice(outcome, settings, signal),
     )
 
@@ -223,7 +225,9 @@ def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
         return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
     if any(word in said for word in ("ssl", "tls", "certificate", "handshake", "wrong version")):
         return "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE"
-    host = urlsplit(settings.endpoint).netloc or settings.endpoint
+    host = urlsplit(wording.endpoint(settings.endpoint)).netloc or wording.endpoint(
+        settings.endpoint
+    )
     return f"see that the backend listens on {host} and can be reached from here"
 
 

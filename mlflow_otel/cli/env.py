@@ -16,6 +16,7 @@ from mlflow_otel.settings import (
     VARIABLES,
     Settings,
     otlp_source,
+    shown,
 )
 from mlflow_otel.wording import endpoint as shown_endpoint
 
@@ -90,9 +91,10 @@ def table(environ: Mapping[str, str]) -> Iterator[Row]:
         origin = "environment" if environ.get(variable.name, "").strip() else "default"
         if f"settings.invalid.{variable.name}" in bad:
             origin = "default: the value is bad"
+        value = shown(variable.field, getattr(settings, variable.field))
         yield Row(
-            variable.name, _shown(getattr(settings, variable.field)), origin,
-            _shown(getattr(defaults, variable.field)), variable.accepts, variable.effect,
+            variable.name, _as_text(value), origin,
+            _as_text(getattr(defaults, variable.field)), variable.accepts, variable.effect,
         )  # fmt: skip
     for signal in SIGNALS:
         options, unset = settings.otlp(signal), Settings.from_environment({}).otlp(signal)
@@ -102,21 +104,20 @@ def table(environ: Mapping[str, str]) -> Iterator[Row]:
             origin = "default" if source is None else "environment" if source == name else source
             if source is not None and f"settings.invalid.{source}" in bad:
                 origin = "default: the value is bad"
-            value = getattr(options, option.field)
-            shown = ",".join(f"{k}=…" for k, _ in value) if option.secret else value
+            value = shown(option.field, getattr(options, option.field))
             yield Row(
-                name, _shown(shown), origin, _shown(getattr(unset, option.field)),
+                name, _as_text(value), origin, _as_text(getattr(unset, option.field)),
                 option.accepts, option.effect,
             )  # fmt: skip
     for name, effect in SDK_VARIABLES.items():
-        value = environ.get(name, "").strip()
+        text = environ.get(name, "").strip()
         yield Row(
-            name, _shown(value or None), "environment" if value else "default",
+            name, _as_text(text or None), "environment" if text else "default",
             "the SDK's", "", effect,
         )  # fmt: skip
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     if value is None or value in ("", ()):
         return "-"
     if isinstance(value, bool):

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from mlflow_otel.settings import OtlpSettings
+from mlflow_otel.waiting import call_with_timeout
 
 ASKING_SECONDS: Final = 1.0
 ALL: Final = frozenset({"traces", "logs", "metrics"})
@@ -64,6 +65,11 @@ def candidates(settings: OtlpSettings, taken: frozenset[str]) -> Iterator[Backen
 
 
 def _asked(url: str) -> bytes:
+    # The time-out of urlopen is one for each read: an answer could come byte by byte for an hour.
+    return call_with_timeout(ASKING_SECONDS, lambda: _read(url)) or b""
+
+
+def _read(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=ASKING_SECONDS) as answer:  # noqa: S310 (http:// it is)
             body: bytes = answer.read(4096)

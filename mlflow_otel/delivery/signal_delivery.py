@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from mlflow_otel import wording
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
@@ -57,6 +58,8 @@ class SignalDelivery:
         self._noun = SHAPES[signal].noun
         self._settings = settings
         self._otlp = settings.otlp(signal)
+        self._shown = wording.endpoint(self._otlp.endpoint)
+        accounting.hide(self._otlp.secrets)
         self._accounting = accounting
         self._optional = optional
         self._limit = settings.max_request_bytes
@@ -144,7 +147,7 @@ class SignalDelivery:
             "%s takes no %s (%s): none are sent there from here on. Point "
             "OTEL_EXPORTER_OTLP_%s_ENDPOINT at a backend that does, or %sleave %s out of "
             "MLFLOW_OTEL_ASSESSMENT_SIGNALS.",
-            self._otlp.endpoint, self._signal, outcome.status, self._signal.upper(),
+            self._shown, self._signal, outcome.status, self._signal.upper(),
             "set MLFLOW_OTEL_METRICS=false and " if self._signal == "metrics" else "", self._signal,
         )  # fmt: skip
 
@@ -155,7 +158,7 @@ class SignalDelivery:
             "request_too_large",
             "%s refused a request of %d bytes: requests are cut at %d from here on. "
             "MLFLOW_OTEL_MAX_REQUEST_BYTES sets this.",
-            self._otlp.endpoint, len(request.body), self._limit,
+            self._shown, len(request.body), self._limit,
         )  # fmt: skip
         parts = split.cut(
             envelope.parse(request.body, self._signal), self._limit, self._signal,
@@ -178,7 +181,7 @@ class SignalDelivery:
         if rejected or said:
             self._accounting.warn(
                 "partial_success", "The OTLP endpoint %s rejected %d of %d %s: %s",
-                self._otlp.endpoint, rejected, request.number, self._noun, said or "no reason given",
+                self._shown, rejected, request.number, self._noun, said or "no reason given",
             )  # fmt: skip
 
     def _rejected(self, response: bytes) -> tuple[int, str]:
@@ -195,7 +198,7 @@ class SignalDelivery:
         self._accounting.warn(
             cause,
             "%d %s could not be exported to %s: %s. Check the endpoint with `mlflow-otel doctor`.",
-            number, self._noun, self._otlp.endpoint, why, number=number,
+            number, self._noun, self._shown, why, number=number,
         )  # fmt: skip
 
     def force_flush(self, seconds: float) -> bool:

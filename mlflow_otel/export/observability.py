@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 
+from mlflow_otel import wording
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.transport import Outcome
 from mlflow_otel.settings import OtlpSettings
@@ -68,7 +69,7 @@ class Observer:
         self._where: dict[str, str | int] = {
             "otel.component.type": kind,
             "otel.component.name": f"{kind}/mlflow_otel",
-            "server.address": parts.hostname or settings.endpoint,
+            "server.address": parts.hostname or wording.endpoint(settings.endpoint),
         }
         if parts.port:
             self._where["server.port"] = parts.port

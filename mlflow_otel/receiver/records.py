@@ -18,52 +18,76 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 EVENT_NAME: Final = 12  # of LogRecord's fields
 MAX_RECORDS: Final = 100_000
+MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class Store:
-    """The newest received records of each signal, oldest forgotten first.
+    """The newest received records of each signal. The oldest requests go first.
 
     Args:
-        limit: How many of each are kept.
+        limit: How many records of each signal are kept.
         listener: Called with the signal and the records of each request, in the receiving thread.
+        max_bytes: Bytes of the requests of each signal whose records are kept, as encoded; in memory
+            they take several times as much.
     """
 
     def __init__(
         self,
         limit: int = MAX_RECORDS,
         listener: Callable[[str, list[dict[str, Any]]], object] = lambda _signal, _records: None,
+        *,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._listener = listener
         self._lock = threading.Lock()
-        self._records: dict[str, deque[dict[str, Any]]] = {
-            signal: deque(maxlen=limit) for signal in READERS
-        }
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._kept: dict[str, _Kept] = {signal: _Kept() for signal in READERS}
         self.requests = 0
 
     def add(self, signal: str, body: bytes) -> None:
         """Keep the records of one request; raises ``DecodeError`` when it is no OTLP."""
         message, read = READERS[signal]
-        found = list(read(message.FromString(body)))
+        records = deque(read(message.FromString(body)), self._limit)
         with self._lock:
             self.requests += 1
-            self._records[signal].extend(found)
-        self._listener(signal, found)
+            self._kept[signal].add(records, len(body), self._limit, self._max_bytes)
+        self._listener(signal, list(records))
 
     def spans(self) -> list[dict[str, Any]]:
         """Return the spans that are kept, in the order of arrival."""
-        return self._kept("traces")
+        return self._all("traces")
 
     def logs(self) -> list[dict[str, Any]]:
         """Return the log records that are kept, in the order of arrival."""
-        return self._kept("logs")
+        return self._all("logs")
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the metric points that are kept, in the order of arrival."""
-        return self._kept("metrics")
+        return self._all("metrics")
 
-    def _kept(self, signal: str) -> list[dict[str, Any]]:
+    def _all(self, signal: str) -> list[dict[str, Any]]:
         with self._lock:
-            return list(self._records[signal])
+            return [record for records, _ in self._kept[signal].requests for record in records]
+
+
+class _Kept:
+    """The requests of one signal: the records of each, and its bytes."""
+
+    def __init__(self) -> None:
+        self.requests: deque[tuple[deque[dict[str, Any]], int]] = deque()
+        self._number = 0
+        self._bytes = 0
+
+    def add(self, records: deque[dict[str, Any]], size: int, limit: int, max_bytes: int) -> None:
+        """Keep a request's records; forget the oldest requests beyond the limits."""
+        self.requests.append((records, size))
+        self._number += len(records)
+        self._bytes += size
+        while len(self.requests) > 1 and (self._number > limit or self._bytes > max_bytes):
+            oldest, gone = self.requests.popleft()
+            self._number -= len(oldest)
+            self._bytes -= gone
 
 
 def plain_spans(request: ExportTraceServiceRequest) -> Iterator[dict[str, Any]]:

@@ -1,17 +1,15 @@
 """The OTLP receiver: a gRPC and an HTTP server on free loopback ports.
 
 Follows the OTLP specification: ``/v1/traces``, ``/v1/logs`` and ``/v1/metrics`` with protobuf
-bodies, gzip or deflate. ``GET /spans``, ``/logs`` and ``/metrics`` answer what was received as JSON.
+bodies, gzip or deflate, each at most 64 MiB before and after decompression. ``GET /spans``, ``/logs`` and ``/metrics`` answer what was received as JSON.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import ssl
 import threading
 import zlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -20,16 +18,50 @@ import grpc
 from google.protobuf.message import DecodeError
 from typing_extensions import Self
 
+from mlflow_otel import wording
 from mlflow_otel.receiver.records import READERS, Store
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 LOOPBACK: Final = "127.0.0.1"
-DECOMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "": bytes,
-    "identity": bytes,
-    "gzip": gzip.decompress,
-    "deflate": zlib.decompress,
-}
+"""Of a request, before and after decompression."""
+TOO_LARGE: Final = f"larger than {MAX_BODY_BYTES} bytes\n".encode()
+SILENCE_SECONDS: Final = 30.0
+"""How long an HTTP client may send nothing in the midst of a request."""
+WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
+"""How zlib is told which of its formats a body is in."""
+
+
+class TooLargeError(Exception):
+    """A body that is larger than the receiver takes."""
+
+
+def decompress(body: bytes, encoding: str, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Return a request's body as it was before compression.
+
+    Args:
+        body: As it came.
+        encoding: ``gzip``, ``deflate``, or nothing or ``identity``.
+        limit: Bytes of the result, at most.
+
+    Raises:
+        TooLargeError: It is larger. No more than ``limit`` bytes were made.
+        ValueError: The encoding is none of these, or the body is torn.
+        zlib.error: The body is not in that format.
+    """
+    if encoding in {"", "identity"}:
+        return body
+    if encoding not in WINDOW_BITS:
+        raise ValueError(f"content-encoding {encoding!r} is not gzip, deflate or identity")
+    whole = bytearray()
+    while body:  # gzip may have several members
+        stream = zlib.decompressobj(WINDOW_BITS[encoding])
+        whole += stream.decompress(body, limit + 1 - len(whole))
+        if len(whole) > limit or stream.unconsumed_tail:
+            raise TooLargeError
+        if not stream.eof:
+            raise ValueError(f"the {encoding} body is torn")
+        body = stream.unused_data
+    return bytes(whole)
 
 
 class Receiver:
@@ -140,6 +172,7 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = SILENCE_SECONDS
 
         def log_message(self, *_args: Any) -> None:
             """Say nothing: the terminal is the traces'."""
@@ -153,12 +186,16 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 self._answer(404, b"POST /v1/traces, or GET /spans, /logs or /metrics\n")
 
         def do_POST(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            if length > MAX_BODY_BYTES:
+            length = self.headers.get("content-length", "0")
+            if not length.isascii() or not length.isdigit() or "transfer-encoding" in self.headers:
                 self.close_connection = True
-                self._answer(413, b"larger than 64 MiB\n")
+                self._answer(411, b"say the body's length in content-length\n")
                 return
-            body = self.rfile.read(length)
+            if len(length) > 18 or int(length) > MAX_BODY_BYTES:
+                self.close_connection = True  # the body is not read
+                self._answer(413, TOO_LARGE)
+                return
+            body = self.rfile.read(int(length))
             signal = self.path.removeprefix("/v1/")
             if signal not in READERS:
                 self._answer(404, b"POST /v1/traces, /v1/logs or /v1/metrics\n")
@@ -167,17 +204,23 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 self._answer(415, b"send application/x-protobuf\n")
                 return
             try:
-                body = DECOMPRESS[self.headers.get("content-encoding", "").lower()](body)
+                encoding = self.headers.get("content-encoding", "").strip().lower()
+                body = decompress(body, encoding)
                 receiver.take(signal, body, {k.lower(): v for k, v in self.headers.items()})
+            except TooLargeError:
+                self._answer(413, TOO_LARGE)
             except Exception as error:
-                self._answer(400, f"not an OTLP {signal} request: {error!r}\n".encode())
-                return
-            self._answer(200, b"", "application/x-protobuf")
+                said = wording.server_text(str(error))
+                self._answer(400, f"not an OTLP {signal} request: {said}\n".encode())
+            else:
+                self._answer(200, b"", "application/x-protobuf")
 
         def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
+            if self.close_connection:
+                self.send_header("connection", "close")
             self.end_headers()
             self.wfile.write(body)
 
