@@ -37,8 +37,7 @@ format: $(VENV)/ready  ## rewrite in the project's format
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
 	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --editable . --group dev \
-	  'opentelemetry-api==1.34.1' 'opentelemetry-sdk==1.34.1' 'opentelemetry-exporter-otlp==1.34.1' \
-	  'opentelemetry-proto==1.34.1' 'mlflow-tracing==3.13.0'
+	  $$(sed -n 's/^  "\(opentelemetry-[a-z-]*\|mlflow-tracing\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)
 	touch $@
 
 test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTelemetry and MLflow

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
+from mlflow_otel import versions
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.transport import load
 from mlflow_otel.export.exporter import MlflowSpanExporter
@@ -301,8 +302,8 @@ def instrument(
         except Exception as error:
             ACCOUNTING.warn(
                 "mlflow.unsupported",
-                "MLflow %s could not be joined (%s: %s): mlflow-otel supports 3.13 to 3.17. Nothing was changed.",
-                mlflow_adapter.installed(), type(error).__name__, error,
+                "MLflow %s could not be joined (%s: %s). Nothing was changed. Supported is mlflow%s.",
+                mlflow_adapter.installed(), type(error).__name__, error, versions.supported("mlflow"),
             )  # fmt: skip
             return handle
         _handle = handle

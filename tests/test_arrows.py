@@ -34,9 +34,10 @@ BELOW = {
     "wording": set(),
     "version": set(),
     "__main__": {"cli"},
+    "versions": set(),
     "__init__": {"api", "instrumentation", "tracing", "export"},
 }  # fmt: skip
-BY_ALL = {"settings", "accounting", "forking", "version", "waiting", "wording"}
+BY_ALL = {"settings", "accounting", "forking", "version", "versions", "waiting", "wording"}
 MLFLOW = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
 
 

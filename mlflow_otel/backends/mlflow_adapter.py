@@ -1,4 +1,4 @@
-"""All of MLflow that asking an MLflow server touches: MLflow 3.13 to 3.17, either package.
+"""All of MLflow that asking an MLflow server touches, of every supported version, either package.
 
 Why private: ``mlflow-tracing`` has no ``MlflowClient``; ``TracingClient`` is what MLflow's own
 ``search_traces`` and ``get_trace`` stand on, and takes a server's URL.

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from mlflow_otel import wording
+from mlflow_otel import versions, wording
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.backends.model import BackendError
 from mlflow_otel.backends.opening import open_backend
@@ -29,7 +29,6 @@ from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.version import __version__
 
 Level = Literal["ok", "note", "problem"]
-OLDEST_MLFLOW: Final = (3, 13)
 EARLIEST_CLOCK: Final = 1_750_000_000  # mid-2025: a clock before this package is wrong
 PROBE_SECONDS: Final = 5.0
 
@@ -83,11 +82,11 @@ def findings() -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    versions = [f"mlflow-otel {__version__}"]
-    versions += [
+    installed = [f"mlflow-otel {__version__}"]
+    installed += [
         f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "protobuf", "h2")
     ]
-    yield Finding("ok", "versions", ", ".join(versions))
+    yield Finding("ok", "versions", ", ".join(installed))
 
 
 def _mlflow() -> Iterator[Finding]:
@@ -97,12 +96,13 @@ def _mlflow() -> Iterator[Finding]:
         return
     text = ", ".join(f"{name} {version}" for name, version in packages.items())
     version = tuple(int(part) for part in next(iter(packages.values())).split(".")[:2])
-    if version < OLDEST_MLFLOW:
+    name = next(iter(packages))
+    if version < versions.oldest(name):
         yield Finding(
             "problem",
             "MLflow",
-            f"{text} is older than 3.13",
-            "pip install --upgrade 'mlflow-tracing>=3.13'",
+            f"{text} is not supported: {name}{versions.supported(name)} is",
+            f"pip install --upgrade '{name}{versions.supported(name)}'",
         )
     elif set(packages) == {"mlflow-tracing", "mlflow"} or (
         # mlflow itself brings mlflow-tracing and mlflow-skinny of its own version along.

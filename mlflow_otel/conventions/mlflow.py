@@ -1,6 +1,6 @@
 """MLflow's own keys, and the ``mlflow.*`` attributes that leave over OTLP.
 
-Source: ``mlflow/tracing/constant.py`` of MLflow 3.13 to 3.17. Copied as data, because importing
+Source: ``mlflow/tracing/constant.py`` of the supported versions. Copied as data, because importing
 MLflow is the adapters' business alone and a bridge has none installed.
 """
 

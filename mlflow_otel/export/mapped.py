@@ -1,7 +1,7 @@
 """The ``ReadableSpan`` that travels: a span and its trace's context, mapped when first read.
 
 Touches the SDK's private fields: ``ReadableSpan.to_json`` (the console exporter's) and the stock
-encoders of SDK 1.34 to 1.45 read fields such as ``_attributes`` and ``_name``, so these are
+encoders of the supported SDKs read fields such as ``_attributes`` and ``_name``, so these are
 properties here.
 """
 

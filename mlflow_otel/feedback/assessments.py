@@ -123,11 +123,7 @@ class Assessments:
                 mlflow_adapter.view_of(assessment, operation), self._judged(assessment)
             )
         except Exception as error:
-            self._accounting.warn(
-                "assessments.failed",
-                "An assessment was not sent over OTLP (%s: %s). Please report it to mlflow-otel.",
-                type(error).__name__, error,
-            )  # fmt: skip
+            self._say_not_sent(error)
 
     def ended(self, trace: Known, assessments: list[Any]) -> None:
         """Send what was logged on a trace while it was under way. Never raises."""
@@ -137,11 +133,21 @@ class Assessments:
                 over = judged.judged_here(trace, span and parse_span_id(span), self._options)
                 self._emitter.emit(mlflow_adapter.view_of(assessment), over)
             except Exception as error:
-                self._accounting.warn(
-                    "assessments.failed",
-                    "An assessment of an ended trace was not sent (%s: %s).",
-                    type(error).__name__, error,
-                )  # fmt: skip
+                self._say_not_sent(error)
+
+    def _say_not_sent(self, error: Exception) -> None:
+        if isinstance(error, mlflow_adapter.UnknownKindError):
+            self._accounting.warn(
+                "assessments.unknown_kind",
+                "An assessment was not sent over OTLP: %s. See whether a newer mlflow-otel knows this kind.",
+                error,
+            )  # fmt: skip
+            return
+        self._accounting.warn(
+            "assessments.failed",
+            "An assessment was not sent over OTLP (%s: %s). Please report it to mlflow-otel.",
+            type(error).__name__, error,
+        )  # fmt: skip
 
     def _judged(self, assessment: Any) -> Judged:
         trace_id = parse_trace_id(assessment.trace_id)

@@ -1,4 +1,4 @@
-"""All of MLflow that feedback touches: MLflow 3.13 to 3.17, either package.
+"""All of MLflow that feedback touches, of every supported version (``pyproject.toml``), either package.
 
 Why private: whatever an app or a scorer calls (``mlflow.log_feedback``, ``log_expectation``,
 ``log_assessment``, ``update_assessment``, ``override_feedback``, ``delete_assessment``,
@@ -30,8 +30,16 @@ NO_OP_TRACE_ID: Final = "MLFLOW_NO_OP_SPAN_TRACE_ID"
 METHODS: Final = ("log_assessment", "update_assessment", "delete_assessment", "get_assessment")
 
 
+class UnknownKindError(Exception):
+    """An assessment of a kind that is not known here: a later MLflow's."""
+
+
 def view_of(assessment: Any, operation: Operation = "create") -> AssessmentView:
-    """Return the plain values of one of MLflow's assessments."""
+    """Return the plain values of one of MLflow's assessments.
+
+    Raises:
+        UnknownKindError: It is no feedback, no expectation and no issue.
+    """
     kind, value = _kind_and_value(assessment)
     error = getattr(assessment.feedback, "error", None)
     source = assessment.source
@@ -61,7 +69,10 @@ def _kind_and_value(assessment: Any) -> tuple[Kind, Any]:
         return "feedback", assessment.feedback.value
     if assessment.expectation is not None:
         return "expectation", assessment.expectation.value
-    return "issue", getattr(assessment.issue, "issue_name", None)
+    issue = getattr(assessment, "issue", None)
+    if issue is not None:
+        return "issue", getattr(issue, "issue_name", None)
+    raise UnknownKindError(f"{type(assessment).__name__} is no feedback, expectation or issue")
 
 
 def invalid(message: str) -> Exception:
@@ -87,7 +98,7 @@ def check(trace_id: object, assessment: Any) -> None:
         _check_time(assessment.create_time_ms)
         _check_time(assessment.last_update_time_ms)
         assessment.to_proto()  # MLflow's own rules
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, UnknownKindError) as error:
         raise invalid(f"The assessment was not logged: {error}") from error
     except Exception as error:
         if type(error).__name__ == "MlflowException":

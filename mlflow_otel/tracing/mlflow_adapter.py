@@ -1,4 +1,4 @@
-"""All of MLflow that we touch, private parts among it: MLflow 3.13 to 3.17, either package.
+"""All of MLflow that we touch, private parts among it: of every supported version (``pyproject.toml``), either package.
 
 Why private: MLflow has no public way to take its exporter's place. ``_initialize_tracer_provider``
 is called by name wherever MLflow builds its provider (first span, ``set_tracking_uri``,

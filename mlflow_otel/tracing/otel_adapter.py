@@ -1,4 +1,4 @@
-"""The SDK's private parts: SDK 1.34 to 1.45.
+"""The SDK's private parts, of every supported version (``pyproject.toml``).
 
 Why private: a ``TracerProvider`` lets processors be added, not replaced. Where exporters already
 stand in a shared provider ours must stand in front of them, so that each span leaves once. The whole

@@ -478,3 +478,16 @@ def test_one_assessment_that_cannot_be_sent_does_not_keep_the_next_from_leaving(
     mlflow.log_feedback(trace_id=UNKNOWN, name="next", value=1)
     assert [e["attributes"]["gen_ai.evaluation.name"] for e in backend.events()] == ["next"]
     assert backend.handle.stats()["assessments.failed"] >= 1
+
+
+def test_an_assessment_of_a_kind_that_is_not_known_is_left_out_with_a_warning(backend, caplog):
+    """A later MLflow may have kinds that we do not know: none of them is an issue."""
+    unknown = Feedback(name="later", value=1, trace_id=UNKNOWN, source=HUMAN)
+    unknown.feedback = None
+    with pytest.raises(MlflowException, match="no feedback, expectation or issue"):
+        mlflow.log_assessment(UNKNOWN, unknown)
+    backend.handle.assessments.send(unknown)  # as after a tracking server took it
+    mlflow.log_feedback(trace_id=UNKNOWN, name="known", value=1)
+    names = [event["attributes"]["gen_ai.evaluation.name"] for event in backend.events()]
+    assert names == ["known"]
+    assert "newer mlflow-otel knows this kind" in caplog.text
