@@ -73,8 +73,8 @@ class JaegerBackend:
             "end": -(-end // MICROSECOND),  # rounded up: a span within its last microsecond counts
         }
         traces = _data(self._api.get("/api/traces", asked, until))
-        found = (_summary(trace) for trace in traces if isinstance(trace, Mapping))
-        return [trace for trace in found if trace is not None], len(traces) < query.limit
+        summaries = (_summary(trace) for trace in traces if isinstance(trace, Mapping))
+        return [trace for trace in summaries if trace is not None], len(traces) < query.limit
 
     def get(self, trace_id: int, timeout: float) -> BackendTrace | None:
         """Return a trace, or None when Jaeger does not hold it."""

@@ -52,8 +52,8 @@ def get(url: str, trace_id: str) -> tuple[TraceContext, int, list[BackendSpan]] 
 
 def experiments(url: str) -> dict[str, str]:
     """Return the IDs of the server's experiments by name, a thousand of them at most."""
-    found = _client(url).store.search_experiments(max_results=1000)
-    return {experiment.name: str(experiment.experiment_id) for experiment in found}
+    held = _client(url).store.search_experiments(max_results=1000)
+    return {experiment.name: str(experiment.experiment_id) for experiment in held}
 
 
 def _client(url: str) -> Any:

@@ -80,10 +80,10 @@ class MlflowServerBackend:
 
         def search() -> list[TraceSummary]:
             searched = self._experiments(query)
-            found = (
+            traces = (
                 mlflow_adapter.search(self._url, searched, text, query.limit) if searched else []
             )
-            return [self._summary(context, start) for context, start in found]
+            return [self._summary(context, start) for context, start in traces]
 
         return newest(self._call(search, timeout), query.limit)
 
@@ -99,10 +99,10 @@ class MlflowServerBackend:
         """Return a trace, or None when the server does not hold it."""
 
         def ask() -> BackendTrace | None:
-            found = mlflow_adapter.get(self._url, f"tr-{trace_id:032x}")
-            if found is None:
+            trace = mlflow_adapter.get(self._url, f"tr-{trace_id:032x}")
+            if trace is None:
                 return None
-            context, start, spans = found
+            context, start, spans = trace
             root = next((span.span_id for span in spans if span.parent_id is None), None)
             summary = self._summary(context, start)._replace(root=root)
             return BackendTrace(summary, trace_of(trace_id, spans).spans)

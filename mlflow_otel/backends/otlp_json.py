@@ -143,5 +143,5 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _list(holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    found = holder.get(key)
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+    items = holder.get(key)
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []

@@ -40,7 +40,7 @@ class Finding:
     Args:
         level: ``problem`` makes the exit status 1.
         about: What was looked at.
-        text: What was found.
+        text: What it is like.
         todo: The one thing to do, for a problem or a note.
     """
 
@@ -52,13 +52,13 @@ class Finding:
 
 def doctor() -> int:
     """Print every finding; return 1 if any is a problem."""
-    found = list(findings())
+    all_findings = list(findings())
     marks = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
-    for finding in found:
+    for finding in all_findings:
         print(f"{marks[finding.level]}  {finding.about}: {finding.text}")
         if finding.todo:
             print(f"         → {finding.todo}")
-    problems = sum(finding.level == "problem" for finding in found)
+    problems = sum(finding.level == "problem" for finding in all_findings)
     print(f"\n{problems} problem(s).")
     return 1 if problems else 0
 
@@ -78,7 +78,9 @@ def findings() -> Iterator[Finding]:
     yield from _clock()
     probed = {signal: probe(signal, settings.otlp(signal)) for signal in SIGNALS}
     yield from probed.values()
-    yield from _who(settings, {signal for signal, found in probed.items() if found.level == "ok"})
+    yield from _who(
+        settings, {signal for signal, finding in probed.items() if finding.level == "ok"}
+    )
 
 
 def _versions() -> Iterator[Finding]:
@@ -171,10 +173,10 @@ def _who(settings: Settings, accepted: Collection[Signal]) -> Iterator[Finding]:
     taken = frozenset(s for s in accepted if urlsplit(settings.otlp(s).endpoint).netloc == here)
     if "traces" not in taken:
         return
-    found = list(candidates(settings.traces, taken))
-    name = " or ".join(one.name for one in found) or "an OTLP backend"
+    backends = list(candidates(settings.traces, taken))
+    name = " or ".join(one.name for one in backends) or "an OTLP backend"
     text = f"{name}; takes {', '.join(s for s in SIGNALS if s in taken)}"
-    advice = found[0].advice if len(found) == 1 else ""
+    advice = backends[0].advice if len(backends) == 1 else ""
     yield Finding("note" if advice else "ok", "who answers", text, advice)
 
 

@@ -176,9 +176,9 @@ class Emitter:
             return  # counted when it was made
         if self._scores is None:
             return
-        found = assessment.metric_attributes(view, sampled=judged.sampled)
-        found = self._redacted(keys.ASSESSMENT_COUNT, found)
-        self._scores.record(assessment.score_of(view), self._bounded(found))
+        attributes = assessment.metric_attributes(view, sampled=judged.sampled)
+        attributes = self._redacted(keys.ASSESSMENT_COUNT, attributes)
+        self._scores.record(assessment.score_of(view), self._bounded(attributes))
 
 
 class Scores:

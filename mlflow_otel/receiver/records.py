@@ -153,8 +153,8 @@ def _event_name(record: Any) -> str:
     """Return a log record's ``event_name``, a field that opentelemetry-proto has since 1.35."""
     if hasattr(record, "event_name"):
         return str(record.event_name)
-    found = (field.data for field in UnknownFieldSet(record) if field.field_number == EVENT_NAME)  # type: ignore[attr-defined]
-    return next((data.decode() for data in found), "")
+    texts = (field.data for field in UnknownFieldSet(record) if field.field_number == EVENT_NAME)  # type: ignore[attr-defined]
+    return next((data.decode() for data in texts), "")
 
 
 def plain_metrics(request: ExportMetricsServiceRequest) -> Iterator[dict[str, Any]]:
@@ -165,17 +165,17 @@ def plain_metrics(request: ExportMetricsServiceRequest) -> Iterator[dict[str, An
             for metric in group.metrics:
                 kind = metric.WhichOneof("data")
                 for point in getattr(metric, kind).data_points if kind else ():
-                    found = {
+                    plain = {
                         "name": metric.name,
                         "unit": metric.unit,
                         "attributes": attributes(point.attributes),
                         "resource": resource,
                     }
                     if kind in {"sum", "gauge"}:
-                        found["value"] = getattr(point, point.WhichOneof("value") or "as_int")
+                        plain["value"] = getattr(point, point.WhichOneof("value") or "as_int")
                     else:
-                        found["count"], found["sum"] = point.count, point.sum
-                    yield found
+                        plain["count"], plain["sum"] = point.count, point.sum
+                    yield plain
 
 
 READERS: Final[dict[str, tuple[Any, Any]]] = {
@@ -199,5 +199,5 @@ def value(any_value: AnyValue) -> Any:
         return [value(item) for item in any_value.array_value.values]
     if kind == "kvlist_value":
         return attributes(any_value.kvlist_value.values)
-    found = getattr(any_value, kind)
-    return found.hex() if isinstance(found, bytes) else found
+    content = getattr(any_value, kind)
+    return content.hex() if isinstance(content, bytes) else content
