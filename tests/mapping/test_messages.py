@@ -77,7 +77,9 @@ def test_a_tool_result_is_the_tools_message(library, scenario):
 @pytest.mark.parametrize(("library", "scenario"), [("anthropic", "thinking"), ("google-genai", "thinking"), ("openai-responses", "reasoning"), ("boto3", "reasoning")])  # fmt: skip
 def test_reasoning_is_kept_apart_from_the_answer(library, scenario):
     (answer,) = out(library, scenario)["gen_ai.output.messages"]
-    assert [p["type"] for p in answer["parts"]] == ["reasoning", "text"]
+    kinds = [p["type"] for p in answer["parts"] if not p["type"].startswith("redacted")]
+    assert kinds[0] == "reasoning"
+    assert kinds[-1] == "text"
 
 
 @pytest.mark.parametrize(("library", "scenario"), [("openai-2", "chat_image"), ("anthropic", "image"), ("google-genai", "image"), ("boto3", "image"), ("langchain", "image"), ("openai-responses", "image")])  # fmt: skip

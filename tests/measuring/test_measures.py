@@ -16,6 +16,7 @@ RECORDED = dict(payloads.recorded())
 COMPARED = {*(name for names in ATTRIBUTES.values() for name in names), *TOKENS.values(), "error.type"}  # fmt: skip
 
 
+AGENTS = ("invoke_agent", "invoke_workflow")
 MADE_BY_MLFLOW = [key for key, span in RECORDED.items() if payloads.view(span).made_by_mlflow]
 
 
@@ -24,7 +25,9 @@ def test_a_metric_has_the_attributes_of_its_span(identity):
     span = RECORDED[identity]
     whole = payloads.mapped(span).attributes
     short = outline(payloads.view(span))
-    assert {k: short.get(k) for k in COMPARED} == {k: whole.get(k) for k in COMPARED}
+    calls_a_model = short.get("gen_ai.operation.name") not in AGENTS  # whose sums are not measured
+    compared = COMPARED if calls_a_model else COMPARED - set(TOKENS.values())
+    assert {k: short.get(k) for k in compared} == {k: whole.get(k) for k in compared}
 
 
 def call(number, parent=None, model="m", type_="CHAT_MODEL", **raw):
@@ -95,7 +98,7 @@ def scenario(library, name):
         ("google-genai", "text", 2, 1),  # generate_content over _generate_content
         ("openai-agents", "agent", 4, 2),  # the agents' Response over OpenAI's own
         ("dspy", "predict", 2, 1),  # tokens on the outer span, model and provider on the inner
-        ("langchain", "langgraph_agent", 2, 2),
+        ("langchain-1.5.2/", "langgraph_agent", 2, 2),
     ],
 )
 def test_the_calls_of_real_libraries_count_once_each_with_their_tokens(library, name, spans, calls):

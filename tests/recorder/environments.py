@@ -33,21 +33,35 @@ LANGCHAIN = ("langchain-openai", "langchain-anthropic", "langgraph")
 HAYSTACK = ("opentelemetry-haystack",)
 LLAMA_INDEX = ("llama-index-llms-openai", "llama-index-embeddings-openai")
 
+AGNO = ("openai", "openinference-instrumentation-agno", "opentelemetry-exporter-otlp")
+
 LIBRARIES = {
+    "ag2": row("ag2", "ag2", "ag2[openai]", version="<1"),
+    "agno": row("agno", "agno", *AGNO),
     "anthropic": row("anthropic", "anthropic"),
     "autogen-agentchat": row("autogen-agentchat", "autogen", "autogen-ext[openai]"),
     "boto3": row("boto3", "boto3"),
+    "crewai": row("crewai", "crewai", "crewai[litellm]", version="<1.15.24"),
     "dspy": row("dspy", "dspy"),
     "google-genai": row("google-genai", "google_genai"),
     "groq": row("groq", "groq"),
+    "haystack-ai": row("haystack-ai", "haystack", *HAYSTACK),
+    "haystack-ai@shared": row("haystack-ai", "haystack", *HAYSTACK, shared=True),
+    "instructor": row("instructor", "instructor", "openai", "anthropic"),
     "langchain": row("langchain", "langchain", *LANGCHAIN),
+    "langchain@shared": row("langchain", "langchain", *LANGCHAIN, shared=True),
     "litellm": row("litellm", "litellm"),
     "llama-index-core": row("llama-index-core", "llama_index", *LLAMA_INDEX),
     "mistralai": row("mistralai", "mistralai"),
     "openai": row("openai", "openai"),
+    "openai@1": row("openai", "openai", version="<2"),
+    "openai@2": row("openai", "openai", version="<3"),
     "openai-agents": row("openai-agents", "openai_agents"),
     "openai-responses": row("openai", "openai_responses"),
+    "openai-responses@2": row("openai", "openai_responses", version="<3"),
     "pydantic-ai-slim": row("pydantic-ai-slim", "pydantic_ai", "pydantic-ai-slim[openai]"),
+    "semantic-kernel": row("semantic-kernel", "semantic_kernel"),
+    "semantic-kernel@shared": row("semantic-kernel", "semantic_kernel", shared=True),
     "smolagents": row("smolagents", "smolagents", "smolagents[openai]"),
     "strands-agents": row("strands-agents", "strands", "openai"),
     "strands-agents@newest": row(

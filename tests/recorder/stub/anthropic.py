@@ -61,7 +61,7 @@ def content(body):
     return [*blocks, text], "end_turn"
 
 
-def usage():
+def counts():
     return {
         "input_tokens": 18,
         "cache_read_input_tokens": 64,
@@ -84,7 +84,7 @@ def message(body):
         "stop_reason": stop,
         "stop_sequence": None,
         "container": {"id": "container_1", "expires_at": "2026-01-01T00:00:00Z"},
-        "usage": usage(),
+        "usage": counts(),
     }
 
 
@@ -131,5 +131,7 @@ def stream(body):
     for index, block in enumerate(done["content"]):
         yield from block_events(index, block)
     delta = {"stop_reason": done["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 17}}
+    kept = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    usage = {key: done["usage"][key] for key in (*kept, "output_tokens")}
+    yield {"type": "message_delta", "delta": delta, "usage": usage}
     yield {"type": "message_stop"}
