@@ -56,8 +56,6 @@ def called(body):
 
 def message(body):
     """Return (message, finish reason) of an answer."""
-    if said(body, "Transfer the talk") and '"role": "tool"' in json.dumps(body):
-        return {"role": "assistant", "content": TEXT}, "stop"
     if wants_tool(body):
         return called(body), "tool_calls"
     answer = {"role": "assistant", "content": TEXT, "refusal": None, "annotations": []}

@@ -96,12 +96,12 @@ CALLS = {
 }
 
 
-def function_call(tool):
+def function_call(tool, number):
     arguments = {"city": "Paris"}
     if tool["name"] != "get_weather":
         arguments = sample(tool.get("parameters") or {})
-    call = {"call_id": "call_1", "name": tool["name"], "arguments": json.dumps(arguments)}
-    return {"id": "fc_1", "type": "function_call", "status": "completed", **call}
+    call = {"call_id": f"call_{number}", "name": tool["name"], "arguments": json.dumps(arguments)}
+    return {"id": f"fc_{number}", "type": "function_call", "status": "completed", **call}
 
 
 def output(body):
@@ -118,7 +118,7 @@ def output(body):
     answered = ANSWERED in asked
     # A handed-over conversation is answered by the agent that took it.
     if functions and (not answered or (functions[0]["name"] not in asked and "transfer" in asked)):
-        return [*items, function_call(functions[0])]
+        return [*items, function_call(functions[0], 5 if answered else 1)]
     if others and not answered:
         items += [CALLS[tool["type"]](tool) for tool in others]
     annotations = []
