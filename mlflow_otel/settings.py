@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, TypeVar
@@ -114,6 +115,13 @@ def _pairs(value: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _patterns(value: str) -> tuple[str, ...]:
+    patterns = tuple(item.strip() for item in value.split(",") if item.strip())
+    if not patterns or any(re.search(r"\s", pattern) for pattern in patterns):
+        raise ValueError("attribute keys, comma-separated; * stands for anything")
+    return patterns
+
+
 def _capture(value: str) -> bool:
     # The boolean of the first conventions and the modes of the later ones, which differ in where
     # the content goes; ours always goes on spans, so all but NO_CONTENT capture.
@@ -183,7 +191,7 @@ OTLP_OPTIONS: Final[tuple[Variable, ...]] = (
 
 VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("OTEL_SDK_DISABLED", "disabled", _boolean, "true: nothing of ours is installed"),
-    Variable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "capture_content", _capture, "false or NO_CONTENT: no inputs, outputs, messages, documents, previews"),
+    Variable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "capture_content", _capture, "false or NO_CONTENT: no inputs, outputs, messages, documents, previews; only what is known not to be content leaves"),
     Variable("MLFLOW_TRACE_SAMPLING_RATIO", "sampling_ratio", _number(0, 1), "share of traces to keep, whole traces (1.0)"),
     Variable("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "asynchronous", _boolean, "false: export in the thread that ends the span"),
     Variable("MLFLOW_ASYNC_TRACE_LOGGING_MAX_WORKERS", "max_workers", _integer(1), "export requests in flight at once (10)"),
@@ -199,6 +207,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("OTEL_SEMCONV_STABILITY_OPT_IN", "latest_conventions", _opted_in, "with gen_ai_latest_experimental in the list: GenAI attributes and metrics as OpenTelemetry's newest conventions name them"),
     Variable("MLFLOW_OTEL_PROMOTE_TAGS", "promote_tags", _pairs, "trace tags on every span: tag or tag=attribute (environment)"),
     Variable("MLFLOW_OTEL_KEEP_CHUNK_EVENTS", "keep_chunk_events", _boolean, "true: keep the event of every stream chunk"),
+    Variable("MLFLOW_OTEL_SAFE_ATTRIBUTES", "safe_attributes", _patterns, "attributes that leave with content capture off, too: key,prefix.* (none)"),
+    Variable("MLFLOW_OTEL_CONTENT_IN_ERRORS", "content_in_errors", _boolean, "true: messages and stack traces of errors leave with content capture off, too"),
     Variable("MLFLOW_OTEL_REDACT", "redact", _text, "package.module:function that is called as redact(name, key, value) with each value that leaves, and returns what leaves instead (none)"),
     Variable("MLFLOW_OTEL_SHOULD_EXPORT", "should_export", _text, "package.module:function that is called with each span, and returns whether it leaves (none)"),
     Variable("MLFLOW_OTEL_COST", "work_out_cost", _boolean, "true: work out the cost of model calls that have none, by MLflow's price catalog, which MLflow fetches from MLFLOW_MODEL_CATALOG_URI"),
@@ -338,6 +348,8 @@ class Settings:
     latest_conventions: bool = False
     promote_tags: tuple[tuple[str, str], ...] = tuple(DEFAULT_PROMOTIONS.items())
     keep_chunk_events: bool = False
+    safe_attributes: tuple[str, ...] = ()
+    content_in_errors: bool = False
     redact: str | Callable[[str, str, Any], Any] | None = None
     should_export: str | Callable[[Any], object] | None = None
     work_out_cost: bool = False

@@ -125,7 +125,7 @@ def _as_text(value: object) -> str:
     if isinstance(value, frozenset):
         return ",".join(sorted(value)) or "none"
     if isinstance(value, tuple):
-        return ",".join("=".join(pair) for pair in value)
+        return ",".join(item if isinstance(item, str) else "=".join(item) for item in value)
     if isinstance(value, float):
         return f"{value:g}"
     return shown_endpoint(value) if isinstance(value, str) and "://" in value else str(value)

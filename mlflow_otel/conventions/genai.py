@@ -82,15 +82,3 @@ EXCEPTION_TYPE: Final = "exception.type"
 VCS_REVISION: Final = "vcs.ref.head.revision"
 VCS_BRANCH: Final = "vcs.ref.head.name"
 VCS_REPOSITORY: Final = "vcs.repository.url.full"
-
-CONTENT: Final = frozenset(
-    {
-        INPUT_MESSAGES,
-        OUTPUT_MESSAGES,
-        SYSTEM_INSTRUCTIONS,
-        TOOL_CALL_ARGUMENTS,
-        TOOL_CALL_RESULT,
-        RETRIEVAL_QUERY,
-    }
-)
-"""What must not leave when content capture is off; documents then leave without their content."""

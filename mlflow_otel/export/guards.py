@@ -70,7 +70,10 @@ class Guards:
             return known[1]
         stricter = options
         if options.capture_content and not self.options.capture_content:
-            stricter = replace(stricter, capture_content=False)
+            stricter = replace(
+                self.options, conventions=options.conventions, promote_tags=options.promote_tags,
+                keep_chunk_events=options.keep_chunk_events, redact=options.redact,
+            )  # fmt: skip
         if not _same(self.options.redact, options.redact):
             stricter = replace(stricter, redact=_after(options.redact, self.options.redact))
         if len(self._known) >= OPTIONS_KEPT:
@@ -91,6 +94,9 @@ def mapping_options(settings: Settings, accounting: Accounting = ACCOUNTING) -> 
         capture_content=settings.capture_content,
         promote_tags=settings.promote_tags,
         keep_chunk_events=settings.keep_chunk_events,
+        # A promoted tag is a tag under whatever key, on a span and on an evaluation alike.
+        safe_attributes=(*settings.safe_attributes, *(key for _, key in settings.promote_tags)),
+        content_in_errors=settings.content_in_errors,
         redact=None if redact is None else Redaction(redact, accounting),
     )
 

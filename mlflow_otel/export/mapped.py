@@ -23,6 +23,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.conventions.versions import LATEST, RELEASED, Version
 from mlflow_otel.export.hooks import SpanToExport
+from mlflow_otel.mapping import content
 from mlflow_otel.mapping.model import EventView, Mapped, MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.redaction import STATUS_TEXT, redacted
 from mlflow_otel.mapping.span import map_span
@@ -192,12 +193,12 @@ class MappedSpan(ReadableSpan):
 
     def _unmapped(self) -> dict[str, Any]:
         options = self.batch.options
-        if not options.capture_content:
-            return {}
         found = {str(k): to_otlp(v) for k, v in (self.recorded.attributes or {}).items()}
-        return (
-            found if options.redact is None else redacted(self.recorded.name, found, options.redact)
-        )
+        if not options.capture_content:
+            found = content.attributes(found, options)
+        if options.redact is not None:
+            found = redacted(self.recorded.name, found, options.redact)
+        return found
 
     _kept: bool | None = None
 
@@ -248,28 +249,33 @@ class MappedSpan(ReadableSpan):
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """The span's links; their attributes are redacted."""
+        """The span's links; of their attributes leaves what may."""
         held = self.recorded._links  # noqa: SLF001
         if not len(held):
             return ()
-        redact = self.batch.options.redact
-        if redact is None:
+        options = self.batch.options
+        if options.capture_content and options.redact is None:
             return tuple(held)
-        name = self.recorded.name
-        return tuple(
-            Link(
-                link.context,
-                _limited(redacted(name, link.attributes or {}, redact), link.dropped_attributes),
-            )
-            for link in held
-        )
+        return tuple(self._guarded(link) for link in held)
+
+    def _guarded(self, link: Link) -> Link:
+        options = self.batch.options
+        left = link.attributes or {}
+        if not options.capture_content:
+            left = content.attributes(left, options)
+        if options.redact is not None:
+            left = redacted(self.recorded.name, left, options.redact)
+        return Link(link.context, _limited(left, link.dropped_attributes))
 
     @property
     def status(self) -> Status:
-        """The span's status; its text is redacted."""
-        status, redact = self.recorded.status, self.batch.options.redact
-        if not status.description or redact is None:
+        """The span's status; its text is an error's message, and redacted."""
+        status, options = self.recorded.status, self.batch.options
+        redact = options.redact
+        if not status.description or (options.errors_speak and redact is None):
             return status
+        if redact is None or not options.errors_speak:
+            return Status(status.status_code)
         said = {STATUS_TEXT: status.description}
         left = redacted(self.recorded.name, said, redact).get(STATUS_TEXT)
         return Status(status.status_code, None if left is None else str(left))

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.conventions import openinference as oi
+from mlflow_otel.mapping import content
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.mapping.values import as_float, as_text, dumps
 
@@ -20,13 +21,8 @@ Kind = Literal["feedback", "expectation", "issue"]
 Operation = Literal["create", "update", "delete"]
 
 SPAN_TYPE: Final = "EVALUATOR"
-MAX_LABEL: Final = 64  # characters; longer text is a comment, not a label to count by
 ANNOTATOR_KINDS: Final = {"HUMAN": "HUMAN", "LLM_JUDGE": "LLM", "CODE": "CODE"}
 """MLflow's source types in OpenInference's words."""
-CONTENT: Final = frozenset(
-    {genai.EVALUATION_EXPLANATION, keys.ASSESSMENT_VALUE, keys.ASSESSMENT_ERROR_MESSAGE}
-)
-"""What must not leave when content capture is off: it quotes, or is, what was said."""
 
 
 class AssessmentView(NamedTuple):
@@ -96,7 +92,6 @@ def event_attributes(
     score, label = score_of(view), label_of(view)
     rest = view.value if score is None and label is None else None
     attributes: dict[str, Any] = {
-        **trace,
         genai.EVALUATION_NAME: view.name,
         genai.EVALUATION_SCORE_VALUE: score,
         genai.EVALUATION_SCORE_LABEL: label,
@@ -115,8 +110,10 @@ def event_attributes(
     }
     for key, value in view.metadata.items():
         attributes[f"{keys.ASSESSMENT_METADATA_PREFIX}{key}"] = as_text(value)
-    hidden: frozenset[str] = frozenset() if options.capture_content else CONTENT
-    return {k: v for k, v in attributes.items() if v is not None and k not in hidden}
+    attributes = {key: value for key, value in attributes.items() if value is not None}
+    if not options.capture_content:
+        attributes = content.attributes(attributes, options)
+    return {**trace, **attributes}
 
 
 def _value(kind: Kind, value: Any) -> str:
@@ -161,7 +158,7 @@ def metric_attributes(view: AssessmentView, *, sampled: bool) -> dict[str, Any]:
     label = label_of(view)
     attributes: dict[str, Any] = {
         genai.EVALUATION_NAME: view.name,
-        genai.EVALUATION_SCORE_LABEL: genai.ERROR_TYPE_OTHER if label and len(label) > MAX_LABEL else label,
+        genai.EVALUATION_SCORE_LABEL: genai.ERROR_TYPE_OTHER if label and len(label) > content.MAX_LABEL else label,
         genai.ERROR_TYPE: view.error_code,
         keys.ASSESSMENT_TYPE: view.kind,
         keys.ASSESSMENT_SOURCE_TYPE: view.source_type,

@@ -100,6 +100,8 @@ class MappingOptions:
         promote_tags: Trace tag to span attribute, for tags that belong on every span.
         keep_chunk_events: Whether the event of each stream chunk leaves.
         version: Of the GenAI conventions.
+        safe_attributes: Patterns of keys whose values leave with content capture off, too.
+        content_in_errors: Whether messages and stack traces of errors leave with content capture off.
         redact: Called with each value that leaves. It must not raise.
     """
 
@@ -108,7 +110,14 @@ class MappingOptions:
     promote_tags: tuple[tuple[str, str], ...] = (("environment", "deployment.environment.name"),)
     keep_chunk_events: bool = False
     version: Version = RELEASED
+    safe_attributes: tuple[str, ...] = ()
+    content_in_errors: bool = False
     redact: Redact | None = None
+
+    @property
+    def errors_speak(self) -> bool:
+        """Whether messages and stack traces of errors leave."""
+        return self.capture_content or self.content_in_errors
 
 
 class Shared:

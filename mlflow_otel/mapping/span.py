@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.conventions import openinference as oi
 from mlflow_otel.mapping import (
     calls,
+    content,
     messages,
     openinference,
     placeholders,
@@ -50,25 +50,6 @@ HANDLED_KEYS: Final = frozenset(
         keys.SPAN_FUNCTION_NAME, *INTERNAL_KEYS,
     }
 )  # fmt: skip
-
-CONTENT_ATTRIBUTES: Final = frozenset(
-    {
-        "prompt", "prompts", "messages", "input", "output", "instructions", "tools", "contents", "system",
-        "system_instruction", "system_prompt", "raw_llm_response", "response", "completion", "prompt_templates",
-        "memory", "invocation_params", "parameters", keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.CHAT_TOOLS,
-        keys.INTERMEDIATE_OUTPUTS, keys.TRACE_REQUEST_PREVIEW, keys.TRACE_RESPONSE_PREVIEW,
-        genai.TOOL_DEFINITIONS, oi.INPUT_VALUE, oi.INPUT_MIME_TYPE, oi.OUTPUT_VALUE, oi.OUTPUT_MIME_TYPE,
-        oi.TOOL_PARAMETERS, *genai.CONTENT,
-    }
-)  # fmt: skip
-"""What never leaves with content capture off, MLflow's autologging's own copies among it."""
-
-CONTENT_PREFIXES: Final = (
-    oi.LLM_INPUT_MESSAGES,
-    oi.LLM_OUTPUT_MESSAGES,
-    oi.LLM_TOOLS,
-    "embedding.embeddings.",
-)
 
 
 def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
@@ -274,11 +255,8 @@ def _retriever(draft: Draft) -> None:
             draft.genai[genai.RETRIEVAL_TOP_K] = number
     found = retrieval.documents(draft.outputs)
     if found is not None:
-        kept = draft.documents = found.documents
-        if not draft.options.capture_content:
-            kept = [{k: d[k] for k in ("id", "score") if k in d} for d in kept]
-            draft.documents = kept
-        draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(kept)
+        draft.documents = found.documents
+        draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(found.documents)
         draft.rest_outputs = found.rest
 
 
@@ -416,11 +394,7 @@ def _attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]
         found |= openinference.trace_attributes(draft.trace)
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written
     if not options.capture_content:
-        found = {
-            k: v
-            for k, v in found.items()
-            if k not in CONTENT_ATTRIBUTES and not k.startswith(CONTENT_PREFIXES)
-        }
+        found = content.attributes(found, options)
     found = {
         key: value if type(value) in PLAIN else to_otlp(value)
         for key, value in found.items()
@@ -440,6 +414,8 @@ def _rest(left: Any) -> Any:
 def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:
     kept = options.keep_chunk_events and options.capture_content
     events = tuple(e for e in view.events if kept or not e.name.startswith(keys.CHUNK_EVENT_PREFIX))
+    if not options.capture_content:
+        events = content.events(events, options)
     if options.redact is None:
         return events
     return tuple(
