@@ -38,7 +38,7 @@ NAMED = frozenset(
         "model", "model_id", "modelId", "model_name", "model_version", "modelVersion", "id", "name", "type", "role",
         "finish_reason", "finishReason", "stop_reason", "stopReason", "tool_call_id", "call_id", "toolUseId", "tool_use_id",
         "tool_name", "agent_name", "response_id", "provider_response_id", "responseId", "doc_id", "node_id", "encoding_format", "service_tier", "reasoning_effort",
-        "object", "status",
+        "object", "status", "system", "start_time", "end_time", "cycle_id", "parent_cycle_id",
     }
 )  # fmt: skip
 IDENTITY = frozenset(
@@ -59,7 +59,7 @@ def planted(value, key=None):
 
 
 def planted_attribute(key, text):
-    if key in IDENTITY:
+    if key in IDENTITY or key.rpartition(".")[2] in NAMED:
         return text
     try:
         value = json.loads(text)
