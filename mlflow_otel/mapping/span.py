@@ -52,6 +52,24 @@ HANDLED_KEYS: Final = frozenset(
 )  # fmt: skip
 
 
+ANNOTATIONS: Final = frozenset(
+    {
+        keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.LLM_MODEL, keys.LLM_PROVIDER, keys.CHAT_TOKEN_USAGE, keys.LLM_COST,
+        keys.CHAT_TOOLS,
+    }
+)  # fmt: skip
+"""What MLflow's autologging writes on spans that another library's tracer made."""
+
+NAMES: Final = frozenset(
+    {
+        genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL, genai.RESPONSE_MODEL, genai.AGENT_NAME,
+        genai.TOOL_NAME, genai.TOOL_TYPE, genai.TOOL_CALL_ID, genai.USAGE_INPUT_TOKENS, genai.USAGE_OUTPUT_TOKENS,
+        genai.USAGE_CACHE_READ, genai.USAGE_CACHE_WRITE,
+    }
+)  # fmt: skip
+"""What such a library writes itself, without writing the inputs or outputs."""
+
+
 def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
     """Return what leaves in place of a span.
 
@@ -67,19 +85,26 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
     draft = Draft(view, context, options)
     name, kind = view.name, None
     if view.made_by_mlflow:
-        failures = _run(FIRST_STEPS, draft)
-        failures += _run([step for key, step in NUMBER_STEPS if key in draft.raw], draft)
-        failures += _run(TYPE_STEPS.get(draft.treated_as, ()), draft)
-        failures += _run([step for key, step in KEY_STEPS if key in draft.raw], draft)
+        failures = _understand(draft)
         if view.failed or view.events:
             failures += _run(EVENT_STEPS, draft)
         if "genai" in options.conventions:
             name, kind = _name_and_kind(draft)
     else:
         failures = _run((_foreign,), draft)
+        if "genai" in options.conventions and not ANNOTATIONS.isdisjoint(view.attributes):
+            failures += _run((_annotated,), draft)
     own, shared = _attributes(draft, name)
     events = _events(view, options) if view.events else ()
     return Mapped(name, kind, own, events, shared, (*failures, *draft.failures))
+
+
+def _understand(draft: Draft) -> list[str]:
+    """Take the steps for what MLflow wrote; return the names of those that failed."""
+    failures = _run(FIRST_STEPS, draft)
+    failures += _run([step for key, step in NUMBER_STEPS if key in draft.raw], draft)
+    failures += _run(TYPE_STEPS.get(draft.treated_as, ()), draft)
+    return failures + _run([step for key, step in KEY_STEPS if key in draft.raw], draft)
 
 
 def outline(view: SpanView) -> dict[str, Any]:
@@ -325,6 +350,25 @@ def _foreign(draft: Draft) -> None:
         draft.own.pop(keys.SPAN_TYPE, None)  # MLflow's registry writes one on every span it sees
 
 
+def _annotated(draft: Draft) -> None:
+    """Fill the gaps of another library's span from what MLflow's autologging wrote on it."""
+    found = Draft(draft.view, draft.trace, draft.options)
+    draft.failures += _understand(found)
+    own, said = draft.own, found.genai
+    theirs = said.keys() & own.keys()
+    if genai.INPUT_MESSAGES in own:
+        said.pop(genai.SYSTEM_INSTRUCTIONS, None)  # theirs stand among their messages
+    for key, value in said.items():
+        own.setdefault(key, value)
+    for key, value in found.own.items():
+        if key.startswith(keys.LLM_COST_PREFIX):
+            own.setdefault(key, value)
+    # What is in the messages now need not leave a second time; unless theirs was there before.
+    if theirs <= NAMES:
+        own[keys.SPAN_INPUTS] = _rest(found.rest_inputs)
+        own[keys.SPAN_OUTPUTS] = _rest(found.rest_outputs)
+
+
 Step = Callable[[Draft], None]
 
 FIRST_STEPS: Final[tuple[Step, ...]] = (_read, calls.prepare, _model, _operation)
@@ -396,10 +440,12 @@ def _attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]
     if not options.capture_content:
         found = content.attributes(found, options)
     found = {
-        key: value if type(value) in PLAIN else to_otlp(value)
+        key: value
+        if type(value) in PLAIN or not (view.made_by_mlflow or key.startswith(keys.RESERVED_PREFIX))
+        else to_otlp(value)
         for key, value in found.items()
         if value is not None
-    }
+    }  # another library's values leave as they are
     if options.redact is not None:
         found = redacted(name, found, options.redact)
     if shared.attributes.keys().isdisjoint(found):

@@ -64,7 +64,10 @@ def _key(key: str) -> bytes:
 
 
 def any_value(value: Any) -> bytes:
-    """Return an ``AnyValue``: scalars, bytes and sequences as they are, anything else as JSON text."""
+    """Return an ``AnyValue``: scalars, bytes, sequences and maps as they are, anything else as JSON text.
+
+    Integers that 64 bits cannot hold are text. None within a sequence or a map is an empty value.
+    """
     if isinstance(value, str):
         return field(b"\x0a", text(value))
     if isinstance(value, bool):
@@ -78,9 +81,15 @@ def any_value(value: Any) -> bytes:
     if isinstance(value, bytes):
         return field(b"\x3a", value)
     if isinstance(value, Sequence):
-        items = (b"" if item is None else any_value(item) for item in value)
-        return field(b"\x2a", b"".join([field(b"\x0a", item) for item in items]))
+        return field(b"\x2a", b"".join([field(b"\x0a", _nested(item)) for item in value]))
+    if isinstance(value, Mapping):
+        pairs = [_key(str(k)) + field(b"\x12", _nested(item)) for k, item in value.items()]
+        return field(b"\x32", b"".join([field(b"\x0a", pair) for pair in pairs]))
     return field(b"\x0a", (value if isinstance(value, Json) else as_json(value)).utf8)
+
+
+def _nested(value: Any) -> bytes:
+    return b"" if value is None else any_value(value)
 
 
 def attributes(tag: bytes, values: Mapping[str, Any] | None) -> bytes:
