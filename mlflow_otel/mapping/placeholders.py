@@ -45,6 +45,9 @@ CONTENT: Final = frozenset(
 LONGEST: Final = 200
 """Characters of the longest sentinel."""
 
+HANDLE: Final = re.compile(r"<[A-Za-z_][^\n]*(?: at 0x[0-9a-fA-F]+|<class '[\w.]+'>)>")
+"""The ``repr`` of a live object."""
+
 
 def is_object(value: Any) -> bool:
     """Tell whether a value is a sentinel's ``repr`` and nothing else."""
@@ -54,6 +57,14 @@ def is_object(value: Any) -> bool:
         and len(value) <= LONGEST
         and OBJECT.fullmatch(value) is not None
     )
+
+
+def is_handle(value: Any) -> bool:
+    """Tell whether a text is the ``repr`` of a live object and nothing else.
+
+    A stream, a generator or a response that was not read: what was answered is not known.
+    """
+    return type(value) is str and value[:1] == "<" and HANDLE.fullmatch(value) is not None
 
 
 def is_placeholder(value: Any) -> bool:

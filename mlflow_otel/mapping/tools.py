@@ -61,7 +61,9 @@ def definition(tool: Any) -> dict[str, Any] | None:
             parameters = parameters["json"]  # Bedrock wraps it
         found["parameters"] = parameters
     for key, value in held.items():
-        if key not in found:
+        if key == "parameters" and not isinstance(value, dict):
+            found["parameters_"] = value  # the convention's is an object
+        elif key not in found:
             if key != schema:
                 found[key] = value
         elif key not in {"description", schema} and found[key] != value:

@@ -19,7 +19,7 @@ WORD_KEYS = {
 WORDS = {
     *items.TYPES, *chat.ROLES, *chat.MESSAGE_TYPES, *autogen.ROLES, *parts.FINISH_REASONS,
     "chat.completion", "chat.completion.chunk", "text_completion", "response", "LLMResult", "ChatGeneration",
-    "Generation", "incomplete", "custom", "base64", "url", "id", "content", "HumanMessage", "invalid_tool_call",
+    "Generation", "incomplete", "custom", "base64", "url", "id", "content", "HumanMessage", "AIMessageChunk", "txt", "invalid_tool_call",
     "system-prompt", "user-prompt", "tool-call", "tool-return", "retry-prompt", "builtin-tool-call", "image-url",
     "audio-url", "video-url", "document-url", "binary", "request", "message",
 }  # fmt: skip

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mlflow_otel.mapping.tools import definitions
 from tests import payloads
 
 SUNNY = "It is sunny in Paris, 21 degrees."
@@ -124,3 +125,23 @@ def test_an_error_names_its_exception(library):
 
 def test_bedrock_is_the_provider_that_was_called_not_the_models_maker():
     assert out("boto3", "text")["gen_ai.provider.name"] == "aws.bedrock"
+
+
+@pytest.mark.parametrize(("library", "scenario"), [("anthropic", "stream"), ("openai-agents", "stream"), ("llama-index", "agent")])  # fmt: skip
+def test_a_stream_that_was_not_read_is_no_answer(library, scenario):
+    spans = [
+        span
+        for identity, span in payloads.recorded()
+        if identity.startswith(library) and identity.split("/")[1] == scenario
+        if span["attributes"].get("mlflow.spanOutputs", "").startswith('"<')
+    ]
+    assert spans
+    for span in spans:
+        found = payloads.mapped(span).attributes
+        assert "gen_ai.output.messages" not in found
+        assert found["mlflow.spanOutputs"].startswith("<")
+
+
+def test_a_tools_schema_that_is_no_object_is_kept_beside():
+    (made,) = definitions([{"type": "function", "name": "add", "parameters": ["a", "b"]}])
+    assert made == {"type": "function", "name": "add", "parameters_": ["a", "b"]}

@@ -77,6 +77,8 @@ def check(attributes, ours):
         if key in found.attributes and key not in attributes:
             VALID[shape].validate(json.loads(found.attributes[key]))
     values = {k: v for k, v in attributes.items() if k not in NOT_VALUES}
+    if not ours and values.get("mlflow.spanType") == "UNKNOWN":
+        del values["mlflow.spanType"]  # MLflow writes it on spans it knows nothing of
     gone = [
         (k, v)
         for k, v in lost(values, found.attributes)

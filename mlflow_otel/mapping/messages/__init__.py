@@ -23,6 +23,7 @@ from mlflow_otel.mapping.messages import (
 )
 from mlflow_otel.mapping.messages.parts import Part, Unread
 from mlflow_otel.mapping.model import Answered, Asked, Conversation
+from mlflow_otel.mapping.placeholders import is_handle
 from mlflow_otel.mapping.values import as_dict
 
 Side = TypeVar("Side", Asked, Answered)
@@ -57,11 +58,9 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     asked = _first(
         (m.request for m in (*named, *_asked_by_shape(inputs, outputs))), failures, inputs
     )
+    said = None if is_handle(outputs) else outputs
     answered = _first(
-        (m.response for m in (*named, *_answered_by_shape(outputs, asked))),
-        failures,
-        outputs,
-        inputs,
+        (m.response for m in (*named, *_answered_by_shape(said, asked))), failures, said, inputs
     )
     if asked is None and answered is None and not failures:
         return None
