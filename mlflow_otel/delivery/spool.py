@@ -276,11 +276,12 @@ class Spool:
 
     def remove(self, entry: Entry) -> bool:
         """Remove a file; True if it was there."""
-        self.unclaim(entry)
         try:
             (self._folder / entry.name).unlink()
         except FileNotFoundError:
             return False
+        finally:
+            self.unclaim(entry)  # last: until then nobody else may take the file
         return True
 
     def set_aside(self, entry: Entry) -> None:

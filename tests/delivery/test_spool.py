@@ -198,9 +198,9 @@ def test_past_its_bytes_the_oldest_go_and_are_counted(tmp_path):
 def test_past_its_age_a_request_goes_and_is_counted(tmp_path):
     leave_behind(tmp_path, 2)
     exporter, accounting = exporter_for(tmp_path, NOWHERE, spool_max_age=0.001)
-    wait_for(lambda: not files(tmp_path))
+    wait_for(lambda: accounting.snapshot().get("recovered.dropped") == 4)
     exporter.shutdown()
-    assert accounting.snapshot()["recovered.dropped"] == 4
+    assert not files(tmp_path)
 
 
 def unusable(kind, tmp_path):
@@ -408,7 +408,7 @@ def test_force_flush_is_false_when_the_bounds_dropped_something_since_the_last_o
     wait_for(lambda: accounting.snapshot().get("dropped.spool_bounds"))
     with Grpc("ok", port=port) as server:
         # What is left arrives, but what had to go did not.
-        wait_for(lambda: exporter.spooled == 0 and exporter.in_flight == 0)
+        wait_for(lambda: exporter.spooled == 0 and exporter.in_flight == 0, 90)
         assert exporter.force_flush(5000) is False
         exporter.export(make_spans(2))
         assert exporter.force_flush(5000) is True
@@ -437,9 +437,9 @@ def test_what_is_for_another_endpoint_or_other_credentials_is_not_sent(tmp_path)
 def test_the_bytes_of_all_addressees_count_together(tmp_path):
     leave_behind(tmp_path, 5, NOWHERE)
     exporter, accounting = exporter_for(tmp_path, at(free_port()), spool_max_bytes=1)
-    wait_for(lambda: not files(tmp_path))
+    wait_for(lambda: accounting.snapshot().get("recovered.dropped") == 10)
     exporter.shutdown()
-    assert accounting.snapshot()["recovered.dropped"] == 10
+    assert not files(tmp_path)
 
 
 def test_one_request_that_cannot_be_read_is_skipped_and_the_others_arrive(tmp_path, caplog, monkeypatch):  # fmt: skip
@@ -494,7 +494,6 @@ def test_without_locks_each_request_is_claimed_and_one_message_says_so(
         for exporter, _ in exporters:
             exporter.shutdown()
     assert len(server.names) == 40
-    assert len(set(server.names)) <= 40
     assert not list((tmp_path / "traces").glob("*.claim"))
     said = [r.getMessage() for r in caplog.records if "has no file locks" in r.getMessage()]
     assert 1 <= len(said) <= 5  # one for each exporter here; each is a process as a rule
