@@ -96,6 +96,8 @@ class BatchContext:
         entries: IDs of the spans that trace-level attributes belong on; None: those without parent.
         size: Bytes they take up while they wait to be read.
         read: Gets ``size`` when the first of them is read.
+        outlines: Gets what is counted of each span of MLflow's when it is mapped, by span ID; None where
+            nothing is measured.
     """
 
     context: Callable[[], TraceContext] = lambda: NO_CONTEXT
@@ -106,6 +108,7 @@ class BatchContext:
     size: int = 0
     read: deque[int] | None = None
     keep: Callable[[SpanToExport], bool] | None = None
+    outlines: dict[int, Mapping[str, Any]] | None = None
 
     def was_read(self) -> None:
         """Give ``read`` the size, once."""
@@ -189,6 +192,8 @@ class MappedSpan(ReadableSpan):
             return Mapped(span.name, None, self._unmapped())
         if mapped.failures:
             self._failed(", ".join(mapped.failures))
+        if batch.outlines is not None and view.made_by_mlflow:
+            batch.outlines[span.context.span_id] = mapped.outline
         return mapped
 
     def _unmapped(self) -> dict[str, Any]:

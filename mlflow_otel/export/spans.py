@@ -95,7 +95,7 @@ def _content(span: ReadableSpan) -> tuple[str, str, Any, Any, bytes]:
     """Return name, kind, attributes, events, and the encoded attributes all of the trace share."""
     if not isinstance(span, MappedSpan):
         return span.name, span.kind.name, span.attributes, span.events, b""
-    name, kind, own, events, shared, _ = span.map_once()
+    name, kind, own, events, shared, *_ = span.map_once()
     encoded = b"" if shared is None else shared.encoded(_attributes)
     return name, kind or span.recorded.kind.name, own, events, encoded
 

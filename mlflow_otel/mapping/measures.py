@@ -62,12 +62,21 @@ class Measure(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """A span to measure: its plain values, its place in the trace, how long it took in seconds."""
+    """A span to measure.
 
-    view: SpanView
+    Args:
+        view: Its plain values; None where ``known`` says what is counted.
+        span_id: Its ID.
+        parent_id: Its parent's.
+        seconds: How long it took.
+        known: Its outline, when it was mapped already.
+    """
+
+    view: SpanView | None
     span_id: int
     parent_id: int | None
     seconds: float
+    known: Mapping[str, Any] | None = None
 
 
 def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[int, Measure]]:
@@ -84,8 +93,7 @@ def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[
     outlines = {
         one.span_id: found
         for one in spans
-        if one.view.made_by_mlflow  # the measures of others are their own instrumentation's
-        and (found := outline(one.view)).get(genai.OPERATION_NAME) in ATTRIBUTES
+        if (found := _outline(one)).get(genai.OPERATION_NAME) in ATTRIBUTES
     }
     measures = []
     counted: list[int] = []
@@ -104,6 +112,13 @@ def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[
     if version.agent_calls:
         measures += _agents_calls(spans, outlines, counted, version.agent_calls)
     return measures
+
+
+def _outline(one: Timed) -> dict[str, Any]:
+    if one.known is not None:
+        return dict(one.known)
+    # The measures of other libraries' spans are their own instrumentation's.
+    return outline(one.view) if one.view is not None and one.view.made_by_mlflow else {}
 
 
 def _calls_a_model(found: Mapping[str, Any]) -> bool:

@@ -150,6 +150,7 @@ class Mapped(NamedTuple):
         events: Its events.
         shared: What its trace gives every span, or None.
         failures: The steps that could not be done.
+        outline: What is counted of it, as ``mapping.span.outline`` returns it.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Mapped(NamedTuple):
     events: Sequence[EventView] = ()
     shared: Shared | None = None
     failures: tuple[str, ...] = ()
+    outline: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -96,7 +96,9 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
             failures += _run((_annotated,), draft)
     own, shared = _attributes(draft, name)
     events = _events(view, options) if view.events else ()
-    return Mapped(name, kind, own, events, shared, (*failures, *draft.failures))
+    is_counted = genai.OPERATION_NAME in draft.genai or genai.OPERATION_NAME in draft.own
+    counted = _counted(draft) if is_counted and view.made_by_mlflow else {}
+    return Mapped(name, kind, own, events, shared, (*failures, *draft.failures), counted)
 
 
 def _understand(draft: Draft) -> list[str]:
@@ -118,7 +120,23 @@ def outline(view: SpanView) -> dict[str, Any]:
     _run([step for key, step in NUMBER_STEPS if key in draft.raw], draft)
     _run(OUTLINE_STEPS.get(draft.treated_as, ()), draft)
     _run(EVENT_STEPS, draft)
-    return draft.genai | draft.own
+    return _counted(draft)
+
+
+COUNTED: Final = (
+    genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL, genai.RESPONSE_MODEL, genai.TOOL_NAME,
+    genai.TOOL_TYPE, genai.AGENT_NAME, genai.WORKFLOW_NAME, genai.USAGE_INPUT_TOKENS, genai.USAGE_OUTPUT_TOKENS,
+    genai.USAGE_CACHE_READ, genai.USAGE_CACHE_WRITE, genai.USAGE_REASONING, genai.ERROR_TYPE,
+    genai.RESPONSE_TIME_TO_FIRST_CHUNK, keys.LLM_COST_PREFIX + "total_cost",
+)  # fmt: skip
+"""The attributes that metrics are made of."""
+
+
+def _counted(draft: Draft) -> dict[str, Any]:
+    found, own = draft.genai, draft.own
+    return {
+        key: own[key] if key in own else found[key] for key in COUNTED if key in own or key in found
+    }
 
 
 def _run(steps: Iterable[Step], draft: Draft) -> list[str]:

@@ -20,6 +20,8 @@ from mlflow_otel.signals.bounds import Bounds
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 NANOSECONDS: Final = 1e9
+AFTER_EXPORT: Final = 7.0
+"""Seconds after which spans are measured, a little more than ``BatchSpanProcessor`` waits by default."""
 
 
 class Recorder:
@@ -88,9 +90,10 @@ class Recorder:
             finally:
                 self._wait(-size)
 
-        if self._wait(size) > self._signals.settings.max_held_bytes or not (
-            self._signals.later.run(measure)
-        ):
+        waiting, most = self._wait(size), self._signals.settings.max_held_bytes
+        # Spans that will be exported are mapped there first, and measured by what was found.
+        after = AFTER_EXPORT if batch.outlines is not None and waiting <= most / 2 else 0.0
+        if waiting > most or not self._signals.later.run(measure, after):
             self._wait(-size)
             return False
         return True
@@ -105,15 +108,7 @@ class Recorder:
     ) -> None:
         context = batch.context()
         environment = trace.stamp(context, batch.options).get(genai.ENVIRONMENT)
-        timed = [
-            Timed(
-                view_of(span, batch),
-                span.context.span_id,
-                None if span.parent is None else span.parent.span_id,
-                _seconds(span),
-            )
-            for span in spans
-        ]
+        timed = [_timed(span, batch) for span in spans]
         for index, measure in measures.of_spans(timed, batch.options.version):
             self._add([measure], spans[index].context, environment)
         if root is not None:
@@ -127,6 +122,14 @@ class Recorder:
             if environment is not None:
                 attributes[genai.ENVIRONMENT] = environment
             self._instruments[name](value, self._bounded(attributes), around)
+
+
+def _timed(span: ReadableSpan, batch: BatchContext) -> Timed:
+    span_id = span.context.span_id
+    known = None if batch.outlines is None else batch.outlines.get(span_id)
+    view = view_of(span, batch) if known is None else None
+    parent_id = None if span.parent is None else span.parent.span_id
+    return Timed(view, span_id, parent_id, _seconds(span), known)
 
 
 def _seconds(span: ReadableSpan) -> float:

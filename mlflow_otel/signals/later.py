@@ -29,17 +29,27 @@ class Later:
         """Begin with new locks and nothing of the parent's. Called in a forked child too."""
         self._changed = threading.Condition()
         self._jobs: deque[Callable[[], object]] = deque()
+        self._delayed: deque[tuple[float, Callable[[], object]]] = deque()
+        self._hurry = 0
         self._thread: threading.Thread | None = None
         self._busy = False
 
-    def run(self, job: Callable[[], object]) -> bool:
-        """Take a job; False when too many wait."""
+    def run(self, job: Callable[[], object], after: float = 0.0) -> bool:
+        """Take a job; False when too many wait.
+
+        Args:
+            job: What to do.
+            after: Seconds that it may wait; the same for all jobs that wait. ``drain`` does not wait.
+        """
         with self._changed:
-            if len(self._jobs) >= MOST:
+            if len(self._jobs) + len(self._delayed) >= MOST:
                 return False
             if self._thread is not None or self._start():
-                self._jobs.append(job)
-                self._changed.notify_all()
+                if after:
+                    self._delayed.append((time.monotonic() + after, job))
+                else:
+                    self._jobs.append(job)
+                    self._changed.notify_all()
                 return True
         job()  # Python exits and starts no threads (3.12 and later)
         return True
@@ -57,23 +67,43 @@ class Later:
         """Wait until all that was taken is done; False when it is not in time."""
         until = time.monotonic() + seconds
         with self._changed:
-            while self._jobs or self._busy:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
+            self._hurry += 1
+            self._changed.notify_all()
+            try:
+                while self._jobs or self._delayed or self._busy:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        return False
+                    self._changed.wait(left)
+            finally:
+                self._hurry -= 1
         return True
+
+    def _next(self) -> Callable[[], object] | None:
+        """Return the next job that is due."""
+        if self._jobs:
+            return self._jobs.popleft()
+        if self._delayed and (self._hurry or self._delayed[0][0] <= time.monotonic()):
+            return self._delayed.popleft()[1]
+        return None
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                while not self._jobs:
-                    if not self._changed.wait(IDLE_SECONDS) and not self._jobs:
+                job = self._next()
+                while job is None:
+                    seconds = IDLE_SECONDS
+                    if self._delayed:
+                        seconds = max(
+                            min(self._delayed[0][0] - time.monotonic(), IDLE_SECONDS), 0.0
+                        )
+                    heard = self._changed.wait(seconds)
+                    if not (heard or self._jobs or self._delayed):
                         self._thread = None
                         return
-                job = self._jobs.popleft()
+                    job = self._next()
                 self._busy = True
             try:
                 job()

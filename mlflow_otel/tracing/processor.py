@@ -250,6 +250,8 @@ class MlflowSpanProcessor(SpanProcessor):
         batch = self._batch_context(spans, release.size, trace)
         handed_on = 0
         if trace is None or trace.sampled is not False:
+            if self.on_released is not None:
+                batch.outlines = {}  # what the exporter maps need not be mapped again to be measured
             handed_on = self._next.hand_on(spans, batch)
         else:
             self._accounting.count("sampled_out", len(spans))

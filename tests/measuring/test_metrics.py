@@ -6,12 +6,16 @@ import threading
 from collections import defaultdict
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from mlflow_otel import Settings
+from mlflow_otel import MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.export.mapped import BatchContext
+from mlflow_otel.measuring.instruments import create
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
@@ -230,3 +234,33 @@ def test_what_waits_to_be_measured_is_bounded_in_bytes_and_what_is_not_measured_
 )
 def test_who_wants_them(environ, shared, measured):
     assert Settings.from_environment(environ).measures(shared=shared) is measured
+
+
+def test_a_span_that_was_exported_is_measured_by_what_its_mapping_found():
+    meters, kept = InMemoryMetricReader(), InMemorySpanExporter()
+    settings = Settings(isolated=False)
+    recorder = Recorder(LazyPipelines(settings, Resource.get_empty))
+    recorder._instruments = create(MeterProvider([meters]).get_meter("m"))
+    processor = MlflowSpanProcessor(kept, settings)
+    processor.on_released = recorder.released
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    span = provider.get_tracer("mlflow.app").start_span("call")
+    span.set_attributes({"mlflow.spanType": '"CHAT_MODEL"', "mlflow.llm.model": '"m"'})
+    span.end()
+    assert processor.force_flush()
+    (mapped,) = kept.get_finished_spans()
+    assert mapped.attributes["gen_ai.request.model"] == "m"
+    assert mapped.batch.outlines == {mapped.context.span_id: {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}}  # fmt: skip
+    mapped.batch.outlines[mapped.context.span_id] = {"gen_ai.operation.name": "embeddings"}
+    assert recorder._signals.later.drain(10)
+    ((point,),) = (
+        metric.data.data_points
+        for scope in meters.get_metrics_data().resource_metrics[0].scope_metrics
+        for metric in scope.metrics
+        if metric.name == "gen_ai.client.operation.duration"
+    )
+    assert dict(point.attributes) == {
+        "gen_ai.operation.name": "embeddings"
+    }  # what was found, not the span
+    processor.shutdown()
