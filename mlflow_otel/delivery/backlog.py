@@ -56,6 +56,7 @@ class Backlog:
             0  # requests of ours that were spooled and did not arrive, since the last drain
         )
         self._unreadable: set[str] = set()  # files that were warned about
+        self._settled: set[str] = set()  # files that were answered and cannot be removed
         self._said_no_locks = False
         self._taken_over = 0  # items of ours that another process has taken out
         self._sending: Entry | None = None
@@ -233,7 +234,7 @@ class Backlog:
         """Send one; False when there is no point in going on."""
         if self._stopped:
             return False
-        if not self._spool.claim(entry):
+        if entry.name in self._settled or not self._spool.claim(entry):
             return True
         try:
             body = self._spool.read(entry)
@@ -270,8 +271,8 @@ class Backlog:
             self._unreadable.add(entry.name)
             self._accounting.warn(
                 "spool_unreadable",
-                "%s in MLFLOW_OTEL_SPOOL_DIR cannot be read (%s). It stays there, and the others are sent. "
-                "Let this process read it, or remove it.",
+                "%s in MLFLOW_OTEL_SPOOL_DIR cannot be read or removed (%s). It stays there, and the others "
+                "are sent. Let this process own it, or remove it.",
                 entry.name, error,
             )  # fmt: skip
 
@@ -289,9 +290,7 @@ class Backlog:
             self._spool.unclaim(entry)
             return False
         if not self._stopped:
-            # Answered first, removed then: a crash between the two sends it twice, never not at all.
             self._gone(entry, outcome, body)
-            self._spool.remove(entry)
         return not self._stopped
 
     def _request(self, entry: Entry, body: bytes) -> Request:
@@ -301,12 +300,21 @@ class Backlog:
 
     def _gone(self, entry: Entry, outcome: Outcome, body: bytes = b"") -> None:
         request = self._request(entry, body)
+        # Answered first, removed then: a crash between the two sends it twice, never not at all.
         arrived = self._done(request, outcome)
+        self._remove(entry)
         with self._changed:
             self._lost += not (arrived or request.recovered)
             self._waiting.pop(entry.name, None)
             self._writing.discard(entry.name)
             self._changed.notify_all()
+
+    def _remove(self, entry: Entry) -> None:
+        try:
+            self._spool.remove(entry)
+        except OSError as error:
+            self._settled.add(entry.name)
+            self._say_unreadable(entry, error)
 
     def _drop_over_bounds(self, entries: list[Entry], newest: Entry | None = None) -> set[Entry]:
         with self._dropping:

@@ -465,6 +465,30 @@ def test_one_request_that_cannot_be_read_is_skipped_and_the_others_arrive(tmp_pa
     assert unreadable.name in caplog.text
 
 
+def test_a_request_that_cannot_be_removed_is_sent_once(tmp_path, monkeypatch):
+    port = free_port()
+    leave_behind(tmp_path, 2, at(port))
+    kept, _ = files(tmp_path)
+    remove = Spool.remove
+
+    def denied(spool, entry):
+        if entry.name == kept.name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return remove(spool, entry)
+
+    monkeypatch.setattr(Spool, "remove", denied)
+    with Grpc("ok", port=port) as server:
+        exporter, accounting = exporter_for(tmp_path, at(port))
+        wait_for(lambda: files(tmp_path) == [kept])
+        for _ in range(3):  # three more looks into the folder
+            exporter.export(make_spans(1))
+            assert exporter.force_flush(5000)
+            time.sleep(backlog.LOOK_SECONDS)
+        exporter.shutdown()
+        assert len(server.names) == 4 + 3
+    assert accounting.snapshot()["spool_unreadable"] == 1
+
+
 def test_a_folder_or_a_link_with_a_requests_name_is_left_alone(tmp_path):
     spool = Spool(tmp_path / "traces", SOMEWHERE, 10**9, 60)
     entry = spool.put(Request(b"x", 1))
