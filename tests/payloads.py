@@ -9,10 +9,6 @@ from mlflow_otel.mapping.model import EventView, MappingOptions, SpanView, Trace
 from mlflow_otel.mapping.span import map_span
 
 FIXTURES = Path(__file__).parent / "fixtures"
-OPEN_FAULTS: dict[str, list[str]] = json.loads(
-    (FIXTURES.parent / "mapping" / "open_faults.json").read_text()
-)
-"""What is not mapped right yet: by expectation the recorded spans. The table only gets shorter."""
 ALL = frozenset({"genai", "openinference", "mlflow"})
 
 

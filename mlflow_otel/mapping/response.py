@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.mapping import typed
-from mlflow_otel.mapping.messages import parts
+from mlflow_otel.mapping.messages import chat, parts
 from mlflow_otel.mapping.values import as_dict, as_list
 
 NAMES: Final = {
@@ -29,6 +29,10 @@ ANSWERS: Final = (
     "completions",
 )
 WRAPPERS: Final = ("raw", "response")
+SPEAKERS: Final = ("replies", "messages", "generations")
+"""Lists of messages, or of what holds one."""
+NOTES: Final = ("response_metadata", "meta")
+"""Where LangChain and Haystack put in a message what a provider says of its response."""
 
 
 def attributes(outputs: Any) -> dict[str, Any]:
@@ -47,7 +51,24 @@ def attributes(outputs: Any) -> dict[str, Any]:
             reasons = _reasons(held)
             if reasons:
                 found[genai.RESPONSE_FINISH_REASONS] = reasons
+    if genai.RESPONSE_MODEL not in found and (model := _noted(answer)):
+        found[genai.RESPONSE_MODEL] = model
     return found
+
+
+def _noted(answer: dict[str, Any]) -> str | None:
+    """Return the model that the notes of a response's messages name."""
+    for speaker in SPEAKERS:
+        for item in map(as_dict, as_list(chat.batch(answer.get(speaker)))):
+            for message in (item, as_dict(item.get("message"))):
+                for notes in (as_dict(message.get(place)) for place in NOTES):
+                    said = next(
+                        (notes[n] for n in ("model", "model_name") if typed.text(notes.get(n))),
+                        None,
+                    )
+                    if said is not None:
+                        return str(said)
+    return None
 
 
 def _reasons(held: dict[str, Any]) -> list[str]:
