@@ -992,6 +992,53 @@ SHAPES = {
             ],
         },
     ),
+    "a prompt of llama's": (
+        None,
+        "LLM",
+        {"modelId": "m.llama", "prompt": "Cross", "max_gen_len": 9},
+        {"generation": " by ferry", "stop_reason": "length", "prompt_token_count": 3},
+    ),
+    "a prompt of titan's": (
+        None,
+        "LLM",
+        {"inputText": "Cross", "textGenerationConfig": {"maxTokenCount": 9}},
+        {
+            "inputTextTokenCount": 3,
+            "results": [{"tokenCount": 2, "outputText": " by ferry", "completionReason": "FINISH"}],
+        },
+    ),
+    "a turn of cohere's": (
+        None,
+        "LLM",
+        {
+            "message": "Cross?",
+            "preamble": "Be brief.",
+            "chat_history": [
+                {"role": "USER", "message": "Hello."},
+                {"role": "CHATBOT", "message": "Hi.", "tool_plan": "tp-1"},
+            ],
+        },
+        {
+            "response_id": "co-1",
+            "text": "By ferry.",
+            "finish_reason": "COMPLETE",
+            "is_search_required": True,
+        },
+    ),
+    "a prompt of ai21's": (
+        None,
+        "LLM",
+        {"prompt": "Cross"},
+        {
+            "id": 7,
+            "completions": [
+                {
+                    "data": {"text": " by ferry", "tokens": ["t-1"]},
+                    "finishReason": {"reason": "endoftext"},
+                }
+            ],
+        },
+    ),
     "an answer nobody knows": (
         "openai",
         "CHAT_MODEL",

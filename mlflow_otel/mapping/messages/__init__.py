@@ -6,15 +6,15 @@ a row here. The two sides are apart: one that is not understood is left as it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from mlflow_otel.mapping.messages import (
     anthropic,
     autogen,
     bedrock,
     chat,
+    completions,
     gemini,
     llamaindex,
     openai,
@@ -25,8 +25,6 @@ from mlflow_otel.mapping.messages.parts import Part, Unread
 from mlflow_otel.mapping.model import Answered, Asked, Conversation
 from mlflow_otel.mapping.placeholders import is_handle
 from mlflow_otel.mapping.values import as_dict
-
-Side = TypeVar("Side", Asked, Answered)
 
 FORMATS: Final[dict[str, tuple[ModuleType, ...]]] = {
     "openai": (responses, openai),
@@ -55,12 +53,12 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     """
     named = FORMATS.get(message_format, ()) if isinstance(message_format, str) else ()
     failures: list[str] = []
-    asked = _first(
-        (m.request for m in (*named, *_asked_by_shape(inputs, outputs))), failures, inputs
+    asked = _asked(named, failures, inputs) or _asked(
+        _asked_by_shape(inputs, outputs), failures, inputs
     )
     said = None if is_handle(outputs) else outputs
-    answered = _first(
-        (m.response for m in (*named, *_answered_by_shape(said, asked))), failures, said, inputs
+    answered = _answered(named, failures, said, inputs) or _answered(
+        _answered_by_shape(inputs, said, asked), failures, said, inputs
     )
     if asked is None and answered is None and not failures:
         return None
@@ -72,21 +70,36 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
         found.outputs, found.rest_outputs = answered.messages, answered.rest
         found.response_id, found.response_model = answered.response_id, answered.response_model
         found.finish_reasons = answered.finish_reasons
-    for side in (found.system, *(m["parts"] for m in (*found.inputs, *found.outputs))):
-        _settle(side, failures)
-    found.failures = tuple(dict.fromkeys(failures))
+    _settle(found.system, failures)
+    for made in found.inputs:
+        _settle(made["parts"], failures)
+    for made in found.outputs:
+        _settle(made["parts"], failures)
+    if failures:
+        found.failures = tuple(dict.fromkeys(failures))
     return found
 
 
-def _first(
-    converters: Iterable[Callable[..., Side | None]], failures: list[str], *side: Any
-) -> Side | None:
-    """Return what the first converter that understands a side makes of it."""
-    if side[0] is None:
-        return None
-    for converter in converters:
+def _asked(modules: tuple[ModuleType, ...], failures: list[str], inputs: Any) -> Asked | None:
+    """Return what the first module that understands the inputs makes of them."""
+    for module in modules if inputs is not None else ():
         try:
-            found = converter(*side)
+            found: Asked | None = module.request(inputs)
+        except Exception as error:
+            failures.append(type(error).__name__)
+        else:
+            if found is not None:
+                return found
+    return None
+
+
+def _answered(
+    modules: tuple[ModuleType, ...], failures: list[str], outputs: Any, inputs: Any
+) -> Answered | None:
+    """Return what the first module that understands the outputs makes of them."""
+    for module in modules if outputs is not None else ():
+        try:
+            found: Answered | None = module.response(outputs, inputs)
         except Exception as error:
             failures.append(type(error).__name__)
         else:
@@ -125,16 +138,27 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
         return (responses,)
     if isinstance(given, str) and isinstance(outputs, dict) and "output" in outputs:
         return (responses,)
-    return ()
+    return (completions,) if completions.is_completion(inputs, outputs) else ()
 
 
-def _answered_by_shape(outputs: Any, asked: Asked | None) -> tuple[ModuleType, ...]:
+ANSWERS: Final = frozenset(
+    {
+        "candidates", "output", "content", "parts", "message", "choices", "generations", "replies",
+        "messages", "role", "_role", "type",
+    }
+)  # fmt: skip
+"""What an answer of any format has one of."""
+
+
+def _answered_by_shape(inputs: Any, outputs: Any, asked: Asked | None) -> tuple[ModuleType, ...]:
     if isinstance(outputs, str):
         return (openai,) if asked is not None else ()
     if isinstance(outputs, list):
         speak = any(map(chat.is_message, outputs))
         return (openai,) if speak or asked is not None else ()
-    if not isinstance(outputs, dict):
+    if asked is not None and completions.is_completion(inputs, outputs):
+        return (completions,)
+    if not isinstance(outputs, dict) or ANSWERS.isdisjoint(outputs):
         return ()
     if "candidates" in outputs:
         return (gemini,)

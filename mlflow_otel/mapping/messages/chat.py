@@ -32,7 +32,9 @@ ROLES: Final[Mapping[str, str]] = {
 """Who speaks, in the convention's words; others pass as they are."""
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 MESSAGE_TYPES: Final = frozenset({"message", "constructor", "chat"})
-PLAIN: Final = {"role", "content"}
+LEAST: Final = 2
+"""Every message has a role and parts."""
+PLAIN: Final = frozenset({"role", "content", "tool_calls"})
 RESERVED: Final = ("name", "finish_reason")
 
 
@@ -47,10 +49,18 @@ def is_message(item: Any) -> bool:
         return len(item) == 2 and isinstance(item[0], str) and item[0].lower() in ROLES
     if not isinstance(item, dict):
         return False
-    if isinstance(item.get("role", item.get("_role")), str):
+    if isinstance(item.get("role"), str) or isinstance(item.get("_role"), str):
         return True
     kind = item.get("type")
     return isinstance(kind, str) and (kind in MESSAGE_TYPES or _spoken_by(kind) is not None)
+
+
+def is_talk(given: Any) -> bool:
+    """Tell whether a list holds nothing but objects, texts and pairs of role and content."""
+    return isinstance(given, list) and all(
+        kind is dict or kind is str or is_message(item)
+        for kind, item in zip(map(type, given), given, strict=True)
+    )
 
 
 def talk(given: list[Any], side: str = "user", *, together: bool = False) -> list[Message]:
@@ -84,6 +94,8 @@ def talk(given: list[Any], side: str = "user", *, together: bool = False) -> lis
 def on_parts(made: Message) -> list[Part]:
     """Return a message's parts where the message itself does not leave: the first carries the rest."""
     found: list[Part] = made["parts"]
+    if len(made) == LEAST:
+        return found
     rest = {key: value for key, value in made.items() if key not in {"role", "parts"}}
     if rest:
         if not found:
@@ -109,17 +121,20 @@ def message(item: Any, audio: Any = None) -> Message:
     """
     if isinstance(item, list):
         item = {"role": item[0], "content": item[1]}
-    content = item.get("content")
-    said_by = item.get("role")
-    if (
-        item.keys() == PLAIN
-        and isinstance(content, str)
-        and isinstance(said_by, str)
-        and said_by in USUAL
-    ):
-        # Most messages are a role and a text.
-        found = [{"type": "text", "content": content}] if content else []
-        return {"role": said_by, "parts": found}
+    who = item.get("role")
+    if isinstance(who, str) and who in USUAL and item.keys() <= PLAIN:
+        # Most messages are a role, a text and calls.
+        found = items.part_list(item.get("content"))
+        calls = item.get("tool_calls")
+        if isinstance(calls, list):
+            found += new_calls(found, [parts.safely(call, one) for one in calls])
+        elif calls is not None:
+            return carry({"role": who, "parts": found}, {"tool_calls": calls})
+        return {"role": _answering(who, found), "parts": found}
+    if who == "tool" and item.keys() == ANSWER and isinstance(item["content"], str):
+        call_id = item["tool_call_id"]
+        if isinstance(call_id, str):
+            return {"role": who, "parts": [parts.tool_response(item["content"], call_id)]}
     held = _opened(item)
     who = _take_role(held)
     extra = held.inner("additional_kwargs")
@@ -134,9 +149,7 @@ def message(item: Any, audio: Any = None) -> Message:
     found += _calls(held, extra, found)
     if isinstance(held.get("audio"), dict):
         found.append(items.spoken(held.take("audio"), audio))
-    if who == "user" and found and all(part["type"] == "tool_call_response" for part in found):
-        who = "tool"  # Anthropic and Bedrock have no such role
-    made: Message = {"role": who, "parts": found}
+    made: Message = {"role": _answering(who, found), "parts": found}
     name = held.take_text("name")
     if name:
         made["name"] = name
@@ -147,11 +160,24 @@ def message(item: Any, audio: Any = None) -> Message:
     return carry(made, held.rest(), RESERVED)
 
 
+def _answering(who: str, found: list[Part]) -> str:
+    """Return who speaks: a tool's answer is a tool's, though Anthropic and Bedrock say the user's."""
+    if who != "user" or not found or found[0]["type"] != "tool_call_response":
+        return who
+    return "tool" if all(part["type"] == "tool_call_response" for part in found) else who
+
+
 USUAL: Final = frozenset({"user", "assistant", "system", "developer"})
+
+
+ANSWER: Final = frozenset({"role", "content", "tool_call_id"})
+WRAPPED: Final = frozenset({"kwargs", "data", "_role"})
 
 
 def _opened(item: dict[str, Any]) -> Fields:
     """Return a message's fields, out of what LangChain or Haystack wraps them in."""
+    if WRAPPED.isdisjoint(item):
+        return Fields(item)
     if item.get("type") == "constructor" and isinstance(item.get("kwargs"), dict):
         path = item.get("id")
         kind = path[-1] if isinstance(path, list) and path else None
@@ -239,6 +265,8 @@ def _calls(held: Fields, extra: Fields, found: list[Part]) -> list[Part]:
 def new_calls(found: list[Part], calls: list[Part]) -> list[Part]:
     """Return the calls that are not among some parts already: frameworks write them down twice."""
     known = [part for part in found if part["type"] == "tool_call"]
+    if not known and len(calls) == 1:
+        return calls
     new: list[Part] = []
     for part in calls:
         twin = next((one for one in known if _identity(one) == _identity(part)), None)
@@ -260,10 +288,24 @@ def _identity(part: Part) -> tuple[Any, ...]:
     return part.get("name"), part["id"], part.get("arguments")
 
 
+CALLED: Final = frozenset({"id", "type", "function"})
+FUNCTION: Final = frozenset({"name", "arguments"})
+
+
 def call(item: Any) -> Part:
     """Return a tool call of a message: a function's, a custom tool's, LangChain's."""
     if not isinstance(item, dict):
         return parts.text(item)
+    function = item.get("function")
+    if (  # most calls are a function's
+        isinstance(function, dict)
+        and item.keys() <= CALLED
+        and function.keys() <= FUNCTION
+        and item.get("type", "function") == "function"
+        and isinstance(function.get("name"), str)
+        and isinstance(item.get("id"), str)
+    ):
+        return parts.tool_call(function["name"], function.get("arguments"), item["id"])
     held = Fields(item)
     named = (k for k in ("function", "custom", item.get("type")) if isinstance(k, str))
     kind = next((k for k in named if isinstance(item.get(k), dict)), None)

@@ -6,7 +6,7 @@ Strands, Semantic Kernel. Source: the API reference of ``/v1/chat/completions``;
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mlflow_otel.mapping.messages import chat, items, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields, carry
@@ -21,9 +21,7 @@ def request(inputs: Any) -> Asked | None:
     given = chat.batch(inputs if isinstance(inputs, list) else held.get("messages"))
     if isinstance(given, (str, dict)) and given:
         given = [given]
-    if not isinstance(given, list) or not {dict, str}.issuperset(
-        type(item) for item in given if not chat.is_message(item)
-    ):
+    if not chat.is_talk(given):
         return None
     if isinstance(inputs, list) and not any(map(chat.is_message, given)):
         return None
@@ -42,25 +40,20 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
         return None
     held = Fields(outputs)
     audio = as_dict(as_dict(inputs).get("audio")).get("format")
-    for key in ("replies", "messages"):  # Haystack; agents, Semantic Kernel
-        said = outputs.get(key)
-        if isinstance(said, dict):
-            said = [said]
-        if (
-            isinstance(said, list)
-            and said
-            and all(isinstance(i, str) or chat.is_message(i) for i in said)
-        ):
-            held.take(key)
-            return _replies(held, chat.talk(said, "assistant"))
     for key in ("choices", "generations"):
         said = _flat(outputs.get(key))
-        if said and all(isinstance(choice, dict) for choice in said):
+        if said and {dict}.issuperset(map(type, said)):
             held.take(key)
             held.drop("object", "chat.completion", "chat.completion.chunk", "text_completion")
             held.drop("type", "LLMResult")
             found = [_choice(choice, index, audio) for index, choice in enumerate(said)]
             return _replies(held, found)
+    for key in ("replies", "messages"):  # Haystack; agents, Semantic Kernel
+        given = outputs.get(key)
+        replies = [given] if isinstance(given, dict) else as_list(given)
+        if replies and all(isinstance(i, str) or chat.is_message(i) for i in replies):
+            held.take(key)
+            return _replies(held, chat.talk(replies, "assistant"))
     if chat.is_message(outputs):
         return _replies(Fields(None), [chat.message(outputs, audio)])
     if chat.is_message(outputs.get("message")):  # Ollama
@@ -85,22 +78,38 @@ def _flat(given: Any) -> list[Any]:
     return as_list(chat.batch(given))
 
 
+PLAIN: Final = frozenset({"index", "message", "finish_reason"})
+
+
 def _choice(choice: dict[str, Any], index: int, audio: Any) -> Message:
+    given = choice.get("message")
+    if (  # most choices are a message and why it ends
+        choice.keys() == PLAIN
+        and chat.is_message(given)
+        and type(choice["index"]) is int
+        and choice["index"] == index
+        and isinstance(choice["finish_reason"], str)
+        and choice["finish_reason"]
+    ):
+        made = chat.message(given, audio)
+        made["finish_reason"] = parts.finish_reason(choice["finish_reason"])
+        return made
     held = Fields(choice)
     given = held.take("message", "delta")
     if isinstance(given, dict):
         made = chat.message(
             given if chat.is_message(given) else carry({"role": "assistant"}, given), audio
         )
-        said = [part["content"] for part in made["parts"] if part["type"] == "text"]
-        held.drop("text", "", *said, "".join(said), "\n".join(said))  # LangChain says it twice
+        if "text" in held:  # LangChain says it twice
+            said = [part["content"] for part in made["parts"] if part["type"] == "text"]
+            held.drop("text", "", *said, "".join(said), "\n".join(said))
     else:
         if given is not None:
             held.put("message", given)
         made = {"role": "assistant", "parts": items.part_list(held.take("text"))}
-    reason = held.take_text("finish_reason") or held.inner("generation_info").take_text(
-        "finish_reason"
-    )
+    reason = held.take_text("finish_reason")
+    if not reason and "generation_info" in held:
+        reason = held.inner("generation_info").take_text("finish_reason")
     if reason:
         made["finish_reason"] = parts.finish_reason(reason)
     if type(held.get("index")) is int:
@@ -111,29 +120,34 @@ def _choice(choice: dict[str, Any], index: int, audio: Any) -> Message:
 
 def _replies(held: Fields, said: list[Message]) -> Answered:
     """Return the side; what the response does not say of itself may stand in its messages' notes."""
-    known: dict[str, str | None] = {"id": None, "model": None}
-    for made in said:
-        for place in NOTES:
-            if not isinstance(made.get(place), dict):
-                continue
-            notes = Fields(made[place])
-            reason = notes.take_text("finish_reason", "stop_reason", "stopReason")
-            if reason is not None and not made.get("finish_reason"):
-                made["finish_reason"] = parts.finish_reason(reason)
-            for name, keys in (("id", ("id",)), ("model", ("model", "model_name"))):
-                if known[name] is None:
-                    known[name] = notes.take_text(*keys)
-            if known["model"]:
-                for key in ("model", "model_name"):
-                    notes.drop(key, known["model"])
-            made[place] = notes.rest()
-            if not made[place]:
-                del made[place]
     found = sides.answered(said, held)
-    found.response_id = found.response_id or known["id"]
-    found.response_model = found.response_model or known["model"]
+    noted = [made for made in said if not NOTES.isdisjoint(made)]
+    if not noted:
+        return found
+    for made in noted:
+        for place in sorted(NOTES & made.keys()):
+            if isinstance(made[place], dict):
+                _note(Fields(made.pop(place)), place, made, found)
+    found.finish_reasons = [made["finish_reason"] for made in said if made.get("finish_reason")]
     return found
 
 
-NOTES = ("response_metadata", "meta")
+def _note(notes: Fields, place: str, made: Message, found: Answered) -> None:
+    """Take what a provider says of its response out of a message's notes; the rest of them stays."""
+    for key in ("finish_reason", "stop_reason", "stopReason"):
+        reason = parts.finish_reason(notes.get(key))
+        if reason is not None and made.setdefault("finish_reason", reason) == reason:
+            notes.take(key)
+    if found.response_id is None:
+        found.response_id = notes.take_text("id")
+    for key in ("model", "model_name"):
+        if found.response_model is None:
+            found.response_model = notes.take_text(key)
+        notes.drop(key, found.response_model)
+    rest = notes.rest()
+    if rest:
+        made[place] = rest
+
+
+NOTES: Final = frozenset({"response_metadata", "meta"})
 """Where LangChain and Haystack put what a provider says of its response."""

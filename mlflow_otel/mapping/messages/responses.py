@@ -12,12 +12,12 @@ from mlflow_otel.mapping.values import as_dict
 
 def request(inputs: Any) -> Asked | None:
     """Return the inputs' side, or None when they are no items."""
-    held = Fields(inputs)
-    given = inputs if isinstance(inputs, list) else held.get("input")
+    given = inputs if isinstance(inputs, list) else as_dict(inputs).get("input")
     if isinstance(given, str):
         given = [given]
     if not isinstance(given, list) or not given or not {dict, str}.issuperset(map(type, given)):
         return None
+    held = Fields(inputs)
     held.take("input")
     held.take_text("model")
     instructions = held.take_text("instructions")
@@ -35,12 +35,12 @@ def request(inputs: Any) -> Asked | None:
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
     """Return the outputs' side, or None when they are no items."""
-    held = Fields(outputs)
-    produced = outputs if isinstance(outputs, list) else held.get("output")
+    produced = outputs if isinstance(outputs, list) else as_dict(outputs).get("output")
     if isinstance(produced, str):
         produced = [produced]
     if not isinstance(produced, list) or not {dict, str}.issuperset(map(type, produced)):
         return None
+    held = Fields(outputs)
     if not produced and "status" not in held:
         return None
     held.take("output")
