@@ -26,15 +26,11 @@ WORDS = {
 """Words for a kind, a role, an end, that the convention has its own words for."""
 
 
-DEFINITIONS = {"tools", "function_tools", "mlflow.chat.tools"}
-
-
 def leaves(value, key=None):
     """Yield (key, leaf) of a structure; JSON in a text is a structure."""
     if isinstance(value, dict):
         for name, item in value.items():
-            if name not in DEFINITIONS:
-                yield from leaves(item, name)
+            yield from leaves(item, name)
     elif isinstance(value, list):
         for item in value:
             yield from leaves(item, key)

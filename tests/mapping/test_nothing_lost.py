@@ -150,6 +150,7 @@ def mutations(draw, side):
 @given(st.data())
 def test_nothing_is_lost_of_payloads_that_no_version_has_written_yet(data):
     attributes, ours = copy.deepcopy(ALL[data.draw(st.sampled_from(sorted(ALL)))])
+    attributes.pop("mlflow.chat.tools", None)  # a copy of what the inputs have
     for side in data.draw(st.sampled_from([SIDES[:1], SIDES[1:], SIDES])):
         if side in attributes:
             attributes[side] = data.draw(mutations(attributes[side]))

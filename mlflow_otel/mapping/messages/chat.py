@@ -96,10 +96,15 @@ def on_parts(made: Message) -> list[Part]:
     found: list[Part] = made["parts"]
     if len(made) == LEAST:
         return found
-    rest = {key: value for key, value in made.items() if key not in {"role", "parts"}}
+    return first_carries(
+        found, {key: value for key, value in made.items() if key not in {"role", "parts"}}
+    )
+
+
+def first_carries(found: list[Part], rest: Mapping[str, Any]) -> list[Part]:
+    """Lay further fields on the first of some parts."""
     if rest:
-        if not found:
-            found = [parts.text("")]
+        found = found or [parts.text("")]
         carry(found[0], rest, ("id", *parts.RESERVED.get(found[0]["type"], ())))
     return found
 
@@ -140,6 +145,8 @@ def message(item: Any, audio: Any = None) -> Message:
     extra = held.inner("additional_kwargs")
     call_id = held.take_id("tool_call_id") or extra.take_id("tool_call_id")
     if who == "tool" or call_id is not None:
+        if who not in USUAL and who != "tool":
+            held.put("role", who)
         return {"role": "tool", "parts": _answers(held, call_id)}
     found = _thoughts(held, extra)
     found += items.part_list(held.take("content"))
@@ -187,7 +194,8 @@ def _opened(item: dict[str, Any]) -> Fields:
             opened.setdefault("type", kind)
         return Fields(carry(opened, beside))
     if isinstance(item.get("data"), dict) and isinstance(item.get("type"), str):
-        return Fields({**item["data"], **{k: v for k, v in item.items() if k != "data"}})
+        beside = {k: v for k, v in item.items() if k != "data"}
+        return Fields(carry({**item["data"]}, beside))
     if "_role" in item:
         return Fields({key.removeprefix("_"): value for key, value in item.items()})
     return Fields(item)
@@ -219,12 +227,12 @@ def _answers(held: Fields, call_id: str | None) -> list[Part]:
         found = [parts.safely(_answer, answer) for answer in answers]
         said = [part["response"] for part in found if isinstance(part.get("response"), str)]
         held.drop("content", "", "\n\n".join(said))
-        return _with_rest(found, held.rest())
+        return first_carries(found, held.rest())
     content = held.take("content")
     if isinstance(content, list):
         found = items.part_list(content)
         if any(part["type"] == "tool_call_response" for part in found):
-            return _with_rest(found, held.rest())
+            return first_carries(found, held.rest())
     held.drop("role", "tool")
     held.drop("tool_call_id", call_id)
     return [parts.tool_response(parts.joined_text(content), call_id, held.rest())]
@@ -235,12 +243,6 @@ def _answer(item: Any) -> Part:
     if "content" not in held:
         return parts.other(item)
     return _answers(held, held.take_id("tool_call_id"))[0]
-
-
-def _with_rest(found: list[Part], rest: dict[str, Any]) -> list[Part]:
-    if rest:
-        carry(found[0], rest, ("id",))
-    return found
 
 
 def _thoughts(held: Fields, extra: Fields) -> list[Part]:

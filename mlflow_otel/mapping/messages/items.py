@@ -12,7 +12,7 @@ from typing import Any, Final
 from mlflow_otel.mapping.messages import blocks, parts
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Part
-from mlflow_otel.mapping.values import as_list, as_text
+from mlflow_otel.mapping.values import as_text
 
 Item = dict[str, Any]
 
@@ -112,16 +112,8 @@ def _reasoning(item: Item) -> Part:
 
 def _said(content: Any) -> str | None:
     """Return a text, or a list of nothing but texts, as text."""
-    if isinstance(content, str):
-        return content or None
-    texts = []
-    for item in as_list(content):
-        if not isinstance(item, dict) or not isinstance(item.get("text"), str):
-            return None
-        if not item.keys() <= parts.PLAIN_TEXT or item.get("type", "text") not in THOUGHTS:
-            return None
-        texts.append(item["text"])
-    return "\n".join(texts) or None
+    said = parts.joined_text(content, THOUGHTS)
+    return said if isinstance(said, str) and said else None
 
 
 THOUGHTS: Final = frozenset({"text", "summary_text", "reasoning_text"})
@@ -228,8 +220,10 @@ def _media(item: Item) -> Part:
         )
         if text is not None:
             return parts.document(text, _with_mime(held.flat("source"), mime))
-    if isinstance(parts.joined_text(said), str):
-        return parts.document(parts.joined_text(source.take("content")), held.flat("source"))
+    joined = parts.joined_text(said)
+    if joined and isinstance(joined, str):
+        source.take("content")
+        return parts.document(joined, _with_mime(held.flat("source"), mime))
     data = (
         source.take_text("url", "data")
         if "source" in held

@@ -73,6 +73,10 @@ REQUIRED: Final[Mapping[str, tuple[tuple[str, type], ...]]] = {
 ATTACHMENT_SCHEME: Final = "mlflow-attachment"
 
 
+PLAIN_TEXT: Final = frozenset({"type", "text"})
+TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
+
+
 class Unread(dict[str, Any]):
     """A part that could not be converted: all its fields, and why.
 
@@ -229,23 +233,20 @@ def _decoded(data: str) -> str | None:
         return None
 
 
-def joined_text(content: Any) -> Any:
-    """Return a list of plain text parts as one text, and anything else as it is."""
-    if isinstance(content, list) and content:
-        texts = []
-        for item in content:
-            said = item.get("text") if isinstance(item, dict) else None
-            if not isinstance(said, str) or not item.keys() <= PLAIN_TEXT:
-                return content
-            if item.get("type", "text") not in TEXT_TYPES:
-                return content
-            texts.append(said)
-        return "\n".join(texts)
-    return content
-
-
-PLAIN_TEXT: Final = frozenset({"type", "text"})
-TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
+def joined_text(content: Any, types: frozenset[str] = TEXT_TYPES) -> Any:
+    """Return a list of plain text items of some types as one text, and anything else as it is."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts = []
+    for item in content:
+        said = item.get("text") if isinstance(item, dict) else None
+        kind = item.get("type", "text") if isinstance(item, dict) else None
+        if not isinstance(said, str) or not isinstance(kind, str) or kind not in types:
+            return content
+        if not item.keys() <= PLAIN_TEXT:
+            return content
+        texts.append(said)
+    return "\n".join(texts)
 
 
 def preview(messages: list[Message]) -> str | None:

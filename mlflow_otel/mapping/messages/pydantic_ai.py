@@ -48,11 +48,10 @@ def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> N
     rest = held.rest()
     if rest and not made:
         made.append({"role": "assistant" if kind == "response" else "user", "parts": []})
+    reason = parts.finish_reason(rest.get("finish_reason")) if kind == "response" else None
     for first in made[:1]:
-        reason = (
-            parts.finish_reason(rest.pop("finish_reason", None)) if kind == "response" else None
-        )
         if reason:
+            del rest["finish_reason"]
             first["finish_reason"] = reason
         carry(first, rest, chat.RESERVED)
     said += made
@@ -103,7 +102,7 @@ def _converted(part: Any) -> list[Part]:
     if kind == "user-prompt":
         content = held.take("content")
         found = [_content(item) for item in (content if isinstance(content, list) else [content])]
-        return chat.on_parts({"role": "user", "parts": found, **held.rest()})
+        return chat.first_carries(found, held.rest())
     if kind == "text":
         return [parts.text(held.take("content") or "", held.rest())]
     if kind == "thinking":
