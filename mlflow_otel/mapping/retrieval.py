@@ -226,8 +226,12 @@ def _named(held: dict[str, Any]) -> dict[str, Any] | None:
     taken = {content_key, id_key, score_key, metadata_key}
     for key, value in held.items():
         if key not in taken:
-            document[f"{key}_" if key in document else key] = value
+            document[f"{key}_" if key in document or key in TYPED else key] = value
     return document
+
+
+TYPED: Final = frozenset({"id", "score"})
+"""What the convention's schema gives a type: a value of another kind has another name."""
 
 
 def _known(held: dict[str, Any], names: tuple[str, ...], *kinds: type) -> str | None:

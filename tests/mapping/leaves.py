@@ -14,7 +14,7 @@ from mlflow_otel.mapping.messages import autogen, chat, items, parts
 PREVIEWS = {keys.TRACE_REQUEST_PREVIEW, keys.TRACE_RESPONSE_PREVIEW}
 WORD_KEYS = {
     "type", "role", "_role", "kind", "part_kind", "block_type", "object", "status", "source_type", "reason",
-    "finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "format", "block_reason",
+    "finish_reason", "finishReason", "completionReason", "stop_reason", "stopReason", "done_reason", "format", "block_reason",
 }  # fmt: skip
 WORDS = {
     *items.TYPES, *chat.ROLES, *chat.MESSAGE_TYPES, *autogen.ROLES, *parts.FINISH_REASONS,

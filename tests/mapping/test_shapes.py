@@ -181,6 +181,31 @@ def test_a_message_type_of_langchains_is_a_role(said):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a text completion", "length"),
+        ("a prompt of llama's", "length"),
+        ("a prompt of titan's", "stop"),
+        ("a turn of cohere's", "stop"),
+        ("a prompt of ai21's", "stop"),
+    ],
+)
+def test_a_prompt_and_its_completion_are_messages_whoever_made_the_model(name, reason):
+    found = talk(name)
+    assert found.inputs[-1]["parts"][0]["content"].startswith("Cross")
+    (answer,) = found.outputs
+    assert answer["role"] == "assistant"
+    assert "ferry" in answer["parts"][0]["content"]
+    assert found.finish_reasons == [reason]
+
+
+def test_a_turn_of_coheres_has_its_history_and_its_preamble():
+    found = talk("a turn of cohere's")
+    assert [p["content"] for p in found.system] == ["Be brief."]
+    assert [m["role"] for m in found.inputs] == ["user", "assistant", "user"]
+
+
 def test_a_side_that_is_not_understood_is_left_alone_and_the_other_maps():
     found = talk("an answer nobody knows")
     assert (len(found.inputs), found.outputs) == (1, [])
