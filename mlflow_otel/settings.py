@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from mlflow_otel import wording
@@ -90,16 +90,44 @@ def _some_of(*choices: str, nothing: str | None = None) -> Callable[[str], froze
     return parse
 
 
+class PartlyInvalidError(ValueError):
+    """A list of which some entries are left out.
+
+    Args:
+        message: What is wrong with which.
+        value: The others.
+    """
+
+    def __init__(self, message: str, value: object) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+HEADER_VALUE: Final = re.compile(r"[^\0-\x08\x0a-\x1f\x7f]*")
+
+
+def sendable(key: str, value: str) -> bool:
+    """Tell whether a header can be sent (RFC 9110, section 5)."""
+    return bool(HEADER_NAME.fullmatch(key.lower()) and HEADER_VALUE.fullmatch(value))
+
+
 def _headers(value: str) -> tuple[tuple[str, str], ...]:
     """W3C Baggage without properties, as the OTLP exporter specification has headers."""
-    pairs = []
-    for item in value.split(","):
+    pairs: list[tuple[str, str]] = []
+    bad: list[str] = []
+    for number, item in enumerate(value.split(","), 1):
         if not item.strip():
             continue
         key, equals, content = item.partition("=")
-        if not equals or not key.strip():
-            raise ValueError("key=value pairs, comma-separated, values percent-encoded")
-        pairs.append((unquote(key).strip().lower(), unquote(content).strip()))
+        pair = (unquote(key).strip().lower(), unquote(content).strip())
+        if equals and sendable(*pair):
+            pairs.append(pair)
+        else:  # without its value, which may be a secret
+            name = (key if equals else item.partition(":")[0] if ":" in item else "").strip()
+            bad.append(f"entry {number} ({name!r})" if name else f"entry {number}")
+    if bad:
+        raise PartlyInvalidError(", ".join(bad), tuple(pairs))
     return tuple(pairs)
 
 
@@ -478,6 +506,14 @@ def _read(
         return default
     try:
         value: T = variable.parse(text)
+    except PartlyInvalidError as error:
+        accounting.warn(
+            f"settings.invalid.{name}",
+            "%s: %s is not key=value with the value percent-encoded and is left out. Correct it; the "
+            "other entries are used.",
+            name, error,
+        )  # fmt: skip
+        return cast("T", error.value)
     except ValueError as error:
         shown = "…" if variable.secret else repr(text)
         used = "the default" if default is None else repr(default)

@@ -22,7 +22,7 @@ from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.cli.recognise import candidates
 from mlflow_otel.delivery.compress import compress
 from mlflow_otel.delivery.spool import Spool
-from mlflow_otel.delivery.transport import Outcome, open_transport
+from mlflow_otel.delivery.transport import Outcome, Reason, open_transport
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
@@ -31,6 +31,13 @@ from mlflow_otel.version import __version__
 Level = Literal["ok", "note", "problem"]
 EARLIEST_CLOCK: Final = 1_750_000_000  # mid-2025: a clock before this package is wrong
 PROBE_SECONDS: Final = 5.0
+ADVICE: Final[dict[Reason, str]] = {
+    "protocol": "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL",
+    "tls": "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "proxy": "check the *_PROXY variables, or name the endpoint's host in NO_PROXY",
+    "name": "correct the host in OTEL_EXPORTER_OTLP_ENDPOINT",
+}
+"""The one thing to do, by why there is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ def findings() -> Iterator[Finding]:
 def _versions() -> Iterator[Finding]:
     installed = [f"mlflow-otel {__version__}"]
     installed += [
-        f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "protobuf", "h2")
+        f"{p} {importlib.metadata.version(p)}" for p in ("opentelemetry-sdk", "protobuf", "pycurl")
     ]
     yield Finding("ok", "versions", ", ".join(installed))
 
@@ -202,6 +209,8 @@ def probe(signal: Signal, settings: OtlpSettings) -> Finding:
         outcome = transport.send(body, min(settings.timeout, PROBE_SECONDS))
     finally:
         transport.close()
+    if outcome.reason == "no_otlp":
+        return Finding("problem", about, f"answered with {outcome.message}: it is no OTLP endpoint", "correct OTEL_EXPORTER_OTLP_ENDPOINT")  # fmt: skip
     if outcome.result == "accepted":
         return Finding("ok", about, "a test request was accepted")
     # A backend for traces alone is a fine one.
@@ -215,7 +224,6 @@ def probe(signal: Signal, settings: OtlpSettings) -> Finding:
 
 
 def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
-    said = f"{outcome.status} {outcome.message}".lower()
     if outcome.status in {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}:
         return "set OTEL_EXPORTER_OTLP_HEADERS to what the backend wants for authentication"
     if outcome.status in {"404", "405", "UNIMPLEMENTED", "415"}:
@@ -223,10 +231,8 @@ def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
             return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
         spared = "; MLFLOW_OTEL_METRICS=false spares the attempt" if signal == "metrics" else ""
         return f"the backend takes no {signal}; nothing to do unless you expect them there{spared}"
-    if "speaks no http/2" in said:
-        return "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL"
-    if any(word in said for word in ("ssl", "tls", "certificate", "handshake", "wrong version")):
-        return "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE"
+    if outcome.reason in ADVICE:
+        return ADVICE[outcome.reason]
     host = urlsplit(wording.endpoint(settings.endpoint)).netloc or wording.endpoint(
         settings.endpoint
     )

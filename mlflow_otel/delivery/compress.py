@@ -1,4 +1,4 @@
-"""A request's body as it goes on the wire."""
+"""Bodies as they go on the wire: a request's compressed, an answer's decompressed to a bound."""
 
 from __future__ import annotations
 
@@ -33,3 +33,24 @@ def compress(body: bytes, compression: Compression) -> bytes:
     if compression == "gzip":
         return _gzip(body)
     return _deflate(body) if compression == "deflate" else body
+
+
+WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
+"""How zlib is told which of its formats a body is in."""
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return an answer's body decompressed: at most ``limit`` bytes, nothing when it cannot be read.
+
+    Args:
+        body: As it came.
+        encoding: ``gzip``, ``deflate``, or nothing or ``identity`` for a body as it is.
+        limit: Bytes of the result, at most; the rest is left out.
+    """
+    name = encoding.strip().lower()
+    if name in {"", "identity"}:
+        return body[:limit]
+    try:
+        return zlib.decompressobj(WINDOW_BITS[name]).decompress(body, limit)
+    except (KeyError, zlib.error):
+        return b""

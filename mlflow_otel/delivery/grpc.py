@@ -1,32 +1,39 @@
-"""OTLP over gRPC: unary calls on kept-alive HTTP/2 connections, bodies as bytes.
+"""OTLP over gRPC: unary calls over HTTP/2, bodies as bytes.
 
 Follows https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, and the OTLP specification
 for what is tried again.
+
+Why not gRPC's own library: it compresses at zlib's level 6 and takes no bytes that are compressed
+already, its threads do not survive a ``fork``, and a call in a gevent app blocks the whole app.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import gzip
-import threading
-import time
-import zlib
-from collections.abc import Callable
+import re
 from typing import Final
 from urllib.parse import unquote
 
-from mlflow_otel.delivery.http2 import Answer, Connection, Headers, UnansweredError, target_of
+from mlflow_otel.delivery.compress import decompress
+from mlflow_otel.delivery.curl import ANSWER_BYTES, Answer, Client
+from mlflow_otel.delivery.destination import grpc_destination
 from mlflow_otel.delivery.retry import STATUS_DETAILS, retry_info, says_too_large
-from mlflow_otel.delivery.transport import SERVICE_METHODS, USER_AGENT, Outcome
+from mlflow_otel.delivery.transport import USER_AGENT, Outcome
 from mlflow_otel.settings import OtlpSettings, Signal
-from mlflow_otel.version import __version__
+from mlflow_otel.wording import secrets_of, server_text
 
+SERVICE_METHODS: Final[dict[Signal, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+}
 CODES: Final = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
     "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
+STATUS: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 RETRYABLE: Final = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 )
@@ -34,22 +41,17 @@ RETRYABLE: Final = frozenset(
 MAYBE_TOO_LARGE: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
 
 HTTP_STATUS: Final = {
-    "400": "INTERNAL", "401": "UNAUTHENTICATED", "403": "PERMISSION_DENIED", "404": "UNIMPLEMENTED",
-    "429": "UNAVAILABLE", "502": "UNAVAILABLE", "503": "UNAVAILABLE", "504": "UNAVAILABLE",
+    400: "INTERNAL", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "UNIMPLEMENTED",
+    429: "UNAVAILABLE", 502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "UNAVAILABLE",
 }  # fmt: skip
 """What a status says that a proxy answered in the server's place (gRPC's own table)."""
-RESETS: Final = {7: "UNAVAILABLE", 8: "CANCELLED", 11: "RESOURCE_EXHAUSTED", 12: "PERMISSION_DENIED"}  # fmt: skip
-"""HTTP/2's error codes, likewise; any other is INTERNAL."""
 
-DECOMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "gzip": gzip.decompress,
-    "deflate": zlib.decompress,
-}
-IDLE_SECONDS: Final = 60.0  # longer unused, a load balancer may have let go of it without a word
+MAX_GRPC_TIMEOUT: Final = 99_999_999  # eight digits, by the protocol
+NOT_HTTP2: Final = "what listens there speaks no HTTP/2, or went: TLS, or http/protobuf, perhaps"
 
 
 class GrpcTransport:
-    """A channel to one endpoint: a connection for each call under way, kept for the next.
+    """Calls to one endpoint's service.
 
     Args:
         signal: Whose service is called.
@@ -57,141 +59,95 @@ class GrpcTransport:
 
     Raises:
         ValueError: The endpoint names no host.
-        OSError: A certificate or key file cannot be read.
     """
 
     def __init__(self, signal: Signal, settings: OtlpSettings) -> None:
-        self._target = target_of(settings)
+        destination = grpc_destination(settings, SERVICE_METHODS[signal])
         encoding = settings.compression
         compressed = (("grpc-encoding", encoding),) if encoding != "none" else ()
         self._flag = bytes([encoding != "none"])
-        self._headers: Headers = (
-            (":method", "POST"),
-            (":scheme", "https" if self._target.tls else "http"),
-            (":path", SERVICE_METHODS[signal]),
-            (":authority", self._target.authority),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-            ("user-agent", f"{USER_AGENT}/{__version__}"),
-            ("grpc-accept-encoding", "identity,deflate,gzip"),
-            *compressed,
-            *settings.headers,
+        self._secrets = secrets_of(settings.endpoint, destination.headers)
+        self._client = Client(
+            destination,
+            http2=True,
+            headers=(
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+                ("user-agent", USER_AGENT),
+                ("grpc-accept-encoding", "identity,deflate,gzip"),
+                *compressed,
+            ),
         )
-        self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._busy: set[Connection] = set()
-        self._closed = False
 
     def send(self, request: bytes, timeout: float) -> Outcome:
         """Send one request, compressed as the settings say, and wait at most ``timeout`` seconds."""
-        until = time.monotonic() + timeout
-        headers = (*self._headers, ("grpc-timeout", f"{max(int(timeout * 1000), 1)}m"))
         message = b"".join((self._flag, len(request).to_bytes(4, "big"), request))
-        connection = None
+        milliseconds = max(min(int(timeout * 1000), MAX_GRPC_TIMEOUT), 1)
         try:
-            connection, kept = self._take(until)
-            try:
-                answer = connection.call(headers, message, until)
-            except (UnansweredError, ConnectionError):
-                # A connection that was kept may have ended unseen: not the server's refusal.
-                if not kept or self._closed:
-                    raise
-                self._let_go(connection)
-                connection, _ = self._take(until, fresh=True)
-                answer = connection.call(headers, message, until)
-        except TimeoutError:
-            self._let_go(connection)
-            return Outcome("retryable", "DEADLINE_EXCEEDED", f"no answer within {timeout:g} s")
-        except UnansweredError as error:
-            self._let_go(connection)
-            code = "UNAVAILABLE" if error.reset is None else RESETS.get(error.reset, "INTERNAL")
-            return _failed(code, str(error), None)
-        except OSError as error:
-            self._let_go(connection)
-            return Outcome("retryable", "UNAVAILABLE", f"{type(error).__name__}: {error}")
-        except Exception as error:
-            self._let_go(connection)
-            return Outcome("rejected", type(error).__name__, str(error))
-        self._give_back(connection)
-        return _outcome(answer)
-
-    def _take(self, until: float, *, fresh: bool = False) -> tuple[Connection, bool]:
-        while not fresh:
-            with self._lock:
-                kept = self._idle.pop() if self._idle else None
-            if kept is None:
-                break
-            if time.monotonic() - kept.used_at < IDLE_SECONDS and kept.usable():
-                with self._lock:
-                    self._busy.add(kept)
-                return kept, True
-            kept.close()
-        if self._closed:
-            raise ConnectionError("the exporter is shut down")
-        made = Connection(self._target, until)
-        with self._lock:
-            self._busy.add(made)
-        return made, False
-
-    def _give_back(self, connection: Connection) -> None:
-        with self._lock:
-            self._busy.discard(connection)
-            if not self._closed:
-                self._idle.append(connection)
-                return
-        connection.close()
-
-    def _let_go(self, connection: Connection | None) -> None:
-        if connection is not None:
-            with self._lock:
-                self._busy.discard(connection)
-            connection.close()
+            answer = self._client.post(message, timeout, (("grpc-timeout", f"{milliseconds}m"),))
+            return outcome_of(answer, self._secrets)
+        except Exception as error:  # nothing is known of the request: it may be tried again
+            said = server_text(str(error), self._secrets)
+            return Outcome("retryable", type(error).__name__, said, reason="network")
 
     def close(self) -> None:
         """Close every connection; calls under way end."""
-        with self._lock:
-            self._closed = True
-            connections = [*self._idle, *self._busy]
-            self._idle = []
-        for connection in connections:
-            connection.close()
+        self._client.close()
 
 
-def open_transport(signal: Signal, settings: OtlpSettings, _connections: int) -> GrpcTransport:
-    """Return the transport; it opens connections as they are needed."""
+def open_transport(signal: Signal, settings: OtlpSettings) -> GrpcTransport:
+    """Return the transport; it connects when there is something to send."""
     return GrpcTransport(signal, settings)
 
 
-def _outcome(answer: Answer) -> Outcome:
-    headers = answer.headers
-    said = unquote(headers.get("grpc-message", ""))
-    number = headers.get("grpc-status", "")
-    if not number.isdigit():
-        status = headers.get(":status", "")
-        return _failed(HTTP_STATUS.get(status, "UNKNOWN"), f"HTTP status {status}", None)
+def outcome_of(answer: Answer, secrets: tuple[str, ...] = ()) -> Outcome:
+    """Return what an answer says. A status that was read decides, whatever could not be read after it.
+
+    Args:
+        answer: What came back.
+        secrets: What no message may show.
+    """
+    number = answer.headers.get("grpc-status", "")
+    said = unquote(answer.headers.get("grpc-message", ""))
+    if not STATUS.fullmatch(number):
+        return _without_status(answer, secrets)
     if int(number) == 0:
         return Outcome("accepted", "OK", response=_message(answer))
     code = CODES[int(number)] if int(number) < len(CODES) else "UNKNOWN"
-    return _failed(code, said, headers.get(STATUS_DETAILS))
+    return _failed(code, said, answer.headers.get(STATUS_DETAILS), secrets)
+
+
+def _without_status(answer: Answer, secrets: tuple[str, ...]) -> Outcome:
+    if answer.status not in {0, 200}:
+        code = HTTP_STATUS.get(answer.status, "UNKNOWN")
+        return _failed(code, f"HTTP status {answer.status}", None, secrets)
+    if answer.reason == "timeout":
+        return Outcome("retryable", "DEADLINE_EXCEEDED", answer.message, reason="timeout")
+    if answer.status == 200 and not answer.reason:
+        said = server_text(answer.headers.get("grpc-status", ""), secrets)
+        text = f"the answer's grpc-status is no number: {said!r}" if said else "the answer has no grpc-status"  # fmt: skip
+        return Outcome("retryable", "UNAVAILABLE", text, reason="protocol")
+    text = server_text(answer.message, secrets)
+    if answer.reason == "protocol":
+        text = f"{NOT_HTTP2} ({text})"
+    return Outcome("retryable", "UNAVAILABLE", text, reason=answer.reason)
 
 
 def _message(answer: Answer) -> bytes:
     """Return the answer's one message; what cannot be read is none, since it was accepted."""
-    body = bytes(answer.body[5:])
+    body = answer.body[5:]
     if answer.body[:1] != b"\x01":
         return body
-    try:
-        return DECOMPRESS[answer.headers.get("grpc-encoding", "")](body)
-    except (KeyError, OSError, EOFError, zlib.error):
-        return b""
+    return decompress(body, answer.headers.get("grpc-encoding", ""), ANSWER_BYTES)
 
 
-def _failed(code: str, said: str, details: str | None) -> Outcome:
+def _failed(code: str, said: str, details: str | None, secrets: tuple[str, ...]) -> Outcome:
+    shown = server_text(said, secrets)
     if code in MAYBE_TOO_LARGE and says_too_large(said):
-        return Outcome("rejected", code, said, too_large=True)
+        return Outcome("rejected", code, shown, too_large=True)
     asked = retry_info(_binary(details)) if details else None
     retryable = asked is not None if code == "RESOURCE_EXHAUSTED" else code in RETRYABLE
-    return Outcome("retryable" if retryable else "rejected", code, said, retry_after=asked)
+    return Outcome("retryable" if retryable else "rejected", code, shown, retry_after=asked)
 
 
 def _binary(header: str) -> bytes:

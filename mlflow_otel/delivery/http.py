@@ -1,88 +1,90 @@
-"""OTLP over HTTP, protobuf in the body, one kept-alive connection."""
+"""OTLP over HTTP/1.1, protobuf in the body.
+
+Follows https://opentelemetry.io/docs/specs/otlp/#otlphttp for what is tried again.
+"""
 
 from __future__ import annotations
 
-import requests
-import requests.adapters
-import requests.utils
+from typing import Final
 
+from mlflow_otel.delivery.compress import decompress
+from mlflow_otel.delivery.curl import ANSWER_BYTES, Answer, Client
+from mlflow_otel.delivery.destination import http_destination
 from mlflow_otel.delivery.retry import retry_after
 from mlflow_otel.delivery.transport import USER_AGENT, Outcome
 from mlflow_otel.settings import OtlpSettings, Signal
-from mlflow_otel.version import __version__
+from mlflow_otel.wording import secrets_of, server_text
 
-RETRYABLE = frozenset({429, 502, 503, 504})
-"""The OTLP specification's list."""
-TOO_LARGE = 413
+PROXY_WANTS_CREDENTIALS: Final = 407
+RETRYABLE: Final = frozenset({429, 502, 503, 504, PROXY_WANTS_CREDENTIALS})
+"""The OTLP specification's list, and what is a proxy's refusal and never the server's."""
+TOO_LARGE: Final = 413
 
 
 class HttpTransport:
-    """A session with one endpoint.
+    """Requests to one endpoint.
 
     Args:
         settings: Endpoint, TLS files, headers, compression.
-        connections: How many to keep open at once, at most.
+
+    Raises:
+        ValueError: The endpoint names no host.
     """
 
-    def __init__(self, settings: OtlpSettings, connections: int) -> None:
-        self._url = (
-            settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
+    def __init__(self, settings: OtlpSettings) -> None:
+        destination = http_destination(settings)
+        encoding = settings.compression
+        compressed = (("content-encoding", encoding),) if encoding != "none" else ()
+        self._secrets = secrets_of(settings.endpoint, destination.headers)
+        self._client = Client(
+            destination,
+            http2=False,
+            headers=(
+                ("content-type", "application/x-protobuf"),
+                ("user-agent", USER_AGENT),
+                *compressed,
+            ),
         )
-        self._session = requests.Session()
-        pool = requests.adapters.HTTPAdapter(pool_maxsize=connections)
-        self._session.mount("http://", pool)
-        self._session.mount("https://", pool)
-        # Given with each request: a session's own is beaten by REQUESTS_CA_BUNDLE in the environment.
-        self._verify = settings.certificate or True
-        if settings.client_certificate:
-            key = settings.client_key
-            self._session.cert = (
-                (settings.client_certificate, key) if key else settings.client_certificate
-            )
-        self._session.headers.update(
-            {"User-Agent": f"{USER_AGENT}/{__version__}", "Content-Type": "application/x-protobuf"}
-        )
-        if settings.compression != "none":
-            self._session.headers["Content-Encoding"] = settings.compression
-        self._session.headers.update(dict(settings.headers))
-        # requests looks into ~/.netrc at each request, and lets it beat a header that was set.
-        named = any(key == "authorization" for key, _ in settings.headers)
-        found = None if named else requests.utils.get_netrc_auth(self._url)
-        self._session.auth = found or _as_it_is
 
     def send(self, request: bytes, timeout: float) -> Outcome:
-        """Send one request and wait, at most ``timeout`` seconds for each of its stages."""
+        """Send one request, compressed as the settings say, and wait at most ``timeout`` seconds."""
         try:
-            answer = self._session.post(
-                self._url, request, timeout=timeout, allow_redirects=False, verify=self._verify
-            )
-        except requests.exceptions.SSLError as error:
-            return Outcome("rejected", "SSLError", str(error))
-        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            return Outcome("retryable", type(error).__name__, str(error))
-        except Exception as error:
-            return Outcome("rejected", type(error).__name__, str(error))
-        status = str(answer.status_code)
-        if 200 <= answer.status_code < 300:
-            return Outcome("accepted", status, response=answer.content)
-        retryable = answer.status_code in RETRYABLE
-        return Outcome(
-            "retryable" if retryable else "rejected",
-            status,
-            answer.text[:500],
-            retry_after=retry_after(answer.headers.get("Retry-After")) if retryable else None,
-            too_large=answer.status_code == TOO_LARGE,
-        )
+            return outcome_of(self._client.post(request, timeout), self._secrets)
+        except Exception as error:  # nothing is known of the request: it may be tried again
+            said = server_text(str(error), self._secrets)
+            return Outcome("retryable", type(error).__name__, said, reason="network")
 
     def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
+        """Close every connection; requests under way end."""
+        self._client.close()
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+def open_transport(_signal: Signal, settings: OtlpSettings) -> HttpTransport:
+    """Return the transport; it connects when there is something to send."""
+    return HttpTransport(settings)
 
 
-def open_transport(_signal: Signal, settings: OtlpSettings, connections: int) -> HttpTransport:
-    """Return the transport."""
-    return HttpTransport(settings, connections)
+def outcome_of(answer: Answer, secrets: tuple[str, ...] = ()) -> Outcome:
+    """Return what an answer says. A status that was read decides, whatever could not be read after it.
+
+    Args:
+        answer: What came back.
+        secrets: What no message may show.
+    """
+    status = str(answer.status)
+    if not answer.status:
+        said = server_text(answer.message, secrets)
+        return Outcome("retryable", answer.reason or "network", said, reason=answer.reason)
+    body = decompress(answer.body, answer.headers.get("content-encoding", ""), ANSWER_BYTES)
+    if 200 <= answer.status < 300:
+        if answer.headers.get("content-type", "").lower().startswith("text/html"):
+            return Outcome("accepted", status, "a web page", reason="no_otlp")
+        return Outcome("accepted", status, response=body)
+    retryable = answer.status in RETRYABLE
+    return Outcome(
+        "retryable" if retryable else "rejected",
+        status,
+        server_text(body, secrets),
+        retry_after=retry_after(answer.headers.get("retry-after")) if retryable else None,
+        too_large=answer.status == TOO_LARGE,
+    )

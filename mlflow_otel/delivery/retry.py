@@ -7,7 +7,9 @@ https://opentelemetry.io/docs/specs/otlp/#failures-1
 from __future__ import annotations
 
 import email.utils
+import math
 import random
+import re
 import time
 from typing import Final
 
@@ -16,6 +18,9 @@ from google.rpc.status_pb2 import Status
 
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
+MAX_ASKED_SECONDS: Final = 3600.0
+"""Of what a server asks to wait, at most: a longer wait is asked for again then."""
+SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 STATUS_DETAILS: Final = "grpc-status-details-bin"
 TOO_LARGE: Final = ("larger than max", "message too large", "too large", "max size")
 
@@ -39,24 +44,29 @@ def retry_info(details: bytes) -> float | None:
         for detail in Status.FromString(details).details:
             info = RetryInfo()
             if detail.Unpack(info):
-                delay = info.retry_delay
-                return max(float(delay.seconds) + float(delay.nanos) / 1e9, 0.0)
+                return _bounded(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     except Exception:
         return None  # details that cannot be read ask for nothing
     return None
 
 
 def retry_after(header: str | None, now: float | None = None) -> float | None:
-    """Return the seconds that HTTP's ``Retry-After`` asks to wait: a number, or until a date."""
-    if not header:
-        return None
-    if header.strip().isdigit():
-        return float(header)
+    """Return the seconds that HTTP's ``Retry-After`` asks to wait: a number, or until a date.
+
+    RFC 9110, section 10.2.3. What is neither asks for nothing.
+    """
+    text = (header or "").strip()
+    if SECONDS.fullmatch(text):
+        return _bounded(float(text[:20]))
     try:
-        until = email.utils.parsedate_to_datetime(header).timestamp()
-    except (TypeError, ValueError):
-        return None
-    return max(until - (time.time() if now is None else now), 0.0)
+        until = email.utils.parsedate_to_datetime(text).timestamp()
+    except Exception:
+        return None  # a server's text: whatever is wrong with it
+    return _bounded(until - (time.time() if now is None else now))
+
+
+def _bounded(seconds: float) -> float | None:
+    return min(max(seconds, 0.0), MAX_ASKED_SECONDS) if math.isfinite(seconds) else None
 
 
 def says_too_large(message: str) -> bool:

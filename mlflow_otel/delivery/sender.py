@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
+
+from opentelemetry import context
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.backlog import Backlog
@@ -20,6 +23,8 @@ from mlflow_otel.settings import Compression
 IDLE_SECONDS: Final = 5.0
 KEEPING_SECONDS: Final = 1.0  # for what is being spooled when all else is given up
 SPOOLED: Final = Outcome("spooled", "spooled")
+SUPPRESSED: Final = ("suppress_instrumentation", "suppress_http_instrumentation")
+"""Keys by which instrumentations are told to leave a call alone."""
 
 
 class Sender:
@@ -117,7 +122,7 @@ class Sender:
             self._flying[id(request)] = request
             if self._hand_to_thread(request):
                 return True
-        self._finish(request, self._send(request, self._timeout))
+        self._finish(request, self._send_safely(request, self._timeout))
         return True
 
     def _hand_to_thread(self, request: Request) -> bool:
@@ -144,7 +149,7 @@ class Sender:
             retry: Whether as long as any request may be retried, or within one timeout.
         """
         budget = self._retry_timeout if retry else min(self._timeout, self._retry_timeout)
-        return self._settle(request, self._send(request, budget))
+        return self._settle(request, self._send_safely(request, budget))
 
     def flush(self, seconds: float) -> bool:
         """Wait for what is in flight; True if all since the last flush was accepted in time."""
@@ -209,14 +214,27 @@ class Sender:
                         return
                 self._idle -= 1
                 request = self._waiting.popleft()
-            outcome = self._send(request, self._retry_timeout)
+            outcome = self._send_safely(request, self._retry_timeout)
             if id(request) in self._flying:  # else given up by close(), and settled then
                 self._finish(request, outcome)
+
+    def _send_safely(self, request: Request, budget: float) -> Outcome:
+        try:
+            return self._send(request, budget)
+        except Exception as error:  # a fault of ours must not end the thread
+            return Outcome("unsent", type(error).__name__, str(error))
 
     def _finish(self, request: Request, outcome: Outcome) -> None:
         settled = False
         try:
             settled = self._settle(request, outcome)
+        except Exception as error:  # a fault of ours must not end the thread
+            self._accounting.count("dropped", request.number)
+            self._accounting.warn(
+                "dropped.error",
+                "%d items were lost by a fault of mlflow-otel itself (%s: %s). Report it, please.",
+                request.number, type(error).__name__, error, number=request.number,
+            )  # fmt: skip
         finally:
             with self._changed:
                 self._flying.pop(id(request), None)
@@ -283,9 +301,23 @@ class Sender:
             return Outcome("unsent", type(error).__name__, str(error))
         body = request.compressed(self._compression)
         started = time.monotonic()
-        outcome = transport.send(body, min(self._timeout, left))
+        with _untraced():
+            outcome = transport.send(body, min(self._timeout, left))
         self._tried(time.monotonic() - started, outcome)
         return outcome
 
     def _last_moment(self, give_up_at: float) -> float:
         return give_up_at if self._stop_at is None else min(give_up_at, self._stop_at)
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """Keep instrumentations off a request of ours: traced, it would be exported, and so on for ever."""
+    silent = context.get_current()
+    for key in SUPPRESSED:
+        silent = context.set_value(key, value=True, context=silent)
+    token = context.attach(silent)
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -69,7 +69,7 @@ class SignalDelivery:
         """Whether the server takes this signal, as far as it has said."""
         load(self._otlp.protocol)
         self._sender = Sender(
-            lambda: transport or open_transport(signal, self._otlp, settings.max_workers + 1),
+            lambda: transport or open_transport(signal, self._otlp),
             compression=self._otlp.compression,
             workers=settings.max_workers,
             timeout=self._otlp.timeout,
@@ -172,6 +172,13 @@ class SignalDelivery:
         return all(sent)
 
     def _account(self, request: Request, outcome: Outcome) -> None:
+        if outcome.reason == "no_otlp":
+            self._accounting.warn(
+                "no_otlp",
+                "%s answered with %s: it took the %s, but is no OTLP endpoint, it seems, and they may be "
+                "lost. Check the endpoint with `mlflow-otel doctor`.",
+                self._otlp.endpoint, outcome.message, self._noun,
+            )  # fmt: skip
         rejected, said = self._rejected(outcome.response)
         rejected = min(rejected, request.number)
         origin = "recovered." if request.recovered else ""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, cast
 
 from mlflow_otel.settings import OtlpSettings, Signal
+from mlflow_otel.version import __version__
 
 Result = Literal["accepted", "retryable", "rejected", "unsent", "spooled"]
+Reason = Literal["", "timeout", "name", "connect", "proxy", "tls", "protocol", "network", "no_otlp"]
+"""Why a request has no answer: the time was up; a name was not found; no connection; the proxy; TLS;
+what listens there speaks another protocol; the connection broke. ``no_otlp``: it was accepted, by
+something that is no OTLP server."""
 
-SERVICE_METHODS: Final[dict[Signal, str]] = {
-    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+TRANSPORTS: Final = {
+    "grpc": "mlflow_otel.delivery.grpc",
+    "http/protobuf": "mlflow_otel.delivery.http",
 }
-USER_AGENT: Final = "mlflow-otel"
+"""The module of each protocol's transport; it has a function ``open_transport``."""
+USER_AGENT: Final = f"mlflow-otel/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,15 @@ class Outcome:
     """What became of one request.
 
     Args:
-        result: ``accepted``; ``retryable``, by the OTLP specification's table; ``rejected``; ``unsent``: it
-            could not be tried; or ``spooled``: it is to be tried later.
-        status: gRPC's code name or HTTP's status, the error's name, or a word of ours.
-        message: What the server or the network said.
+        result: ``accepted``; ``retryable``, by the OTLP specification's table or since no answer came;
+            ``rejected``, which is the server's own refusal alone; ``unsent``: it could not be tried; or
+            ``spooled``: it is to be tried later.
+        status: gRPC's code name or HTTP's status, or a word of ours.
+        message: What the server or the network said, as it may be shown.
         response: The response's protobuf bytes when accepted.
         retry_after: Seconds the server asks to wait before a retry, or None.
         too_large: Whether it was refused for its size.
+        reason: Why there is no answer, or nothing.
     """
 
     result: Result
@@ -39,6 +45,7 @@ class Outcome:
     response: bytes = b""
     retry_after: float | None = None
     too_large: bool = False
+    reason: Reason = ""
 
     @property
     def unanswered(self) -> bool:
@@ -54,35 +61,41 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the connection; a ``send`` under way ends soon after."""
+        """Let go of the connections; a ``send`` under way ends soon after."""
         ...
 
 
-def load(protocol: str) -> ModuleType:
+class _Module(Protocol):
+    def open_transport(self, signal: Signal, settings: OtlpSettings) -> Transport: ...
+
+
+def load(protocol: str) -> _Module:
     """Return the module of a protocol's transport, imported now.
 
     Not at the first request: in an app at full load that import takes seconds, since it waits for
-    the interpreter after each of its file accesses. Not above: an app that speaks HTTP need not
-    load HTTP/2, nor the other way round.
+    the interpreter after each of its file accesses.
+
+    Raises:
+        ValueError: There is no transport of that name.
     """
-    return import_module(f"mlflow_otel.delivery.{'grpc' if protocol == 'grpc' else 'http'}")
+    if protocol not in TRANSPORTS:
+        raise ValueError(f"{protocol!r} is no protocol: it is one of {', '.join(TRANSPORTS)}")
+    return cast("_Module", import_module(TRANSPORTS[protocol]))
 
 
-def open_transport(signal: Signal, settings: OtlpSettings, connections: int = 1) -> Transport:
-    """Return the transport that ``settings`` ask for.
+def open_transport(signal: Signal, settings: OtlpSettings) -> Transport:
+    """Return the transport that ``settings`` ask for. It connects when there is something to send.
 
     Args:
         signal: What is sent.
         settings: Where and how.
-        connections: Requests that may be under way at once.
 
     Raises:
-        ValueError: The endpoint names no host.
+        ValueError: The endpoint names no host, or there is no such protocol.
         OSError: A certificate or key file cannot be read.
     """
     for file in (settings.certificate, settings.client_key, settings.client_certificate):
         if file is not None:
-            with open(file, "rb"):  # noqa: PTH123 (to name it: ssl's own error does not)
+            with open(file, "rb"):  # noqa: PTH123 (curl's own error does not name it)
                 pass
-    transport: Transport = load(settings.protocol).open_transport(signal, settings, connections)
-    return transport
+    return load(settings.protocol).open_transport(signal, settings)

@@ -1,0 +1,182 @@
+"""Where requests go and by which way: endpoint, credentials, proxy and TLS files, as plain values.
+
+Endpoints are URLs, as the OTLP exporter specification has them, and for gRPC also what its name
+resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import netrc
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies
+
+import certifi
+
+from mlflow_otel.settings import OtlpSettings, sendable
+from mlflow_otel.wording import endpoint as shown
+
+Headers = tuple[tuple[str, str], ...]
+
+UNIX: Final = re.compile(r"(unix|unix-abstract):(.+)")
+NAMED: Final = re.compile(r"(?:dns:(?://[^/]*/)?|ipv4:|ipv6:)(.+)")
+"""gRPC's other targets: what they name is a host and a port."""
+PLAIN_PORT: Final = 4317
+TLS_PORT: Final = 443  # gRPC's, where a secure endpoint gives none
+URL_SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
+OURS: Final = frozenset({
+    "connection", "content-encoding", "content-length", "content-type", "expect", "grpc-encoding",
+    "grpc-timeout", "te", "transfer-encoding",
+})  # fmt: skip
+"""Headers that say how a request is framed: not the user's to set."""
+
+PROXIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "grpc": ("grpc", "https", "http"),
+    "http": ("http", "all"),
+    "https": ("https", "all"),
+}
+"""The ``*_proxy`` variables that count: gRPC's own for gRPC, by the endpoint's scheme for HTTP."""
+NO_PROXY: Final[Mapping[str, tuple[str, ...]]] = {"grpc": ("no_grpc", "no")}
+ROOTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "grpc": ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE"),
+    "http/protobuf": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"),
+}
+"""Variables that name the trusted certificates where OTLP's own does not: those of the libraries that
+the stock exporters are built on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where and how to connect.
+
+    Args:
+        url: The URL of the requests, without credentials.
+        socket: Path of a Unix domain socket, or None; an abstract one begins with NUL.
+        headers: Sent with each request.
+        proxy: The proxy's URL, or nothing.
+        no_proxy: Hosts that are reached without it, comma-separated.
+        roots: File with the certificates to trust.
+        roots_folder: Folder with more of them, or nothing.
+        certificate: File with the client's certificate, or nothing.
+        key: File with the client's key, or nothing.
+    """
+
+    url: str
+    socket: str | None = None
+    headers: Headers = ()
+    proxy: str = ""
+    no_proxy: str = ""
+    roots: str = ""
+    roots_folder: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+def grpc_destination(settings: OtlpSettings, path: str) -> Destination:
+    """Return where an OTLP/gRPC endpoint's calls go.
+
+    Args:
+        settings: With the endpoint: ``host:port``, a URL, or a target of gRPC's.
+        path: The method's.
+
+    Raises:
+        ValueError: The endpoint names no host.
+    """
+    scheme = "https" if settings.secure else "http"
+    unix = UNIX.fullmatch(settings.endpoint)
+    if unix:
+        name = unix[2].removeprefix("//") if unix[2].startswith("///") else unix[2]
+        name = f"\0{unix[2]}" if unix[1] == "unix-abstract" else name
+        return _finish(settings, f"{scheme}://localhost{path}", "", name)
+    named = NAMED.fullmatch(settings.endpoint)
+    target = named[1].partition(",")[0] if named else settings.endpoint
+    if settings.endpoint.startswith("ipv6:") and "[" not in target:
+        target = f"[{target}]"
+    parts = urlsplit(target if "://" in target else f"//{target}")
+    host = _host(parts.hostname, settings)
+    port = parts.port or (TLS_PORT if settings.secure else PLAIN_PORT)
+    user = parts.netloc.rpartition("@")[0]
+    return _finish(settings, f"{scheme}://{host}:{port}{path}", user)
+
+
+def http_destination(settings: OtlpSettings) -> Destination:
+    """Return where an OTLP/HTTP endpoint's requests go.
+
+    Raises:
+        ValueError: The endpoint is no URL of HTTP's.
+    """
+    given = settings.endpoint if "://" in settings.endpoint else f"http://{settings.endpoint}"
+    parts = urlsplit(given)
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError(f"{shown(given)!r} is no URL for HTTP: write http://host:port")
+    host = _host(parts.hostname, settings)
+    port = f":{parts.port}" if parts.port else ""
+    rest = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    user = parts.netloc.rpartition("@")[0] or _netrc(parts.hostname or "")
+    url = f"{parts.scheme}://{host}{port}{quote(rest, safe=URL_SAFE)}"
+    return _finish(settings, url, user)
+
+
+def _host(name: str | None, settings: OtlpSettings) -> str:
+    if not name:
+        raise ValueError(f"{shown(settings.endpoint)!r} names no host: write http://host:port")
+    return f"[{name}]" if ":" in name else name
+
+
+def _finish(settings: OtlpSettings, url: str, user: str, socket: str | None = None) -> Destination:
+    proxy, no_proxy = ("", "") if socket is not None else _proxy(settings.protocol, url)
+    roots = settings.certificate or _environment(ROOTS[settings.protocol])
+    paths = ssl.get_default_verify_paths()
+    return Destination(
+        url, socket, _headers(settings.headers, user), proxy, no_proxy,
+        roots=roots or paths.cafile or certifi.where(),
+        roots_folder="" if roots else paths.capath or "",
+        certificate=settings.client_certificate or "",
+        key=settings.client_key or "",
+    )  # fmt: skip
+
+
+def _headers(headers: Headers, user: str) -> Headers:
+    named = {key.lower() for key, _ in headers}
+    if user and "authorization" not in named:
+        pair = unquote(user).encode()
+        basic = base64.b64encode(pair if b":" in pair else pair + b":").decode()
+        headers = (*headers, ("authorization", f"Basic {basic}"))
+    return tuple((k, v) for k, v in headers if k.lower() not in OURS and sendable(k, v))
+
+
+def _proxy(protocol: str, url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    kind = "grpc" if protocol == "grpc" else parts.scheme
+    found = getproxies()
+    proxy = next((found[name] for name in PROXIES[kind] if found.get(name)), "")
+    excepted = next((found[n] for n in NO_PROXY.get(kind, ("no",)) if found.get(n)), "")
+    return ("", "") if _names_with_port(parts.netloc, excepted) else (proxy, excepted)
+
+
+def _names_with_port(place: str, excepted: str) -> bool:
+    """Tell whether a list of hosts has this one with its port; libcurl reads the entries without."""
+    names = (entry.strip().lower().lstrip("*.") for entry in excepted.split(","))
+    return any(":" in name and f".{place}".endswith(f".{name}") for name in names)
+
+
+def _environment(names: tuple[str, ...]) -> str:
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+def _netrc(host: str) -> str:
+    """Return user and password that the user's netrc file has for a host, as HTTP's clients do."""
+    file = Path(os.environ.get("NETRC") or "~/.netrc")
+    with contextlib.suppress(OSError, netrc.NetrcParseError, RuntimeError, UnicodeDecodeError):
+        found = netrc.netrc(str(file.expanduser())).authenticators(host)
+        if found is not None:
+            return f"{quote(found[0] or found[1] or '')}:{quote(found[2] or '')}"
+    return ""
