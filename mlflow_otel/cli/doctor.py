@@ -33,7 +33,7 @@ EARLIEST_CLOCK: Final = 1_750_000_000  # mid-2025: a clock before this package i
 PROBE_SECONDS: Final = 5.0
 ADVICE: Final[dict[Reason, str]] = {
     "protocol": "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL",
-    "tls": "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "tls": "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY",
     "proxy": "check the *_PROXY variables, or name the endpoint's host in NO_PROXY",
     "name": "correct the host in OTEL_EXPORTER_OTLP_ENDPOINT",
 }

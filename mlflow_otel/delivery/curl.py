@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -57,6 +58,7 @@ REASONS: Final[Mapping[int, Reason]] = {
     pycurl.E_SSL_ISSUER_ERROR: "tls",
     pycurl.E_SSL_PINNEDPUBKEYNOTMATCH: "tls",
     pycurl.E_SSL_INVALIDCERTSTATUS: "tls",
+    pycurl.E_BAD_FUNCTION_ARGUMENT: "tls",  # a key that cannot be used
     97: "proxy",  # CURLE_PROXY: SOCKS, as a rule
     98: "tls",  # CURLE_SSL_CLIENTCERT
 }
@@ -111,19 +113,32 @@ class Client:
             timeout: Seconds for all of it, from the name's look-up to the answer's last byte.
             headers: Of this request.
         """
+        until = time.monotonic() + timeout
+        lines = [*self._headers, *(_line(*pair) for pair in headers)]
+        answer, kept = self._try(body, timeout, lines)
+        left = until - time.monotonic()
+        if kept and not answer.status and answer.reason == "network" and left > 0:
+            # A kept connection may have ended unseen: that is no failure of the server's.
+            answer, _ = self._try(body, left, lines)
+        return answer
+
+    def _try(self, body: bytes, timeout: float, lines: list[bytes]) -> tuple[Answer, bool]:
+        """Send once; return what came, and whether on a connection that was kept."""
         with self._lock:
             if self._closed:
-                return Answer(0, {}, b"", "network", "the exporter is shut down")
+                return Answer(0, {}, b"", "network", "the exporter is shut down"), False
             handle = self._idle.pop() if self._idle else None
             if handle is None:
                 handle = Handle(self._destination, http2=self._http2)
             self._busy.add(handle)
-        answer = Answer(0, {}, b"", "network", "it was interrupted")
+        kept = handle.answered
+        usable = False
         try:
-            answer = handle.post(body, timeout, [*self._headers, *(_line(*h) for h in headers)], self._threads)  # fmt: skip
+            answer = handle.post(body, timeout, lines, self._threads)
+            usable = not answer.reason
         finally:
-            self._give_back(handle, usable=not answer.reason)
-        return answer
+            self._give_back(handle, usable=usable)
+        return answer, kept
 
     def _give_back(self, handle: Handle, *, usable: bool) -> None:
         with self._lock:
@@ -164,6 +179,12 @@ class Handle:
         self._sockets: list[tuple[int, int]] = []  # file descriptor and inode of each opened
         self._sent_headers: list[bytes] = []
         self._abstract = ""
+        self._strange: Reason = "network"  # why the first request may have had no answer
+        if destination.url.startswith("https:"):
+            self._strange = "tls"
+        elif http2:
+            self._strange = "protocol"
+        self.answered = False
         self._set_up(destination, http2=http2)
 
     def _set_up(self, destination: Destination, *, http2: bool) -> None:
@@ -214,7 +235,7 @@ class Handle:
         self._headers, self._body, self._size = {}, [], 0
         curl = self._curl
         reason: Reason = ""
-        message = ""
+        number, message = 0, ""
         try:
             if headers != self._sent_headers:
                 curl.setopt(pycurl.HTTPHEADER, headers)
@@ -223,9 +244,13 @@ class Handle:
             curl.setopt(pycurl.TIMEOUT_MS, max(min(int(timeout * 1000), MAX_MILLISECONDS), 1))
             threads.run(curl.perform)
         except pycurl.error as error:
-            number, message = error.args if len(error.args) == 2 else (0, str(error))
-            reason = self._reason(number)
+            number, message = error.args if len(error.args) == 2 else (-1, repr(error))
         status = curl.getinfo(pycurl.RESPONSE_CODE)
+        self.answered = self.answered or status >= 200
+        if number:
+            reason = self._reason(number)
+        if self._size > ANSWER_BYTES:
+            message = f"the answer is over {ANSWER_BYTES} bytes"
         if len(body) > KEPT_BODY_BYTES:
             curl.setopt(pycurl.POSTFIELDS, b"")
         return Answer(
@@ -233,11 +258,11 @@ class Handle:
         )
 
     def _reason(self, number: int) -> Reason:
-        if self._size > ANSWER_BYTES:
-            return "network"
         if self._curl.getinfo(pycurl.HTTP_CONNECTCODE) >= 300:
             return "proxy"
-        return REASONS.get(number, "network")
+        reason = REASONS.get(number, "network")
+        # A server that wants TLS, a client's certificate or HTTP/1.1 closes without a word.
+        return self._strange if reason == "network" and not self.answered else reason
 
     def _take_header(self, line: bytes) -> None:
         if line.startswith(b"HTTP/"):  # what came before was a 1xx or a proxy's

@@ -13,8 +13,14 @@ from cryptography.x509.oid import NameOID
 PEM = serialization.Encoding.PEM
 PLAIN = (PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
 
+ENCRYPTED = (
+    PEM,
+    serialization.PrivateFormat.PKCS8,
+    serialization.BestAvailableEncryption(b"secret"),
+)
 
-def _issue(name, issuer=None, issuer_key=None):
+
+def _issue(name, issuer=None, issuer_key=None, days=1, host="localhost"):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -24,12 +30,14 @@ def _issue(name, issuer=None, issuer_key=None):
         .issuer_name(issuer.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+                [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+                if host == "localhost"
+                else [x509.DNSName(host)]
             ),
             critical=False,
         )
@@ -58,13 +66,21 @@ def _issue(name, issuer=None, issuer_key=None):
 
 
 def make(folder):
-    """Write ca.pem, server.pem, server.key, client.pem, client.key; return their paths by name."""
+    """Write ca.pem, and name.pem and name.key of a server and a client; return their paths by name.
+
+    Beside ``server`` there are ``expired`` and ``other``, a certificate for another host. The client's
+    key is also there encrypted, as ``encrypted.key``.
+    """
+    folder.mkdir(exist_ok=True)
     ca, ca_key = _issue("ca")
     files = {"ca.pem": ca.public_bytes(PEM)}
-    for name in ("server", "client"):
-        certificate, key = _issue(name, ca, ca_key)
+    kinds = {"server": {}, "client": {}, "expired": {"days": -1}, "other": {"host": "example.com"}}
+    for name, options in kinds.items():
+        certificate, key = _issue(name, ca, ca_key, **options)
         files[f"{name}.pem"] = certificate.public_bytes(PEM)
         files[f"{name}.key"] = key.private_bytes(*PLAIN)
+        if name == "client":
+            files["encrypted.key"] = key.private_bytes(*ENCRYPTED)
     paths = {}
     for name, content in files.items():
         (folder / name).write_bytes(content)
