@@ -22,6 +22,7 @@ import pycurl
 from mlflow_otel.delivery.destination import Destination, Headers
 from mlflow_otel.delivery.green import RealThreads
 from mlflow_otel.delivery.transport import Reason
+from mlflow_otel.forking import begin_anew_in_child
 
 ANSWER_BYTES: Final = 1024 * 1024
 """Of an answer's body that are read; OTLP's own has some hundred."""
@@ -87,7 +88,7 @@ class Client:
     """Sends POST requests to one destination, several at once.
 
     Threads: the lock guards which handles are idle and which are busy; nothing waits under it. In a
-    forked child the handles are the parent's and are left alone; make a new client there.
+    forked child the handles are the parent's and are left alone.
 
     Args:
         destination: Where to.
@@ -99,11 +100,19 @@ class Client:
         self._destination = destination
         self._http2 = http2
         self._headers = [_line(*pair) for pair in (*headers, *destination.headers)]
-        self._threads = RealThreads(64)
-        self._lock = threading.Lock()
+        self._closed = False
         self._idle: list[Handle] = []
         self._busy: set[Handle] = set()
-        self._closed = False
+        self.begin_anew()
+        begin_anew_in_child(self)
+
+    def begin_anew(self) -> None:
+        """Begin with a new lock and no handle: those of a forked child's parent are left alone."""
+        left, self._idle, self._busy = [*self._idle, *self._busy], [], set()
+        self._threads = RealThreads(64)
+        self._lock = threading.Lock()
+        for handle in left:
+            handle.close()
 
     def post(self, body: bytes, timeout: float, headers: Headers = ()) -> Answer:
         """Send a request and return what came back.

@@ -177,7 +177,7 @@ class SignalDelivery:
                 "no_otlp",
                 "%s answered with %s: it took the %s, but is no OTLP endpoint, it seems, and they may be "
                 "lost. Check the endpoint with `mlflow-otel doctor`.",
-                self._otlp.endpoint, outcome.message, self._noun,
+                self._shown, outcome.message, self._noun,
             )  # fmt: skip
         rejected, said = self._rejected(outcome.response)
         rejected = min(rejected, request.number)
