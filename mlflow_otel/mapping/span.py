@@ -9,6 +9,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import (
     calls,
+    chunks,
     content,
     messages,
     openinference,
@@ -221,14 +222,15 @@ def _cost(draft: Draft) -> None:
 
 
 def _messages(draft: Draft) -> None:
-    found = messages.convert(draft.message_format, draft.inputs, draft.outputs)
+    said = chunks.completed(draft.outputs, draft.view.events)
+    found = messages.convert(draft.message_format, draft.inputs, said)
     if found is None:
         return
     draft.conversation = found
     draft.failures += [f"messages: {failure}" for failure in found.failures]
     if found.rest_inputs is not draft.inputs:
         draft.rest_inputs = found.rest_inputs
-    if found.rest_outputs is not draft.outputs:
+    if found.rest_outputs is not said:
         draft.rest_outputs = found.rest_outputs
     for key, value in (
         (genai.SYSTEM_INSTRUCTIONS, found.system),
@@ -345,7 +347,8 @@ def _error(draft: Draft) -> None:
 
 
 def _stream(draft: Draft) -> None:
-    first = next((e for e in draft.view.events if e.name.startswith(keys.CHUNK_EVENT_PREFIX)), None)
+    ours = draft.view.made_by_mlflow
+    first = next((e for e in draft.view.events if chunks.is_chunk(e, made_by_mlflow=ours)), None)
     if first is not None:
         draft.genai[genai.REQUEST_STREAM] = True
         waited = (first.timestamp - draft.view.start_time) / 1e9
@@ -476,8 +479,9 @@ def _rest(left: Any) -> Any:
 
 
 def _events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:
-    kept = options.keep_chunk_events and options.capture_content
-    events = tuple(e for e in view.events if kept or not e.name.startswith(keys.CHUNK_EVENT_PREFIX))
+    kept = options.capture_content and (options.keep_chunk_events or chunks.stand_alone(view))
+    ours = view.made_by_mlflow
+    events = tuple(e for e in view.events if kept or not chunks.is_chunk(e, made_by_mlflow=ours))
     if not options.capture_content:
         events = content.events(events, options)
     if options.redact is None:
