@@ -1,280 +1,76 @@
-"""``instrument()`` and ``uninstrument()``: MLflow's traces and assessments leave through us.
-
-Here all is put together; nothing below imports it.
-"""
+"""``instrument()`` and ``uninstrument()``: MLflow's traces and assessments leave through us."""
 
 from __future__ import annotations
 
-import atexit
-import functools
-import multiprocessing.util
-import os
 import threading
-import time
-import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
-from opentelemetry import trace
-from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import Sampler
 
 from mlflow_otel import versions
-from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.delivery.transport import load
-from mlflow_otel.export.exporter import MlflowSpanExporter
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.arguments import Arguments
 from mlflow_otel.export.hooks import ShouldExport
-from mlflow_otel.feedback.assessments import Assessments
-from mlflow_otel.feedback.emitter import Emitter
-from mlflow_otel.feedback.mlflow_adapter import Hooks
+from mlflow_otel.forking import in_child
+from mlflow_otel.handle import Handle
 from mlflow_otel.mapping.model import Redact
-from mlflow_otel.measuring.recorder import Recorder
-from mlflow_otel.settings import SIGNALS, Settings
-from mlflow_otel.signals.lazy_pipelines import LazyPipelines
-from mlflow_otel.tracing import mlflow_adapter, otel_adapter
-from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
-from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
-from mlflow_otel.tracing.sampler import MlflowSampler, from_environment
-from mlflow_otel.version import __version__
+from mlflow_otel.settings import Settings
+from mlflow_otel.tracing import mlflow_adapter
 
-_lock = threading.RLock()
-_handle: Handle | None = None
-_feedback_only: Handle | None = None
+__all__ = ["Handle", "current", "instrument", "uninstrument"]
 
 
-class Handle:
-    """What ``instrument()`` returns: the running instrumentation.
+class _Running:
+    """The one instrumentation of the process, and the lock of those who start or end it."""
 
-    Args:
-        settings: The configuration in force.
-        exporter: Where spans go; an OTLP exporter by the settings when None.
-        accounting: Holds the counters.
-    """
+    handle: Handle | None = None
+    feedback_only: Handle | None = None
 
-    def __init__(
-        self,
-        settings: Settings,
-        exporter: SpanExporter | None = None,
-        accounting: Accounting = ACCOUNTING,
-    ) -> None:
-        self.settings = settings
-        self.accounting = accounting
-        self._exporter = exporter
-        self._processor: MlflowSpanProcessor | None = None
-        self._exporting: SpanProcessor | None = None
-        self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
-        self._take_over: mlflow_adapter.TakeOver | None = None
-        self._hooks: Hooks | None = None
-        self._signals = LazyPipelines(settings, self._resource, accounting)
-        self._recorder = Recorder(self._signals)
-        emitter = Emitter(
-            self._signals, self._open_spans, self._resource, _assessed_as(settings, exporter)
-        )
-        self.assessments = Assessments(settings, emitter, accounting=accounting)
-        """Logs assessments over OTLP."""
+    def __init__(self) -> None:
+        self.renew()
+        in_child(self.renew)
 
-    @property
-    def active(self) -> bool:
-        """Whether MLflow's spans leave through us."""
-        return self._take_over is not None
+    def renew(self) -> None:
+        """Begin anew: also in a forked child, since a thread of the parent's may hold the lock."""
+        self.lock = threading.RLock()
 
-    @property
-    def processor(self) -> MlflowSpanProcessor | None:
-        """The processor in use; None before MLflow's first span."""
-        return self._processor
 
-    def start(self) -> None:
-        """Take MLflow's exporter's place."""
-        if self._exporter is None:
-            load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
-        self._take_over = mlflow_adapter.TakeOver(
-            self._isolated, self._joined, keep_media=not self.settings.dual_export
-        )
-        self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
-        self.shut_down_at_exit()
-
-    def shut_down_at_exit(self) -> None:
-        """See to it that nothing is left behind when the process ends, however it was started."""
-        atexit.register(self.shutdown)
-        # multiprocessing's forked children never run atexit, but their own finalizers.
-        _shut_down_in_child(self)
-        multiprocessing.util.register_after_fork(self, _shut_down_in_child)
-
-    def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
-        self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
-        self._processor.on_assessments = self.assessments.ended
-        return self._processor
-
-    def _measure(self) -> None:
-        """Have spans measured, where there is someone to tell."""
-        wanted = self.settings.measures(shared=self._signals.meters_shared)
-        if wanted and self._processor is not None:
-            try:
-                self._recorder.open()
-            except Exception as error:
-                self.accounting.warn(
-                    "metrics.failed",
-                    "There are no GenAI metrics (%s: %s). See OTEL_EXPORTER_OTLP_METRICS_*, or set "
-                    "MLFLOW_OTEL_METRICS=false.",
-                    type(error).__name__, error,
-                )  # fmt: skip
-            else:
-                self._processor.on_released = self._recorder.released
-
-    def _open_spans(self) -> Callable[[ReadableSpan], None]:
-        """Return what sends a span where the traces go, also from a process that makes none."""
-        with _lock:
-            if self._processor is None:
-                self._make(self._own_export())
-        return self._hand_on
-
-    def _hand_on(self, span: ReadableSpan) -> None:
-        if self._processor is not None:  # the one in use now: MLflow's provider may be built anew
-            self._processor.hand_on(span)
-
-    @functools.cached_property
-    def _own_resource(self) -> Resource:
-        return _resource(self.settings)
-
-    def _resource(self) -> Resource:
-        shared = self._shared[-1][0] if self._shared else None
-        return self._own_resource if shared is None else shared.resource
-
-    def _export(self) -> SpanExporter:
-        return self._exporter or MlflowSpanExporter(self.settings, accounting=self.accounting)
-
-    def _build(self) -> TracerProvider:
-        """Build MLflow's own provider around the one processor we keep."""
-        provider = TracerProvider(
-            sampler=_sampler(self.settings),
-            resource=self._own_resource,
-            shutdown_on_exit=False,
-        )
-        if self.settings.dual_export:
-            for processor in mlflow_adapter.own_processors():
-                provider.add_span_processor(processor)
-        provider.add_span_processor(self._processor or self._make(self._own_export()))
-        return provider
-
-    def _isolated(self) -> TracerProvider:
-        provider = self._build()
-        self._measure()
-        return provider
-
-    def _joined(self) -> TracerProvider:
-        provider = self._join()
-        self._measure()  # now that it is known whose resource this is
-        return provider
-
-    def _join(self) -> TracerProvider:
-        """Join the global provider, the app's where it has one."""
-        provider = trace.get_tracer_provider()
-        if any(provider is joined for joined, _ in self._shared):
-            return provider  # type: ignore[return-value]
-        if not isinstance(provider, TracerProvider):
-            if self._shared:
-                return self._shared[-1][0]
-            provider = self._build()
-            self._shared.append((provider, ()))
-            return provider
-        standing = otel_adapter.processors(provider)
-        pair = next((p for p in standing if isinstance(p, MlflowSpanProcessor)), None)
-        if pair is not None:  # the app put the pair there itself
-            self._processor = pair
-            pair.on_assessments = self.assessments.ended
-            pair.guard(self.settings)
-            self._shared.append((provider, standing))
-            return provider
-        before = otel_adapter.stand_in_front(
-            provider, self._own_export, self._make, keep_mlflow=self.settings.dual_export
-        )
-        self._shared.append((provider, before))
-        if self.settings.dual_export and not any(map(otel_adapter.by_mlflow, before)):
-            front = otel_adapter.processors(provider)
-            otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
-        return provider
-
-    def _own_export(self) -> SpanProcessor:
-        """Return the one processor that exports for us in providers that send no OTLP."""
-        if self._exporting is None:
-            self._exporting = batched(self._export(), self.settings)
-        return self._exporting
-
-    def stats(self) -> dict[str, int]:
-        """Return every counter, and what is held now."""
-        held = self._processor.stats() if self._processor is not None else {}
-        return {**self.accounting.snapshot(), **held, **self._signals.stats()}
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export what ended traces have released, and assessments.
-
-        Returns:
-            True if all that ended or was logged since the last flush was accepted in time.
-        """
-        until = time.monotonic() + timeout_millis / 1000
-
-        def left() -> float:
-            return max(until - time.monotonic(), 0.0)
-
-        # First, since evaluation spans go the way of the others.
-        drained = self._signals.later.drain(left())
-        flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
-        return self._signals.force_flush(left()) and flushed and drained
-
-    def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
-        """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
-
-        Args:
-            timeout_millis: Milliseconds it may take; what did not arrive by then is spooled, or
-                counted as dropped.
-        """
-        until = time.monotonic() + timeout_millis / 1000
-        self._signals.later.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
-        if self._processor is not None:
-            # First, since it reports the assessments of traces that it passes on at the end.
-            kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0
-            self._processor.shutdown(max(timeout_millis - int(kept), timeout_millis // 2))
-        self._signals.shutdown(max(until - time.monotonic(), 0.0))
-
-    def stop(self) -> None:
-        """Give MLflow its exporter back."""
-        atexit.unregister(self.shutdown)
-        if self._hooks is not None:
-            self._hooks.undo()
-            self._hooks = None
-        if self._take_over is not None:
-            self._take_over.undo()
-            self._take_over = None
-        if not any(before for _, before in self._shared):
-            self.shutdown()
-            return
-        self.force_flush(SHUTDOWN_MILLIS)
-        for provider, before in self._shared:
-            if before:
-                otel_adapter.set_processors(provider, before)  # the app's own go on
-        if self._exporting is not None:
-            self._exporting.shutdown()
-        self._signals.shutdown(SHUTDOWN_MILLIS / 1000)
+_running = _Running()
 
 
 def instrument(
     settings: Settings | None = None,
     *,
+    endpoint: str | None = None,
+    protocol: str | None = None,
+    headers: Mapping[str, str] | str | None = None,
+    service_name: str | None = None,
+    conventions: Iterable[str] | str | None = None,
     exporter: SpanExporter | None = None,
     redact: Redact | None = None,
     should_export: ShouldExport | None = None,
 ) -> Handle:
-    """Send MLflow's traces over OTLP, whole; everything from ``OTEL_*`` and ``MLFLOW_*`` variables.
+    """Send MLflow's traces over OTLP, whole; what is not given comes from ``OTEL_*`` and ``MLFLOW_*``.
 
     Takes the place of MLflow's own export (beside it with
-    ``MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true``), whatever is called before or after. Idempotent:
-    a second call returns the first one's handle. Never raises: without MLflow, or if it cannot be
-    joined, one warning says what to do and the app goes on as it was.
+    ``MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true``), whatever is called before or after. A second
+    call returns the first one's handle; if it has other arguments, a warning says that they change
+    nothing. Never raises: without MLflow, or if it cannot be joined, one warning says what to do
+    and the app goes on as it was.
+
+    Call it in the main thread: what ended before SIGTERM then leaves too.
 
     Args:
-        settings: The configuration; from the environment when None.
+        settings: The configuration; from the environment when None. The arguments below beat it.
+        endpoint: Where all signals are sent, as ``OTEL_EXPORTER_OTLP_ENDPOINT``; beats each signal's
+            variable too.
+        protocol: ``grpc`` or ``http/protobuf``, as ``OTEL_EXPORTER_OTLP_PROTOCOL``.
+        headers: Sent with every request: a mapping, or text as ``OTEL_EXPORTER_OTLP_HEADERS`` has it.
+        service_name: The resource's ``service.name``, as ``OTEL_SERVICE_NAME``. A provider that the
+            app shares keeps its own resource.
+        conventions: Vocabularies to write, as ``MLFLOW_OTEL_CONVENTIONS``: any of ``genai``,
+            ``openinference``, ``mlflow``.
         exporter: Any ``SpanExporter``; an OTLP exporter by the settings when None.
         redact: Called with each value that leaves, and returns what leaves instead; in front of any
             exporter. See ``MlflowSpanExporter``.
@@ -284,12 +80,16 @@ def instrument(
     Returns:
         The handle: ``stats()``, ``force_flush()``, ``shutdown()``.
     """
-    global _handle  # noqa: PLW0603
-    with _lock:
-        if _handle is not None:
-            return _handle
-        found = Settings.from_environment() if settings is None else settings
-        handle = Handle(found.hooked(redact, should_export), exporter)
+    arguments = Arguments(endpoint, protocol, headers, service_name, conventions)
+    hooks = (redact, should_export)
+    with _running.lock:
+        if _running.handle is not None:
+            given = (settings, exporter, *hooks)
+            if arguments.given or any(one is not None for one in given):
+                changed = _effective(settings or _running.handle.settings, arguments)
+                _say_what_changes_nothing(_running.handle, changed.hooked(*hooks), exporter)
+            return _running.handle
+        handle = Handle(_effective(settings, arguments).hooked(*hooks), exporter)
         if handle.settings.disabled:
             return handle
         if not mlflow_adapter.available():
@@ -306,69 +106,47 @@ def instrument(
                 mlflow_adapter.installed(), type(error).__name__, error, versions.supported("mlflow"),
             )  # fmt: skip
             return handle
-        _handle = handle
+        _running.handle = handle
         return handle
+
+
+def _effective(settings: Settings | None, arguments: Arguments) -> Settings:
+    return arguments.settings() if settings is None else arguments.over(settings)
+
+
+def _say_what_changes_nothing(
+    running: Handle, settings: Settings, exporter: SpanExporter | None
+) -> None:
+    others = [
+        field.name
+        for field in fields(settings)
+        if getattr(settings, field.name) != getattr(running.settings, field.name)
+    ]
+    if exporter is not None and not running.sends_to(exporter):
+        others.append("exporter")
+    if others:
+        ACCOUNTING.warn(
+            "instrument.again",
+            "instrument() was called before, so this call changes nothing: %s stay as they were. Give "
+            "the first call these arguments, or call uninstrument() before this one.",
+            ", ".join(others),
+        )
 
 
 def current() -> Handle:
     """Return the running instrumentation's handle, or one that only sends assessments."""
-    global _feedback_only  # noqa: PLW0603
-    with _lock:
-        if _handle is not None:
-            return _handle
-        if _feedback_only is None:
-            _feedback_only = Handle(Settings.from_environment())
-            _feedback_only.shut_down_at_exit()
-        return _feedback_only
-
-
-def _shut_down_in_child(handle: Handle) -> None:
-    live = weakref.ref(handle)
-
-    def shut_down() -> None:
-        found = live()
-        if found is not None:
-            found.shutdown()
-
-    multiprocessing.util.Finalize(handle, shut_down, exitpriority=0)
+    with _running.lock:
+        if _running.handle is not None:
+            return _running.handle
+        if _running.feedback_only is None:
+            _running.feedback_only = Handle(Settings.from_environment())
+            _running.feedback_only.shut_down_at_exit()
+        return _running.feedback_only
 
 
 def uninstrument() -> None:
     """Undo ``instrument()``: what is held leaves, MLflow's own export is back."""
-    global _handle
-    with _lock:
-        handle, _handle = _handle, None
+    with _running.lock:
+        handle, _running.handle = _running.handle, None
     if handle is not None:
         handle.stop()
-
-
-def _sampler(settings: Settings) -> Sampler | None:
-    """Return MLflow's ratio if set, else what ``OTEL_TRACES_SAMPLER`` names (None: the SDK reads it)."""
-    named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
-    if settings.sampling_ratio != 1.0 or os.environ.get("MLFLOW_TRACE_SAMPLING_RATIO", "").strip():
-        return MlflowSampler(settings.sampling_ratio, record=settings.record_sampled_out)
-    if named == "mlflow":
-        return from_environment(os.environ.get("OTEL_TRACES_SAMPLER_ARG"))
-    return None if named else MlflowSampler(1.0, record=settings.record_sampled_out)
-
-
-def _assessed_as(settings: Settings, exporter: SpanExporter | None) -> frozenset[str]:
-    """Return the signals of assessments; beside an exporter of the app's own, those with an endpoint."""
-    signals = settings.assessment_signals
-    if exporter is None:
-        return signals
-    return frozenset(
-        signal for signal in SIGNALS
-        if signal in signals and (signal == "traces" or settings.otlp(signal).configured)
-    )  # fmt: skip
-
-
-def _resource(settings: Settings) -> Resource:
-    distro: dict[str, Any] = {
-        "telemetry.distro.name": "mlflow-otel",
-        "telemetry.distro.version": __version__,
-    }
-    named = OTELResourceDetector().detect().attributes.get(SERVICE_NAME)
-    if not named and settings.experiment_name:
-        distro[SERVICE_NAME] = settings.experiment_name
-    return Resource.create(distro)

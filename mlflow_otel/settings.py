@@ -219,6 +219,7 @@ OTLP_OPTIONS: Final[tuple[Variable, ...]] = (
 
 VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("OTEL_SDK_DISABLED", "disabled", _boolean, "true: nothing of ours is installed"),
+    Variable("OTEL_SERVICE_NAME", "service_name", _text, "service.name"),
     Variable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "capture_content", _capture, "false or NO_CONTENT: no inputs, outputs, messages, documents, previews; only what is known not to be content leaves"),
     Variable("MLFLOW_TRACE_SAMPLING_RATIO", "sampling_ratio", _number(0, 1), "share of traces to keep, whole traces (1.0)"),
     Variable("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "asynchronous", _boolean, "false: export in the thread that ends the span"),
@@ -255,12 +256,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT", "trace_lookup_timeout", _number(0.001), "seconds such a look-up may take (5)"),
     Variable("MLFLOW_OTEL_RECENT_TRACES", "recent_traces", _integer(0), "traces remembered for feedback after they ended, some 2.6 KB each (10000)"),
     Variable("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "record_sampled_out", _boolean, "true: record traces that are sampled out, without exporting them, so that metrics count them and feedback finds them"),
+    Variable("MLFLOW_OTEL_FLUSH", "flush", _one_of("exit", "trace", "atexit"), "when the last batch is flushed. exit (default): when the process ends, by SIGTERM too; trace: at the end of each local root as well; atexit: signals are left alone"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
     Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once, and waiting for export at once (268435456)"),
 )  # fmt: skip
 
 SDK_VARIABLES: Final[Mapping[str, str]] = {
-    "OTEL_SERVICE_NAME": "service.name",
     "OTEL_RESOURCE_ATTRIBUTES": "resource attributes: key=value,key=value",
     "OTEL_TRACES_SAMPLER": "head sampler; mlflow names ours",
     "OTEL_TRACES_SAMPLER_ARG": "its argument",
@@ -360,6 +361,7 @@ class Settings:
     logs: OtlpSettings = OtlpSettings(DEFAULT_ENDPOINTS["grpc"])
     metrics: OtlpSettings = OtlpSettings(DEFAULT_ENDPOINTS["grpc"])
     disabled: bool = False
+    service_name: str | None = None
     capture_content: bool = True
     sampling_ratio: float = 1.0
     asynchronous: bool = True
@@ -396,6 +398,7 @@ class Settings:
     trace_lookup_timeout: float = 5.0
     recent_traces: int = 10_000
     record_sampled_out: bool = False
+    flush: str = "exit"
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 

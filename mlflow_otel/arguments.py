@@ -1,0 +1,103 @@
+"""``instrument()``'s arguments, made into settings: they beat the variables of the same meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+from urllib.parse import quote
+
+from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.settings import SIGNALS, Settings, read_otlp
+
+PATHS: Final = tuple(f"/v1/{signal}" for signal in SIGNALS)
+OTLP: Final = ("ENDPOINT", "PROTOCOL", "HEADERS")
+OTHERS: Final = {"OTEL_SERVICE_NAME": "service_name", "MLFLOW_OTEL_CONVENTIONS": "conventions"}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What can be given to ``instrument()`` as well as in the environment; None: not given.
+
+    Args:
+        endpoint: Stands for ``OTEL_EXPORTER_OTLP_ENDPOINT``. A signal's path at its end is left
+            out: it is the endpoint of all signals.
+        protocol: Stands for ``OTEL_EXPORTER_OTLP_PROTOCOL``.
+        headers: Stands for ``OTEL_EXPORTER_OTLP_HEADERS``: a mapping, or text as in the variable.
+        service_name: Stands for ``OTEL_SERVICE_NAME``.
+        conventions: Stands for ``MLFLOW_OTEL_CONVENTIONS``: names, or text as in the variable.
+    """
+
+    endpoint: str | None = None
+    protocol: str | None = None
+    headers: Mapping[str, str] | str | None = None
+    service_name: str | None = None
+    conventions: Iterable[str] | str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is any."""
+        return any(getattr(self, field.name) is not None for field in fields(self))
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables that they stand for. A bad one is warned about as a variable is."""
+        found = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": _base(self.endpoint),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
+            "OTEL_EXPORTER_OTLP_HEADERS": _listed(self.headers),
+            "OTEL_SERVICE_NAME": self.service_name,
+            "MLFLOW_OTEL_CONVENTIONS": _joined(self.conventions),
+        }
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def settings(self, accounting: Accounting = ACCOUNTING) -> Settings:
+        """Return the environment's settings, but for what is given here."""
+        given = self.variables()
+        environ = dict(os.environ)
+        for option in OTLP:
+            if f"OTEL_EXPORTER_OTLP_{option}" in given:  # a signal's own would beat it
+                for signal in SIGNALS:
+                    environ.pop(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{option}", None)
+        return Settings.from_environment({**environ, **given}, accounting)
+
+    def over(self, settings: Settings, accounting: Accounting = ACCOUNTING) -> Settings:
+        """Return ``settings``, but for what is given here."""
+        given = self.variables()
+        read = Settings.from_environment(given, accounting)
+        changed: dict[str, Any] = {
+            field: getattr(read, field) for name, field in OTHERS.items() if name in given
+        }
+        for signal in SIGNALS:
+            before = settings.otlp(signal)
+            spoken = {"OTEL_EXPORTER_OTLP_PROTOCOL": before.protocol, **given}
+            after = read_otlp(signal, spoken, Accounting())
+            changed[signal] = replace(
+                before,
+                protocol=after.protocol,
+                endpoint=before.endpoint
+                if before.configured and not self.endpoint
+                else after.endpoint,
+                configured=before.configured or after.configured,
+                headers=before.headers if self.headers is None else after.headers,
+            )
+        return replace(settings, **changed)
+
+
+def _base(endpoint: str | None) -> str | None:
+    if endpoint is None:
+        return None
+    whole = endpoint.rstrip("/")
+    return next((whole.removesuffix(path) for path in PATHS if whole.endswith(path)), endpoint)
+
+
+def _listed(headers: Mapping[str, str] | str | None) -> str | None:
+    if headers is None or isinstance(headers, str):
+        return headers
+    return ",".join(f"{quote(str(key))}={quote(str(value))}" for key, value in headers.items())
+
+
+def _joined(conventions: Iterable[str] | str | None) -> str | None:
+    if conventions is None or isinstance(conventions, str):
+        return conventions
+    return ",".join(map(str, conventions))

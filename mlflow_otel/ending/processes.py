@@ -1,0 +1,126 @@
+"""How processes end, and what flushes in each: one table.
+
+A new way of ending is a row of ``WAYS``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing.util
+import sys
+import weakref
+from collections.abc import Callable
+from types import FrameType
+from typing import Final, NamedTuple, Protocol
+
+from mlflow_otel.ending.signals import DEFAULT_ACTION, Flushed
+from mlflow_otel.forking import in_child
+
+
+class Ended(Flushed, Protocol):
+    """What is flushed when the process ends."""
+
+    def flush_at_roots(self) -> None:
+        """Flush at the end of each local root from now on."""
+        ...
+
+
+class Way(NamedTuple):
+    """One way of processes to end.
+
+    Args:
+        whose: Whose processes end so, for the reader.
+        watch: Has what it is given flushed at such an end. Called by ``instrument()`` and in each
+            forked child; called again, it changes nothing.
+    """
+
+    whose: str
+    watch: Callable[[AtEnd], None]
+
+
+class AtEnd:
+    """Sees to it that nothing is left behind when the process ends, whichever way it does.
+
+    Args:
+        ended: What is flushed.
+        signals: Whether the default action of SIGTERM waits for a flush.
+    """
+
+    def __init__(self, ended: Ended, *, signals: bool) -> None:
+        self.ended = ended
+        self._signals = signals
+
+    def start(self) -> None:
+        """Watch for the end, here and in forked children."""
+        atexit.register(self.shut_down)
+        if self._signals:
+            DEFAULT_ACTION.add(self.ended)
+        # The children that multiprocessing forks run its finalizers, and no atexit.
+        multiprocessing.util.register_after_fork(self, AtEnd.finalize)
+        self.finalize()
+        self.watch()
+        in_child(self.watch)
+
+    def watch(self) -> None:
+        """See which of ``WAYS`` this process may end."""
+        for way in WAYS:
+            way.watch(self)
+
+    def finalize(self) -> None:
+        """Be called when a process of multiprocessing's has done its work."""
+        multiprocessing.util.Finalize(self, _Weakly(self), exitpriority=0)
+
+    def shut_down(self, **_: object) -> None:
+        """Export what there is: the process ends."""
+        if not DEFAULT_ACTION.wait():  # a signal was faster
+            self.ended.shutdown()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        atexit.unregister(self.shut_down)
+        DEFAULT_ACTION.remove(self.ended)
+
+
+class _Weakly:
+    """Calls ``shut_down`` of what may be gone by then: multiprocessing keeps what it is to call."""
+
+    def __init__(self, at_end: AtEnd) -> None:
+        self._live = weakref.ref(at_end)
+
+    def __call__(self) -> None:
+        at_end = self._live()
+        if at_end is not None:
+            at_end.shut_down()
+
+
+def _celery(at_end: AtEnd) -> None:
+    """Celery tells the processes of its prefork pool that they end; then billiard calls ``os._exit``."""
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(
+            at_end.shut_down, weak=False, dispatch_uid=f"mlflow-otel {id(at_end)}"
+        )
+
+
+def _rq(at_end: AtEnd) -> None:
+    """RQ's work horses end by ``os._exit``, and nothing is called before it."""
+    if "rq" in sys.modules and called_by("rq", RQ_HORSES):
+        at_end.ended.flush_at_roots()
+
+
+RQ_HORSES: Final = frozenset({"fork_work_horse", "main_work_horse"})
+WAYS: Final = (
+    Way("Celery's prefork pool", _celery),
+    Way("RQ's workers that fork or spawn a process for each job", _rq),
+)
+
+
+def called_by(package: str, functions: frozenset[str]) -> bool:
+    """Tell whether one of a package's functions is on the way to here."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name in functions and module.partition(".")[0] == package:
+            return True
+        frame = frame.f_back
+    return False

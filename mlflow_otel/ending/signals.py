@@ -1,0 +1,212 @@
+"""SIGTERM's default action, a flush before it.
+
+A process that SIGTERM ends by its default action runs no ``atexit``: its last batch stays behind.
+So, as long as there is something to flush, a handler of ours stands where the default action would:
+it flushes, restores the default action and sends the signal again. The exit status is the same.
+
+Why ``signal.signal`` is replaced as well: servers put the default action back. uvicorn restores the
+handlers it found and raises the signal again, gunicorn and Celery reset the handlers of each worker,
+asyncio resets those it removes. An app that sets ``SIG_DFL`` for one of these signals gets our
+handler; ``signal.signal`` and ``signal.getsignal`` say ``SIG_DFL`` for it. Every other handler is
+the app's own business: it is neither wrapped nor called by us, and a process that it ends by
+``sys.exit`` runs ``atexit``.
+
+Why not in other ways: ``set_wakeup_fd`` hears nothing of a signal with the default action, and has
+one reader, which is asyncio. To chain the handler found at ``instrument()`` misses what servers set
+later. To hook each server by name misses those not known.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.forking import in_child
+
+_NAMES: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""Signals that ask a process to end. SIGINT is Python's own to handle, unless it was reset."""
+
+LOCKING: Final = frozenset({
+    "mlflow_otel", "mlflow", "opentelemetry", "logging", "threading", "queue", "concurrent",
+    "importlib", "_frozen_importlib", "_frozen_importlib_external", "gevent", "eventlet",
+})  # fmt: skip
+"""Modules whose code may hold a lock that a flush needs (gevent: it may be the hub that was interrupted)."""
+
+PATIENCE_SECONDS: Final = 7.0  # a shutdown keeps its own time; this is for one that does not
+
+
+class Flushed(Protocol):
+    """What is flushed at the end."""
+
+    def force_flush(self, timeout_millis: int = ...) -> bool:
+        """Export what ended."""
+        ...
+
+    def shutdown(self) -> None:
+        """Export all there is, and end."""
+        ...
+
+
+class DefaultAction:
+    """Stands where the default action of a signal that ends the process would.
+
+    A handler runs in the main thread, between two steps of whatever that thread was doing. The
+    flush has a thread of its own. The handler waits for it, unless the interrupted code may hold a
+    lock that the flush needs: then the handler returns, and the flush's thread sends the signal
+    again when it is done.
+    """
+
+    def __init__(self) -> None:
+        self._flushed: list[Flushed] = []
+        self._signal: Callable[..., Any] = signal.signal
+        self._getsignal: Callable[..., Any] = signal.getsignal
+        self._begin()
+        in_child(self._begin)
+
+    def _begin(self) -> None:
+        # Also in a forked child: the flush that is under way is the parent's.
+        self._under_way: _thread.LockType | None = None
+        self._done = False
+
+    def add(self, flushed: Flushed) -> None:
+        """Flush this before the default action, from now on."""
+        if not self._flushed:
+            self._begin()
+            self._signal, self._getsignal = signal.signal, signal.getsignal
+            signal.signal, signal.getsignal = self._set, self._get
+        self._flushed.append(flushed)
+        for number in SIGNALS:
+            if self._getsignal(number) == signal.SIG_DFL:
+                self._stand_in(number)
+
+    def _stand_in(self, number: int) -> None:
+        try:
+            self._signal(number, self._arrived)
+        except ValueError:  # not the main thread, or not the main interpreter
+            if number == signal.SIGTERM:
+                ACCOUNTING.warn(
+                    "ending.not_main_thread",
+                    "instrument() was not called in the main thread, so it cannot see SIGTERM: what ended "
+                    "in the last seconds before it is lost. Call instrument() in the main thread.",
+                )
+
+    def remove(self, flushed: Flushed) -> None:
+        """Flush this no more; with nothing left to flush the default action is back."""
+        if flushed not in self._flushed:
+            return
+        self._flushed.remove(flushed)
+        if self._flushed:
+            return
+        if signal.signal == self._set:
+            signal.signal = self._signal
+        if signal.getsignal == self._get:
+            signal.getsignal = self._getsignal
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if self._getsignal(number) == self._arrived:
+                    self._signal(number, signal.SIG_DFL)
+
+    def _set(self, signalnum: int, handler: Any) -> Any:
+        """Do what ``signal.signal`` does, with ours in the place of the default action."""
+        if self._flushed and signalnum in SIGNALS and handler == signal.SIG_DFL:
+            handler = self._arrived
+        return self._seen(self._signal(signalnum, handler))
+
+    def _get(self, signalnum: int) -> Any:
+        """Do what ``signal.getsignal`` does."""
+        return self._seen(self._getsignal(signalnum))
+
+    def _seen(self, handler: Any) -> Any:
+        return signal.SIG_DFL if handler == self._arrived else handler
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        """Flush, then have the default action. Called by Python, in the main thread."""
+        again = may_hold_locks(frame)
+        if self._under_way is None:
+            under_way = _thread.allocate_lock()
+            under_way.acquire()
+            try:
+                # Not ``threading.Thread``: its start takes a lock that the interrupted code may hold.
+                _thread.start_new_thread(self._flush, (number, under_way, again))
+            except RuntimeError:  # Python is about to exit: it flushes anyway
+                return
+            self._under_way = under_way
+        elif again and not self._done:
+            return
+        if os.getpid() == 1:  # the kernel spares it the default action
+            return
+        if not again:
+            self.wait()
+        if self._done or not again:
+            self._signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def wait(self) -> bool:
+        """Wait for a flush that is under way, in time; False when there is none."""
+        under_way = self._under_way
+        if under_way is None:
+            return False
+        if under_way.acquire(timeout=PATIENCE_SECONDS):
+            under_way.release()
+        return True
+
+    def _flush(self, number: int, under_way: _thread.LockType, again: bool) -> None:
+        first = os.getpid() == 1
+        try:
+            for flushed in tuple(self._flushed):
+                _flush(flushed, shut_down=not first)
+        finally:
+            if first:
+                self._begin()  # it lives on
+            self._done = not first
+            under_way.release()
+        if again and not first:
+            _send_to_main_thread(number)
+
+
+def _flush(flushed: Flushed, *, shut_down: bool) -> None:
+    try:
+        if shut_down:
+            flushed.shutdown()
+        else:
+            flushed.force_flush(int(PATIENCE_SECONDS * 1000))
+    except Exception as error:
+        ACCOUNTING.warn(
+            "ending.failed",
+            "What ended before the signal may be lost (%s: %s). Please report it to mlflow-otel.",
+            type(error).__name__, error,
+        )  # fmt: skip
+
+
+def _send_to_main_thread(number: int) -> None:
+    main = threading.main_thread().ident
+    if sys.platform == "win32" or main is None:
+        signal.raise_signal(number)
+    else:
+        signal.pthread_kill(main, number)  # so that a sleeping main thread wakes up
+
+
+def may_hold_locks(frame: FrameType | None) -> bool:
+    """Tell whether the interrupted code may hold a lock that a flush needs.
+
+    Args:
+        frame: What was interrupted.
+    """
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if isinstance(name, str) and name.partition(".")[0] in LOCKING:
+            return True
+        frame = frame.f_back
+    return False
+
+
+DEFAULT_ACTION: Final = DefaultAction()
+"""The process's one."""

@@ -1,0 +1,280 @@
+"""``Handle``: the running instrumentation, put together. What ``instrument()`` returns."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.delivery.transport import load
+from mlflow_otel.ending.at_roots import FlushAtRoots
+from mlflow_otel.ending.processes import AtEnd
+from mlflow_otel.export.exporter import MlflowSpanExporter
+from mlflow_otel.feedback.assessments import Assessments
+from mlflow_otel.feedback.emitter import Emitter
+from mlflow_otel.feedback.mlflow_adapter import Hooks
+from mlflow_otel.forking import in_child
+from mlflow_otel.measuring.recorder import Recorder
+from mlflow_otel.settings import Settings
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
+from mlflow_otel.tracing import mlflow_adapter, otel_adapter
+from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
+from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
+from mlflow_otel.wiring import assessed_as, resource, sampler
+
+
+class Handle:
+    """What ``instrument()`` returns: the running instrumentation.
+
+    Args:
+        settings: The configuration in force.
+        exporter: Where spans go; an OTLP exporter by the settings when None.
+        accounting: Holds the counters.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        exporter: SpanExporter | None = None,
+        accounting: Accounting = ACCOUNTING,
+    ) -> None:
+        self.settings = settings
+        self.accounting = accounting
+        self._exporter = exporter
+        self._processor: MlflowSpanProcessor | None = None
+        self._exporting: SpanProcessor | None = None
+        self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
+        self._take_over: mlflow_adapter.TakeOver | None = None
+        self._hooks: Hooks | None = None
+        self._renew_lock()
+        in_child(self._renew_lock)
+        self._own: TracerProvider | None = None
+        self._at_roots: FlushAtRoots | None = None
+        self._at_end = AtEnd(self, signals=settings.flush != "atexit")
+        self._signals = LazyPipelines(settings, self._resource, accounting)
+        self._recorder = Recorder(self._signals)
+        emitter = Emitter(
+            self._signals, self._open_spans, self._resource, assessed_as(settings, exporter)
+        )
+        self.assessments = Assessments(settings, emitter, accounting=accounting)
+        """Logs assessments over OTLP."""
+
+    def _renew_lock(self) -> None:
+        # Also in a forked child: a thread of the parent's may have held it.
+        self._making = threading.Lock()
+
+    @property
+    def active(self) -> bool:
+        """Whether MLflow's spans leave through us."""
+        return self._take_over is not None
+
+    def sends_to(self, exporter: SpanExporter) -> bool:
+        """Tell whether spans go to this exporter."""
+        return self._exporter is exporter
+
+    @property
+    def processor(self) -> MlflowSpanProcessor | None:
+        """The processor in use; None before MLflow's first span."""
+        return self._processor
+
+    def start(self) -> None:
+        """Take MLflow's exporter's place."""
+        if self._exporter is None:
+            load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
+        self._take_over = mlflow_adapter.TakeOver(
+            self._isolated, self._joined, keep_media=not self.settings.dual_export
+        )
+        self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
+        self.shut_down_at_exit()
+
+    def shut_down_at_exit(self) -> None:
+        """See to it that nothing is left behind when the process ends, whichever way it does."""
+        if self.settings.flush == "trace":
+            self.flush_at_roots()
+        self._at_end.start()
+
+    def flush_at_roots(self) -> None:
+        """Flush at the end of each local root from now on, in the thread that ends it.
+
+        A flush takes at most ``OTEL_EXPORTER_OTLP_TIMEOUT``. For processes that are frozen or
+        killed between two requests (``MLFLOW_OTEL_FLUSH=trace``).
+        """
+        if self._at_roots is not None:
+            return
+        self._at_roots = FlushAtRoots(self.flush_in_time)
+        for provider in (self._own, *(shared for shared, _ in self._shared)):
+            if provider is not None:
+                provider.add_span_processor(self._at_roots)
+
+    def flush_in_time(self) -> bool:
+        """Flush, for at most ``OTEL_EXPORTER_OTLP_TIMEOUT``; True if all was accepted."""
+        return self.force_flush(int(self.settings.traces.timeout * 1000))
+
+    def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
+        self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
+        self._processor.on_assessments = self.assessments.ended
+        return self._processor
+
+    def _measure(self) -> None:
+        """Have spans measured, where there is someone to tell."""
+        wanted = self.settings.measures(shared=self._signals.meters_shared)
+        if wanted and self._processor is not None:
+            try:
+                self._recorder.open()
+            except Exception as error:
+                self.accounting.warn(
+                    "metrics.failed",
+                    "There are no GenAI metrics (%s: %s). See OTEL_EXPORTER_OTLP_METRICS_*, or set "
+                    "MLFLOW_OTEL_METRICS=false.",
+                    type(error).__name__, error,
+                )  # fmt: skip
+            else:
+                self._processor.on_released = self._recorder.released
+
+    def _open_spans(self) -> Callable[[ReadableSpan], None]:
+        """Return what sends a span where the traces go, also from a process that makes none."""
+        with self._making:
+            if self._processor is None:
+                self._make(self._own_export())
+        return self._hand_on
+
+    def _hand_on(self, span: ReadableSpan) -> None:
+        if self._processor is not None:  # the one in use now: MLflow's provider may be built anew
+            self._processor.hand_on(span)
+
+    @functools.cached_property
+    def _own_resource(self) -> Resource:
+        return resource(self.settings)
+
+    def _resource(self) -> Resource:
+        shared = self._shared[-1][0] if self._shared else None
+        return self._own_resource if shared is None else shared.resource
+
+    def _export(self) -> SpanExporter:
+        return self._exporter or MlflowSpanExporter(self.settings, accounting=self.accounting)
+
+    def _build(self) -> TracerProvider:
+        """Build MLflow's own provider around the one processor we keep."""
+        provider = TracerProvider(
+            sampler=sampler(self.settings),
+            resource=self._own_resource,
+            shutdown_on_exit=False,
+        )
+        if self.settings.dual_export:
+            for processor in mlflow_adapter.own_processors():
+                provider.add_span_processor(processor)
+        provider.add_span_processor(self._processor or self._make(self._own_export()))
+        self._own = self._flushing(provider)
+        return provider
+
+    def _flushing(self, provider: TracerProvider) -> TracerProvider:
+        if self._at_roots is not None:
+            provider.add_span_processor(self._at_roots)
+        return provider
+
+    def _isolated(self) -> TracerProvider:
+        provider = self._build()
+        self._measure()
+        return provider
+
+    def _joined(self) -> TracerProvider:
+        provider = self._join()
+        self._measure()  # now that it is known whose resource this is
+        return provider
+
+    def _join(self) -> TracerProvider:
+        """Join the global provider, the app's where it has one."""
+        provider = trace.get_tracer_provider()
+        if any(provider is joined for joined, _ in self._shared):
+            return provider  # type: ignore[return-value]
+        if not isinstance(provider, TracerProvider):
+            if self._shared:
+                return self._shared[-1][0]
+            provider = self._build()
+            self._shared.append((provider, ()))
+            return provider
+        standing = otel_adapter.processors(provider)
+        pair = next((p for p in standing if isinstance(p, MlflowSpanProcessor)), None)
+        if pair is not None:  # the app put the pair there itself
+            self._processor = pair
+            pair.on_assessments = self.assessments.ended
+            pair.guard(self.settings)
+            self._shared.append((provider, standing))
+            return self._flushing(provider)
+        before = otel_adapter.stand_in_front(
+            provider, self._own_export, self._make, keep_mlflow=self.settings.dual_export
+        )
+        self._shared.append((provider, before))
+        if self.settings.dual_export and not any(map(otel_adapter.by_mlflow, before)):
+            front = otel_adapter.processors(provider)
+            otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
+        return self._flushing(provider)
+
+    def _own_export(self) -> SpanProcessor:
+        """Return the one processor that exports for us in providers that send no OTLP."""
+        if self._exporting is None:
+            self._exporting = batched(self._export(), self.settings)
+        return self._exporting
+
+    def stats(self) -> dict[str, int]:
+        """Return every counter, and what is held now."""
+        held = self._processor.stats() if self._processor is not None else {}
+        return {**self.accounting.snapshot(), **held, **self._signals.stats()}
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export what ended traces have released, and assessments.
+
+        Returns:
+            True if all that ended or was logged since the last flush was accepted in time.
+        """
+        until = time.monotonic() + timeout_millis / 1000
+
+        def left() -> float:
+            return max(until - time.monotonic(), 0.0)
+
+        # First, since evaluation spans go the way of the others.
+        drained = self._signals.later.drain(left())
+        flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
+        return self._signals.force_flush(left()) and flushed and drained
+
+    def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
+        """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
+
+        Args:
+            timeout_millis: Milliseconds it may take; what did not arrive by then is spooled, or
+                counted as dropped.
+        """
+        until = time.monotonic() + timeout_millis / 1000
+        self._signals.later.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
+        if self._processor is not None:
+            # First, since it reports the assessments of traces that it passes on at the end.
+            kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0
+            self._processor.shutdown(max(timeout_millis - int(kept), timeout_millis // 2))
+        self._signals.shutdown(max(until - time.monotonic(), 0.0))
+
+    def stop(self) -> None:
+        """Give MLflow its exporter back."""
+        self._at_end.stop()
+        if self._hooks is not None:
+            self._hooks.undo()
+            self._hooks = None
+        if self._take_over is not None:
+            self._take_over.undo()
+            self._take_over = None
+        if not any(before for _, before in self._shared):
+            self.shutdown()
+            return
+        self.force_flush(SHUTDOWN_MILLIS)
+        for provider, before in self._shared:
+            if before:
+                otel_adapter.set_processors(provider, before)  # the app's own go on
+        if self._exporting is not None:
+            self._exporting.shutdown()
+        self._signals.shutdown(SHUTDOWN_MILLIS / 1000)

@@ -1,0 +1,99 @@
+"""``instrument()``'s arguments beside the variables of the same meaning."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.arguments import Arguments
+from mlflow_otel.settings import SIGNALS, Settings
+
+
+def test_arguments_beat_variables_a_signals_own_among_them(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://other:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=b")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "till")
+    monkeypatch.setenv("MLFLOW_OTEL_CONVENTIONS", "openinference")
+    given = Arguments(
+        endpoint="http://c:4318",
+        protocol="http/protobuf",
+        headers={"Authorization": "Bearer a,b=c"},
+        service_name="shop",
+        conventions=["genai", "mlflow"],
+    )
+    settings = given.settings()
+    for signal in SIGNALS:
+        options = settings.otlp(signal)
+        assert options.endpoint == f"http://c:4318/v1/{signal}"
+        assert options.headers == (("authorization", "Bearer a,b=c"),)
+        assert options.configured
+    assert settings.service_name == "shop"
+    assert settings.conventions == {"genai", "mlflow"}
+
+
+@pytest.mark.parametrize("endpoint", ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces"])
+def test_an_http_endpoint_may_have_the_path_of_traces(endpoint):
+    settings = Arguments(endpoint=endpoint, protocol="http/protobuf").settings()
+    assert settings.traces.endpoint == "http://c:4318/v1/traces"
+    assert settings.metrics.endpoint == "http://c:4318/v1/metrics"
+
+
+def test_what_is_not_given_stays_the_environments(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b")
+    settings = Arguments(endpoint="http://c:4318").settings()
+    assert settings.traces.endpoint == "http://c:4318/v1/traces"
+    assert settings.traces.headers == (("a", "b"),)
+    assert not Arguments().given
+
+
+def test_arguments_beat_settings_and_leave_the_rest_of_them():
+    settings = Settings.from_environment(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4318",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_HEADERS": "a=b",
+            "MLFLOW_OTEL_COST": "true",
+        }
+    )
+    changed = Arguments(endpoint="http://b:4318", service_name="shop").over(settings)
+    assert changed.traces.endpoint == "http://b:4318/v1/traces"
+    assert changed.traces.headers == (("a", "b"),)
+    assert (changed.service_name, changed.work_out_cost) == ("shop", True)
+    assert Arguments().over(settings) == settings
+
+
+def test_a_bad_argument_is_one_warning_and_the_default(monkeypatch):
+    accounting = Accounting()
+    settings = Arguments(protocol="tcp", conventions="none such").settings(accounting)
+    assert settings.traces.protocol == "grpc"
+    assert settings.conventions == {"genai"}
+    assert accounting.snapshot()["settings.invalid.MLFLOW_OTEL_CONVENTIONS"] == 1
+
+
+def test_the_service_has_its_name_and_a_second_call_says_that_it_changes_nothing(run_app):
+    code = """
+    import json, logging
+    import mlflow, mlflow_otel
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    said = []
+    logging.getLogger("mlflow_otel").addHandler(type("Said", (logging.Handler,), {"emit": lambda self, r: said.append(r.getMessage())})())
+    memory = InMemorySpanExporter()
+    first = mlflow_otel.instrument(service_name="shop", exporter=memory)
+    assert mlflow_otel.instrument() is mlflow_otel.instrument(service_name="shop") is first
+    before = len(said)
+    assert mlflow_otel.instrument(service_name="till", endpoint="http://c:4317", headers={"k": "secret"}) is first
+    with mlflow.start_span("a"):
+        pass
+    first.force_flush()
+    (span,) = memory.get_finished_spans()
+    print(json.dumps([before, said[before:], span.resource.attributes["service.name"]]))
+    """
+    _, said, name = run_app(code, {"OTEL_SERVICE_NAME": "till"})
+    assert name == "shop"
+    (line,) = said
+    assert "changes nothing" in line
+    assert "service_name" in line
+    assert "traces" in line
+    assert "secret" not in line
