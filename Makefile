@@ -10,7 +10,7 @@ help:            ## list the targets
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable . --group dev --group newest
 	touch $@
 
 setup: $(VENV)/ready  ## install the package and what development needs into .venv
@@ -41,13 +41,13 @@ format: $(VENV)/ready  ## rewrite in the project's format
 	touch $@
 
 test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTelemetry and MLflow
-	.venv-oldest/bin/python -m pytest -m "not backend"
+	.venv-oldest/bin/python -m pytest -m "not backend and not newest"
 
 .venv-backends/ready: pyproject.toml tests/backends/requirements.txt
 	$(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
 	.venv-backends/bin/uv pip install --quiet --python .venv-backends/bin/python \
-	  -r tests/backends/requirements.txt --editable .[speed] --group dev
+	  -r tests/backends/requirements.txt --editable .[speed] --group dev --group newest
 	touch $@
 
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing

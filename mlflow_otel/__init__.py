@@ -7,6 +7,7 @@ a ``TracerProvider`` of your own; ``MlflowSampler`` keeps whole traces by MLflow
 
 from mlflow_otel.api import TraceNotFoundError, log_expectation, log_feedback
 from mlflow_otel.export.exporter import MlflowSpanExporter
+from mlflow_otel.flushing import flush_after
 from mlflow_otel.instrumentation import Handle, instrument, uninstrument
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing.processor import MlflowSpanProcessor
@@ -21,6 +22,7 @@ __all__ = [
     "Settings",
     "TraceNotFoundError",
     "__version__",
+    "flush_after",
     "instrument",
     "log_expectation",
     "log_feedback",

@@ -53,8 +53,8 @@ class Handle:
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
         self._hooks: Hooks | None = None
-        self._renew_lock()
-        in_child(self._renew_lock)
+        self._renew()
+        in_child(self._renew)
         self._own: TracerProvider | None = None
         self._at_roots: FlushAtRoots | None = None
         self._at_end = AtEnd(self, signals=settings.flush != "atexit")
@@ -66,9 +66,12 @@ class Handle:
         self.assessments = Assessments(settings, emitter, accounting=accounting)
         """Logs assessments over OTLP."""
 
-    def _renew_lock(self) -> None:
-        # Also in a forked child: a thread of the parent's may have held it.
+    def _renew(self) -> None:
+        # Also in a forked child: a thread of the parent's may have held it, or be ending it.
         self._making = threading.Lock()
+        self._ending = threading.Lock()
+        self._ended = threading.Event()
+        self._ender: int | None = None
 
     @property
     def active(self) -> bool:
@@ -247,10 +250,23 @@ class Handle:
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
         """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
 
+        Done once: who calls while another thread is at it waits for that, in time.
+
         Args:
             timeout_millis: Milliseconds it may take; what did not arrive by then is spooled, or
                 counted as dropped.
         """
+        if not self._ending.acquire(blocking=False):
+            if self._ender != threading.get_ident():  # it may have been interrupted by a signal
+                self._ended.wait(timeout_millis / 1000)
+            return
+        self._ender = threading.get_ident()
+        try:
+            self._shut_down(timeout_millis)
+        finally:
+            self._ended.set()
+
+    def _shut_down(self, timeout_millis: int) -> None:
         until = time.monotonic() + timeout_millis / 1000
         self._signals.later.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
         if self._processor is not None:

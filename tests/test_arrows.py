@@ -29,6 +29,7 @@ BELOW = {
     "handle": {"wiring", "ending", "feedback", "measuring", "signals", "tracing", "export", "delivery"},
     "instrumentation": {"handle", "arguments", "tracing", "export", "mapping"},
     "instrumentor": {"instrumentation"},
+    "flushing": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
     "cli": {"instrumentation", "api", "conventions", "feedback", "backends", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
     "settings": set(),
@@ -39,7 +40,7 @@ BELOW = {
     "version": set(),
     "__main__": {"cli"},
     "versions": set(),
-    "__init__": {"api", "instrumentation", "tracing", "export"},
+    "__init__": {"api", "flushing", "instrumentation", "tracing", "export"},
 }  # fmt: skip
 BY_ALL = {"settings", "accounting", "forking", "version", "versions", "waiting", "wording"}
 MLFLOW = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip

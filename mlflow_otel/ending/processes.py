@@ -13,8 +13,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, NamedTuple, Protocol
 
+from mlflow_otel.ending import providers
 from mlflow_otel.ending.signals import DEFAULT_ACTION, Flushed
 from mlflow_otel.forking import in_child
+
+PROVIDERS_SECONDS: Final = 2.0  # for what is the app's own to send
 
 
 class Ended(Flushed, Protocol):
@@ -52,9 +55,9 @@ class AtEnd:
 
     def start(self) -> None:
         """Watch for the end, here and in forked children."""
-        atexit.register(self.shut_down)
+        atexit.register(self.ended.shutdown)
         if self._signals:
-            DEFAULT_ACTION.add(self.ended)
+            DEFAULT_ACTION.add(self)
         # The children that multiprocessing forks run its finalizers, and no atexit.
         multiprocessing.util.register_after_fork(self, AtEnd.finalize)
         self.finalize()
@@ -70,19 +73,23 @@ class AtEnd:
         """Be called when a process of multiprocessing's has done its work."""
         multiprocessing.util.Finalize(self, _Weakly(self), exitpriority=0)
 
-    def shut_down(self, **_: object) -> None:
-        """Export what there is: the process ends."""
-        if not DEFAULT_ACTION.wait():  # a signal was faster
-            self.ended.shutdown()
+    def force_flush(self, timeout_millis: int) -> bool:
+        """Export what ended: the process lives on."""
+        return self.ended.force_flush(timeout_millis)
+
+    def shutdown(self, **_: object) -> None:
+        """Export what there is: the process ends, and runs no ``atexit``."""
+        self.ended.shutdown()
+        providers.flush(PROVIDERS_SECONDS)
 
     def stop(self) -> None:
         """Watch no more."""
-        atexit.unregister(self.shut_down)
-        DEFAULT_ACTION.remove(self.ended)
+        atexit.unregister(self.ended.shutdown)
+        DEFAULT_ACTION.remove(self)
 
 
 class _Weakly:
-    """Calls ``shut_down`` of what may be gone by then: multiprocessing keeps what it is to call."""
+    """Calls ``shutdown`` of what may be gone by then: multiprocessing keeps what it is to call."""
 
     def __init__(self, at_end: AtEnd) -> None:
         self._live = weakref.ref(at_end)
@@ -90,7 +97,7 @@ class _Weakly:
     def __call__(self) -> None:
         at_end = self._live()
         if at_end is not None:
-            at_end.shut_down()
+            at_end.shutdown()
 
 
 def _celery(at_end: AtEnd) -> None:
@@ -98,7 +105,7 @@ def _celery(at_end: AtEnd) -> None:
     signals = sys.modules.get("celery.signals")
     if signals is not None:
         signals.worker_process_shutdown.connect(
-            at_end.shut_down, weak=False, dispatch_uid=f"mlflow-otel {id(at_end)}"
+            at_end.shutdown, weak=False, dispatch_uid=f"mlflow-otel {id(at_end)}"
         )
 
 

@@ -40,13 +40,13 @@ LOCKING: Final = frozenset({
 })  # fmt: skip
 """Modules whose code may hold a lock that a flush needs (gevent: it may be the hub that was interrupted)."""
 
-PATIENCE_SECONDS: Final = 7.0  # a shutdown keeps its own time; this is for one that does not
+PATIENCE_SECONDS: Final = 8.0  # a shutdown keeps its own time; this is for one that does not
 
 
 class Flushed(Protocol):
     """What is flushed at the end."""
 
-    def force_flush(self, timeout_millis: int = ...) -> bool:
+    def force_flush(self, timeout_millis: int) -> bool:
         """Export what ended."""
         ...
 
@@ -143,20 +143,11 @@ class DefaultAction:
             return
         if os.getpid() == 1:  # the kernel spares it the default action
             return
-        if not again:
-            self.wait()
+        if not again and self._under_way.acquire(timeout=PATIENCE_SECONDS):
+            self._under_way.release()
         if self._done or not again:
             self._signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-
-    def wait(self) -> bool:
-        """Wait for a flush that is under way, in time; False when there is none."""
-        under_way = self._under_way
-        if under_way is None:
-            return False
-        if under_way.acquire(timeout=PATIENCE_SECONDS):
-            under_way.release()
-        return True
 
     def _flush(self, number: int, under_way: _thread.LockType, again: bool) -> None:
         first = os.getpid() == 1
