@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from mlflow_otel import declared
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.settings import SIGNALS, Settings, read_otlp
 
 PATHS: Final = tuple(f"/v1/{signal}" for signal in SIGNALS)
-OTLP: Final = ("ENDPOINT", "PROTOCOL", "HEADERS")
 OTHERS: Final = {"OTEL_SERVICE_NAME": "service_name", "MLFLOW_OTEL_CONVENTIONS": "conventions"}
 
 
@@ -52,14 +51,9 @@ class Arguments:
         return {name: str(value) for name, value in found.items() if value is not None}
 
     def settings(self, accounting: Accounting = ACCOUNTING) -> Settings:
-        """Return the environment's settings, but for what is given here."""
-        given = self.variables()
-        environ = dict(os.environ)
-        for option in OTLP:
-            if f"OTEL_EXPORTER_OTLP_{option}" in given:  # a signal's own would beat it
-                for signal in SIGNALS:
-                    environ.pop(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{option}", None)
-        return Settings.from_environment({**environ, **given}, accounting)
+        """Return the settings of environment and configuration file, but for what is given here."""
+        environ = declared.over(self.variables(), declared.environment(accounting=accounting))
+        return Settings.from_environment(environ, accounting)
 
     def over(self, settings: Settings, accounting: Accounting = ACCOUNTING) -> Settings:
         """Return ``settings``, but for what is given here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import Link, SpanKind, TraceState
 
 from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.declared import declared
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.tracing.recent import RECENT
@@ -135,3 +137,22 @@ def from_environment(argument: str | None = None) -> MlflowSampler:
     ratio = os.environ.get(RATIO, "").strip() or (argument or "")
     record = Settings.from_environment().record_sampled_out
     return MlflowSampler(Settings.from_environment({RATIO: ratio}).sampling_ratio, record=record)
+
+
+def from_file(ratio: float | None = None, record: bool | None = None) -> MlflowSampler:
+    """Build the sampler for ``sampler: {mlflow: …}`` in the file at ``OTEL_CONFIG_FILE``.
+
+    The SDK (1.45) hands a sampler none of its options, so they are read from the file here.
+
+    Args:
+        ratio: Share of traces to keep; the file's when None, else ``MLFLOW_TRACE_SAMPLING_RATIO``.
+        record: As in ``MlflowSampler``; the file's when None, else ``MLFLOW_OTEL_RECORD_SAMPLED_OUT``.
+    """
+    options = dict(declared().sampler or {})
+    found = Settings.from_environment()
+    ratio = options.get("ratio", found.sampling_ratio) if ratio is None else ratio
+    record = options.get("record", found.record_sampled_out) if record is None else record
+    try:
+        return MlflowSampler(float(ratio), record=bool(record))
+    except (TypeError, ValueError):
+        return MlflowSampler(math.nan, record=bool(record))  # warns
