@@ -24,6 +24,7 @@ from mlflow_otel.forking import in_child
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
+from mlflow_otel.starting import IdleServer, say_where
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
@@ -57,6 +58,7 @@ class Handle:
         in_child(self._renew)
         self._own: TracerProvider | None = None
         self._at_roots: FlushAtRoots | None = None
+        self._idle_server = IdleServer(settings)
         self._at_end = AtEnd(self, signals=settings.flush != "atexit")
         self._signals = LazyPipelines(settings, self._resource, accounting)
         self._recorder = Recorder(self._signals)
@@ -96,6 +98,8 @@ class Handle:
         )
         self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
         self.shut_down_at_exit()
+        say_where(self.settings, self._exporter)
+        self._idle_server.check()
 
     def shut_down_at_exit(self) -> None:
         """See to it that nothing is left behind when the process ends, whichever way it does."""
@@ -184,11 +188,13 @@ class Handle:
 
     def _isolated(self) -> TracerProvider:
         provider = self._build()
+        self._idle_server.check()
         self._measure()
         return provider
 
     def _joined(self) -> TracerProvider:
         provider = self._join()
+        self._idle_server.check()
         self._measure()  # now that it is known whose resource this is
         return provider
 

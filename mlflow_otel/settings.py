@@ -320,6 +320,7 @@ class OtlpSettings:
         client_key: File with the client's private key, or None.
         client_certificate: File with the client's certificate, or None.
         configured: Whether an endpoint was set at all, rather than the default taken.
+        named: Whether it was set for this signal by name, rather than for all.
     """
 
     endpoint: str
@@ -332,6 +333,7 @@ class OtlpSettings:
     client_key: str | None = None
     client_certificate: str | None = None
     configured: bool = False
+    named: bool = False
 
     def __repr__(self) -> str:
         """Return the fields as they may be shown."""
@@ -491,7 +493,7 @@ def read_otlp(
     )
     if protocol == "http/protobuf" and not own:
         endpoint = f"{endpoint.rstrip('/')}/v1/{signal}"
-    return OtlpSettings(**{**values, "endpoint": endpoint, "configured": configured})
+    return OtlpSettings(**{**values, "endpoint": endpoint, "configured": configured, "named": own})
 
 
 def otlp_source(signal: Signal, option: str, environ: Mapping[str, str]) -> str | None:

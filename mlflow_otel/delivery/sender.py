@@ -298,7 +298,9 @@ class Sender:
                     self._transport = self._open_transport()
                 transport = self._transport
         except Exception as error:
-            return Outcome("unsent", type(error).__name__, str(error))
+            outcome = Outcome("unsent", type(error).__name__, str(error))
+            self._tried(0.0, outcome)
+            return outcome
         body = request.compressed(self._compression)
         started = time.monotonic()
         with _untraced():

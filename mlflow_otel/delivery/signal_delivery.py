@@ -7,6 +7,7 @@ from typing import Final
 
 from mlflow_otel import wording
 from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.delivery.announce import ANNOUNCER
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
 from mlflow_otel.delivery.spool import open_spool
@@ -40,7 +41,7 @@ class SignalDelivery:
             ``dropped.*`` by cause, ``rejected_by_server``, and of what other processes left in the
             spool ``recovered.exported``, ``recovered.dropped``, ``recovered.rejected_by_server``.
         optional: Whether a server need not take this signal: one that says it does not turns it off,
-            with one warning, and what comes then is counted as ``dropped.unsupported``.
+            with one line, and what comes then is counted as ``dropped.unsupported``.
         tried: Called with the seconds and the outcome of each try.
     """
 
@@ -62,6 +63,7 @@ class SignalDelivery:
         accounting.hide(self._otlp.secrets)
         self._accounting = accounting
         self._optional = optional
+        self._tried = tried
         self._limit = settings.max_request_bytes
         self._handing_over = 0
         self._stopped = False
@@ -77,8 +79,16 @@ class SignalDelivery:
             accounting=accounting,
             done=self._done,
             spool=open_spool(settings, signal, accounting),
-            tried=tried,
+            tried=self._heard,
         )
+
+    def _heard(self, seconds: float, outcome: Outcome) -> None:
+        spool = self._settings.spool_dir
+        kept = f"requests wait in {spool}" if spool else f"requests are retried for {self._settings.retry_timeout:g} s"  # fmt: skip
+        if not self._settings.asynchronous and not spool:
+            kept = "its requests are lost"
+        ANNOUNCER.tried(self._otlp, outcome, kept=kept)
+        self._tried(seconds, outcome)
 
     def deliver(self, encode: Callable[[], list[Group]], number: int) -> bool:
         """Take items; they are exported or counted as dropped from here on.
@@ -142,6 +152,10 @@ class SignalDelivery:
         origin = "recovered." if request.recovered else ""
         self._accounting.count(f"{origin}dropped", request.number)
         self._accounting.count(f"{origin}dropped.unsupported", request.number)
+        if not self._otlp.named:
+            self._accounting.count("unsupported")
+            ANNOUNCER.takes_not_all(self._signal, self._otlp, outcome)
+            return
         self._accounting.warn(
             "unsupported",
             "%s takes no %s (%s): none are sent there from here on. Point "

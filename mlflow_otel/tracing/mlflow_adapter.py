@@ -261,6 +261,13 @@ def _experiment_id(span: ReadableSpan) -> str | None:
     return None if identity is None else str(identity)
 
 
+def tracking_server() -> str | None:
+    """Return the URI that the app has set for MLflow's tracking server, or None."""
+    from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+    return utils.get_tracking_uri() if utils.is_tracking_uri_set() else None
+
+
 def isolated() -> bool:
     """Tell whether MLflow keeps a provider of its own (its default)."""
     from mlflow.environment_variables import MLFLOW_USE_DEFAULT_TRACER_PROVIDER  # noqa: PLC0415
