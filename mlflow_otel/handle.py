@@ -20,7 +20,7 @@ from mlflow_otel.export.exporter import MlflowSpanExporter
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
@@ -54,8 +54,8 @@ class Handle:
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
         self._hooks: Hooks | None = None
-        self._renew()
-        in_child(self._renew)
+        self.begin_anew()
+        begin_anew_in_child(self)
         self._own: TracerProvider | None = None
         self._at_roots: FlushAtRoots | None = None
         self._idle_server = IdleServer(settings)
@@ -68,8 +68,8 @@ class Handle:
         self.assessments = Assessments(settings, emitter, accounting=accounting)
         """Logs assessments over OTLP."""
 
-    def _renew(self) -> None:
-        # Also in a forked child: a thread of the parent's may have held it, or be ending it.
+    def begin_anew(self) -> None:
+        """Make the locks anew: in a forked child a thread of the parent's may have held them."""
         self._making = threading.Lock()
         self._ending = threading.Lock()
         self._ended = threading.Event()

@@ -12,7 +12,7 @@ from mlflow_otel import versions
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.arguments import Arguments
 from mlflow_otel.export.hooks import ShouldExport
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.handle import Handle
 from mlflow_otel.mapping.model import Redact
 from mlflow_otel.settings import Settings
@@ -28,10 +28,10 @@ class _Running:
     feedback_only: Handle | None = None
 
     def __init__(self) -> None:
-        self.renew()
-        in_child(self.renew)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def renew(self) -> None:
+    def begin_anew(self) -> None:
         """Begin anew: also in a forked child, since a thread of the parent's may hold the lock."""
         self.lock = threading.RLock()
 

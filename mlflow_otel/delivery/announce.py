@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from mlflow_otel import wording
 from mlflow_otel.accounting import logger
 from mlflow_otel.delivery.transport import Outcome
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import OtlpSettings, Signal
 
 
@@ -24,10 +24,11 @@ class Announcer:
     """
 
     def __init__(self) -> None:
-        self._begin()
-        in_child(self._begin)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _begin(self) -> None:
+    def begin_anew(self) -> None:
+        """Know nothing: also in a forked child, which makes tries of its own."""
         self._lock = threading.Lock()
         self._silent: set[str] = set()
         self._partial: set[str] = set()

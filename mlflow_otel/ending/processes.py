@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 
 from mlflow_otel.ending import providers
 from mlflow_otel.ending.signals import DEFAULT_ACTION, Flushed
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 
 PROVIDERS_SECONDS: Final = 2.0  # for what is the app's own to send
 
@@ -62,12 +62,16 @@ class AtEnd:
         multiprocessing.util.register_after_fork(self, AtEnd.finalize)
         self.finalize()
         self.watch()
-        in_child(self.watch)
+        begin_anew_in_child(self)
 
     def watch(self) -> None:
         """See which of ``WAYS`` this process may end."""
         for way in WAYS:
             way.watch(self)
+
+    def begin_anew(self) -> None:
+        """See anew in a forked child, which may end in another way than its parent."""
+        self.watch()
 
     def finalize(self) -> None:
         """Be called when a process of multiprocessing's has done its work."""

@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Any, Final, Protocol
 
 from mlflow_otel.accounting import ACCOUNTING
-from mlflow_otel.forking import in_child
+from mlflow_otel.forking import begin_anew_in_child
 
 _NAMES: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
@@ -68,18 +68,18 @@ class DefaultAction:
         self._flushed: list[Flushed] = []
         self._signal: Callable[..., Any] = signal.signal
         self._getsignal: Callable[..., Any] = signal.getsignal
-        self._begin()
-        in_child(self._begin)
+        self.begin_anew()
+        begin_anew_in_child(self)
 
-    def _begin(self) -> None:
-        # Also in a forked child: the flush that is under way is the parent's.
+    def begin_anew(self) -> None:
+        """Have no flush under way: in a forked child it is the parent's."""
         self._under_way: _thread.LockType | None = None
         self._done = False
 
     def add(self, flushed: Flushed) -> None:
         """Flush this before the default action, from now on."""
         if not self._flushed:
-            self._begin()
+            self.begin_anew()
             self._signal, self._getsignal = signal.signal, signal.getsignal
             signal.signal, signal.getsignal = self._set, self._get
         self._flushed.append(flushed)
@@ -156,7 +156,7 @@ class DefaultAction:
                 _flush(flushed, shut_down=not first)
         finally:
             if first:
-                self._begin()  # it lives on
+                self.begin_anew()  # it lives on
             self._done = not first
             under_way.release()
         if again and not first:
