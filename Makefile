@@ -56,7 +56,10 @@ test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package inste
 servers:         ## build the Collector, Jaeger, Prometheus and checkers once, into a cache folder outside the checkout
 	nice -n 10 bash tests/backends/build-servers.sh
 
-test-backends: $(VENV)/ready .venv-backends/ready servers  ## the tests on the real Collector, Jaeger and MLflow server
+packages:        ## install nginx, HAProxy and tinyproxy as Debian packages, where they are missing
+	bash tests/backends/install-packages.sh
+
+test-backends: $(VENV)/ready .venv-backends/ready servers packages  ## the tests on real servers: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy
 	$(BIN)/python -m pytest -m backend
 
 evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prometheus, and show what they then have
@@ -93,4 +96,4 @@ mutants: $(VENV)/ready  ## change the pure code at random places and show what n
 clean:           ## remove what the targets made here
 	rm -rf mutants .venv .venv-oldest .venv-backends .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo record bench soak mutants test lint types format test-oldest test-mlflow servers test-backends clean
+.PHONY: help setup demo record bench soak mutants test lint types format test-oldest test-mlflow servers packages test-backends clean

@@ -16,7 +16,7 @@ class Proxy:
 
     ``delay`` seconds pass before each piece goes on; ``cut_after`` bytes from the client its
     connection is reset; while ``refusing`` every connection is reset at once; while ``gate`` is not
-    set nothing goes on.
+    set nothing goes on; after ``silence()`` what comes on the connections there are is swallowed.
     """
 
     def __init__(self, upstream, cut_after=None):
@@ -29,6 +29,7 @@ class Proxy:
         self.accepted = 0
         self.lock = threading.Lock()
         self.sockets = set()
+        self.silent = set()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.closed = False
@@ -68,12 +69,19 @@ class Proxy:
             while data := source.recv(16384):
                 time.sleep(self.delay)
                 self.gate.wait()
+                if source in self.silent:
+                    continue
                 passed += len(data)
                 if limit is not None and passed > limit:
                     break
                 sink.sendall(data)
         for end in (source, sink):
             reset(end)
+
+    def silence(self):
+        """Swallow what comes on the connections there are: nobody hears that they ended."""
+        with self.lock:
+            self.silent |= self.sockets
 
     def cut(self):
         """Reset every connection there is."""

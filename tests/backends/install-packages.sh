@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Installs the servers of the conformance tests that come as Debian packages, as far as they are missing.
+set -euo pipefail
+
+missing=()
+for pair in nginx:nginx-light haproxy:haproxy tinyproxy:tinyproxy-bin; do
+  PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+[ "${#missing[@]}" -eq 0 ] && exit 0
+
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+# The packages start no service here: the tests start what they need, on free ports.
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}"
