@@ -25,7 +25,9 @@ CALLS: Final = MODEL_TYPES | {"EMBEDDING"}
 
 def prepare(draft: Draft) -> None:
     """Open the envelope, leave out what was not given, and see what kind of call it is."""
-    _treat_as(draft, span_types.CALL_TYPES.get(str(draft.own.get("call_type"))))
+    call_type = draft.own.get("call_type")
+    if call_type is not None:
+        _treat_as(draft, span_types.CALL_TYPES.get(str(call_type)))
     if draft.treated_as not in CALLS:
         if placeholders.may_have(draft.given.text):
             _give(draft, placeholders.without_objects(draft.inputs))
@@ -68,6 +70,8 @@ def ask(draft: Draft) -> None:
 
 def answer(draft: Draft) -> None:
     """Find what the response says of itself, as far as its messages did not."""
+    if draft.genai.keys() >= response.ATTRIBUTES:
+        return
     for key, value in response.attributes(draft.outputs).items():
         draft.genai.setdefault(key, value)
 

@@ -17,6 +17,7 @@ NAMES: Final = {
     genai.RESPONSE_ID: ("id", "response_id", "responseId", "generation_id"),
     genai.RESPONSE_MODEL: ("model", "model_version", "modelVersion", "model_name"),
 }
+ATTRIBUTES: Final = frozenset({*NAMES, genai.RESPONSE_FINISH_REASONS})
 REASONS: Final = (
     "finish_reason", "stop_reason", "stopReason", "finishReason", "completionReason", "done_reason",
 )  # fmt: skip

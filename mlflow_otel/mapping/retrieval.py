@@ -185,9 +185,13 @@ def _document(item: Any) -> dict[str, Any] | None:
         return None if scored is None else {**scored, "score": score}
     if not isinstance(item, dict):
         return None
-    held = {key: value for key, value in item.items() if value is not None}
+    held = item
+    if None in item.values():
+        held = {key: value for key, value in item.items() if value is not None}
+    if held.keys().isdisjoint(WRAPPERS):
+        return _named(held)
     wrapper = next((key for key in WRAPPERS if isinstance(held.get(key), dict)), None)
-    if wrapper is not None and _known(held[wrapper], CONTENT_KEYS) is not None:
+    if wrapper is not None and not held[wrapper].keys().isdisjoint(CONTENT_KEYS):
         inner = {key: value for key, value in held[wrapper].items() if value is not None}
         outer = {key: value for key, value in held.items() if key != wrapper}
         if all(outer[key] == inner[key] for key in outer.keys() & inner.keys()):
@@ -195,52 +199,63 @@ def _document(item: Any) -> dict[str, Any] | None:
     return _named(held)
 
 
+TYPED: Final = frozenset({"id", "score"})
+"""What the convention's schema gives a type: a value of another kind has another name."""
+ROLES: Final = {
+    name: (role, rank)
+    for role, names in (
+        ("content", CONTENT_KEYS), ("id", ID_KEYS), ("score", SCORE_KEYS), ("metadata", METADATA_KEYS),
+    )
+    for rank, name in enumerate(names)
+}  # fmt: skip
+"""What a field may be, and before which others it comes."""
+
+
 def _named(held: dict[str, Any]) -> dict[str, Any] | None:
     """Return a document with the convention's names, and all else under its own."""
-    metadata_key = _known(held, METADATA_KEYS, dict, list)
-    metadata = held.get(metadata_key) if metadata_key else None
-    inside = as_dict(metadata)
-    content_key = _known(held, CONTENT_KEYS, str) or _known(held, CONTENT_KEYS)
-    id_key = _known(held, ID_KEYS, str, int)
-    score_key = next((k for k in SCORE_KEYS if typed.double(held.get(k)) is not None), None)
-    if content_key is None and id_key is None:
+    best: dict[str, tuple[int, str, Any]] = {}
+    for key, value in held.items():
+        place = ROLES.get(key)
+        if place is not None:
+            role, rank = place
+            said = _as_role(role, value)
+            if said is not None and (role not in best or rank < best[role][0]):
+                best[role] = rank, key, said
+    if "content" not in best and "id" not in best:
         return None
+    metadata = best["metadata"][2] if "metadata" in best else None
     document: dict[str, Any] = {}
-    identity = (
-        held[id_key]
-        if id_key
-        else next((inside[k] for k in ID_KEYS if inside.get(k) is not None), None)
-    )
+    identity = best["id"][2] if "id" in best else _inside(metadata, ID_KEYS, "id")
     if identity is not None:
-        document["id"] = as_text(identity)
-    score = (
-        held[score_key] if score_key else next((inside[k] for k in SCORE_KEYS if k in inside), None)
-    )
-    number = typed.double(score)
-    if number is not None:
-        document["score"] = number
-    if content_key is not None:
-        document["content"] = as_text(held[content_key])
+        document["id"] = identity
+    score = best["score"][2] if "score" in best else _inside(metadata, SCORE_KEYS, "score")
+    if score is not None:
+        document["score"] = score
+    if "content" in best:
+        document["content"] = best["content"][2]
     if metadata:
         document["metadata"] = metadata
-    taken = {content_key, id_key, score_key, metadata_key}
-    for key, value in held.items():
-        if key not in taken:
-            document[f"{key}_" if key in document or key in TYPED else key] = value
+    if len(held) > len(best):
+        taken = {key for _, key, _ in best.values()}
+        for key, value in held.items():
+            if key not in taken:
+                document[f"{key}_" if key in document or key in TYPED else key] = value
     return document
 
 
-TYPED: Final = frozenset({"id", "score"})
-"""What the convention's schema gives a type: a value of another kind has another name."""
+def _as_role(role: str, value: Any) -> Any:
+    """Return a field as what it may be, or None when it is not that."""
+    if role == "content":
+        return as_text(value)
+    if role == "id":
+        known = isinstance(value, (str, int)) and not isinstance(value, bool)
+        return as_text(value) if known else None
+    if role == "score":
+        return typed.double(value)
+    return value if isinstance(value, (dict, list)) else None
 
 
-def _known(held: dict[str, Any], names: tuple[str, ...], *kinds: type) -> str | None:
-    for name in names:
-        value = held.get(name)
-        if (
-            value is not None
-            and not isinstance(value, bool)
-            and (not kinds or isinstance(value, kinds))
-        ):
-            return name
-    return None
+def _inside(metadata: Any, names: tuple[str, ...], role: str) -> Any:
+    if not isinstance(metadata, dict) or metadata.keys().isdisjoint(names):
+        return None
+    return next((s for n in names if (s := _as_role(role, metadata.get(n))) is not None), None)

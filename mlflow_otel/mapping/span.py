@@ -157,11 +157,12 @@ def _read(draft: Draft) -> None:
         if key in HANDLED_KEYS:
             raw[key] = value if key in UNREAD_KEYS else decode(value)
         else:
-            said = decode(value)
-            if type(said) is dict and placeholders.may_have(value):
-                said = placeholders.without_objects(said)
-            if not placeholders.is_object(said):
-                own[key] = said
+            said = own[key] = decode(value)
+            if type(said) is dict:
+                if placeholders.may_have(value):
+                    own[key] = placeholders.without_objects(said)
+            elif type(said) is str and said[:1] == "<" and placeholders.is_object(said):
+                del own[key]
     span_type = raw.get(keys.SPAN_TYPE)
     if isinstance(span_type, str):
         draft.span_type = draft.treated_as = span_type

@@ -19,6 +19,8 @@ SCHEMAS: Final = (
     "parameters_json_schema",
     "args_schema",
 )
+PLAIN: Final = frozenset({"type", "function"})
+USUAL: Final = frozenset({"name", "description", "parameters"})
 DECLARED: Final = ("function_declarations", "functionDeclarations")
 NAMES: Final = ("name", "server_label", "type")
 FUNCTION: Final = "function"
@@ -32,18 +34,22 @@ def definition(tool: Any) -> dict[str, Any] | None:
     """
     if not isinstance(tool, dict):
         return None
-    given = {key: value for key, value in tool.items() if value is not None}
-    wrapper = next((key for key in WRAPPERS if isinstance(given.get(key), dict)), None)
+    if tool.keys() == PLAIN and _is_usual(tool["function"]) and tool["type"] == FUNCTION:
+        return {"type": FUNCTION, **tool["function"]}
+    given = _given(tool)
+    wrapper = next((key for key in WRAPPERS if key in given and isinstance(given[key], dict)), None)
     held = given
     if wrapper is not None:
-        inner = {key: value for key, value in given[wrapper].items() if value is not None}
-        outer = {key: value for key, value in given.items() if key != wrapper}
-        clash = {key: outer[key] for key in outer.keys() & inner.keys() if outer[key] != inner[key]}
-        held = {**outer, **inner, **({wrapper: clash} if clash else {})}
-        held.setdefault("type", wrapper if wrapper == "custom" else FUNCTION)
+        held = _given(given[wrapper])
+        if given.keys() != PLAIN:
+            outer = {key: value for key, value in given.items() if key != wrapper}
+            clash = {k: outer[k] for k in outer.keys() & held.keys() if outer[k] != held[k]}
+            held = {**outer, **held, **({wrapper: clash} if clash else {})}
+        if "type" not in held:
+            held = {**held, "type": given.get("type", wrapper if wrapper == "custom" else FUNCTION)}
     elif len(given) == 1 and isinstance(next(iter(given.values())), dict):
-        kind, more = next(iter(given.items()))  # Gemini's own: {"google_search": {}}
-        held = {"type": kind, "name": kind, **more}
+        own_kind, more = next(iter(given.items()))  # Gemini's own: {"google_search": {}}
+        held = {"type": own_kind, "name": own_kind, **more}
     name = next((held[key] for key in NAMES if isinstance(held.get(key), str) and held[key]), None)
     if name is None:
         return None
@@ -69,6 +75,25 @@ def definition(tool: Any) -> dict[str, Any] | None:
         elif key not in {"description", schema} and found[key] != value:
             found[f"{key}_"] = value
     return found
+
+
+def _is_usual(held: Any) -> bool:
+    """Tell whether a function is defined as nearly all are: nothing is to be renamed in it."""
+    return (
+        type(held) is dict
+        and held.keys() == USUAL
+        and type(held["name"]) is str
+        and type(held["description"]) is str
+        and type(held["parameters"]) is dict
+        and held["parameters"].keys() != {"json"}
+        and held["name"] != ""
+    )
+
+
+def _given(held: dict[str, Any]) -> dict[str, Any]:
+    if None in held.values():
+        return {key: value for key, value in held.items() if value is not None}
+    return held
 
 
 def definitions(tools: Any) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ def whole(value: Any) -> int | None:
 
 def double(value: Any) -> float | None:
     """Return a finite number as a double."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     number = _number(value)
     if number is None:
         return None
