@@ -252,7 +252,7 @@ def test_a_body_for_invoke_model_is_read_in_its_makers_shape(
     assert sent["gen_ai.response.finish_reasons"] == [reason]
     for text in ("Name a pier.", "Here.", "application/json"):
         assert text in json.dumps(sent)
-    assert ("gen_ai.output.messages" in sent) == ("messages" in body)
+    assert "Here." in sent["gen_ai.output.messages"]
 
 
 def test_a_text_completion_has_parameters_and_response_fields():
@@ -263,4 +263,5 @@ def test_a_text_completion_has_parameters_and_response_fields():
     assert sent["gen_ai.response.id"] == "c-1"
     assert sent["gen_ai.response.model"] == "m-2"
     assert sent["gen_ai.response.finish_reasons"] == ["length"]
-    assert json.loads(sent["mlflow.spanInputs"])["prompt"] == "Count"
+    assert "Count" in sent["gen_ai.input.messages"]
+    assert " one" in sent["gen_ai.output.messages"]
