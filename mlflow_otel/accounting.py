@@ -23,7 +23,8 @@ class Accounting:
     """Counters by outcome, and at most one logged warning a cause a minute.
 
     Counting and warning never raise and never block on I/O other than the logging handlers'.
-    A forked child starts from zero: what the parent counted is the parent's.
+    The lock guards the counters; a warning is logged after it is released. A forked child begins with a
+    new lock and counts from zero: what the parent counted, the parent reports.
 
     Args:
         clock: Monotonic seconds; a test passes its own.
@@ -36,8 +37,8 @@ class Accounting:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
-        self._lock = threading.Lock()
+        """Count from zero, with a new lock. Called in a forked child too."""
+        self._lock = threading.RLock()  # a signal handler may count in the middle of a call
         self._counts: Counter[str] = Counter()
         self._warned_at: dict[str, float] = {}
         self._held_back: Counter[str] = Counter()

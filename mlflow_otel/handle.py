@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections.abc import Callable
@@ -54,6 +53,7 @@ class Handle:
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_adapter.TakeOver | None = None
         self._hooks: Hooks | None = None
+        self._resource_made: Resource | None = None
         self.begin_anew()
         begin_anew_in_child(self)
         self._own: TracerProvider | None = None
@@ -70,7 +70,7 @@ class Handle:
 
     def begin_anew(self) -> None:
         """Make the locks anew: in a forked child a thread of the parent's may have held them."""
-        self._making = threading.Lock()
+        self._making = threading.RLock()
         self._ending = threading.Lock()
         self._ended = threading.Event()
         self._ender: int | None = None
@@ -156,9 +156,12 @@ class Handle:
         if self._processor is not None:  # the one in use now: MLflow's provider may be built anew
             self._processor.hand_on(span)
 
-    @functools.cached_property
+    @property
     def _own_resource(self) -> Resource:
-        return resource(self.settings)
+        # No cached_property: until Python 3.11 it has a lock, which a forked child would share.
+        if self._resource_made is None:
+            self._resource_made = resource(self.settings)
+        return self._resource_made
 
     def _resource(self) -> Resource:
         shared = self._shared[-1][0] if self._shared else None

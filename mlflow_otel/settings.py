@@ -258,7 +258,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "record_sampled_out", _boolean, "true: record traces that are sampled out, without exporting them, so that metrics count them and feedback finds them"),
     Variable("MLFLOW_OTEL_FLUSH", "flush", _one_of("exit", "trace", "atexit"), "when the last batch is flushed. exit (default): when the process ends, by SIGTERM too; trace: at the end of each local root as well; atexit: signals are left alone"),
     Variable("MLFLOW_OTEL_MAX_HELD_SPANS", "max_spans_per_trace", _integer(1), "spans of one trace held at once (10000)"),
-    Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of attributes held at once, and waiting for export at once (268435456)"),
+    Variable("MLFLOW_OTEL_MAX_HELD_BYTES", "max_held_bytes", _integer(1), "bytes of spans held at once, waiting for export at once, and waiting to be measured at once (268435456)"),
 )  # fmt: skip
 
 SDK_VARIABLES: Final[Mapping[str, str]] = {

@@ -67,3 +67,88 @@ def test_arrows_go_downwards_and_mlflow_is_met_in_its_adapters(file):
             other = rest.partition(".")[0]
             assert other == room or other in BELOW[room] | BY_ALL, f"{place} imports {module}"
         assert top != "mlflow" or str(place) in MLFLOW, f"{place} imports {module}"
+
+
+PRIVATE = {
+    "tracing/otel_adapter.py": "what the SDK has no public way for: its header says what and why",
+    "export/mapped.py": "stock exporters read a span's private fields, and its properties take a lock each",
+}
+"""Where private parts of the OpenTelemetry SDK may be touched."""
+MLFLOWS = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "feedback/mlflow_adapter.py"}
+"""Where those of MLflow may be."""
+
+
+NAMED_TUPLES = {"_replace", "_asdict", "_fields"}
+"""Public, whatever they begin with."""
+
+
+def own_names(tree):
+    """Return every name that code gives to an attribute, a method, a function or a variable."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"} and isinstance(node.ctx, ast.Store):  # fmt: skip
+            yield node.attr
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+OF_THE_PACKAGE = frozenset(
+    name
+    for file in PACKAGE.rglob("*.py")
+    if str(file.relative_to(PACKAGE)) not in {*PRIVATE, *MLFLOWS}
+    for name in own_names(ast.parse(file.read_text()))
+)
+
+
+def private_parts(code):
+    """Return the private attributes that code touches and that are not its own.
+
+    A syntax tree does not know types, so names tell. What begins with an underscore is private to
+    the file that defines it: any other object may be asked for it in that file alone. Through
+    ``self`` a class may also use what its base class has, if a class of this package defines it; a
+    private part that is inherited from the SDK is found, since the package defines no such name.
+    """
+    tree = ast.parse(code)
+    of_the_file = set(own_names(tree)) | NAMED_TUPLES
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name, over = node.attr, getattr(node.value, "id", "")
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"getattr", "setattr", "hasattr", "delattr"} and len(node.args) > 1:  # fmt: skip
+            name, over = getattr(node.args[1], "value", ""), getattr(node.args[0], "id", "")
+        else:
+            continue
+        if over in {"sys", "os"}:
+            continue  # Python's own, documented
+        own = of_the_file | OF_THE_PACKAGE if over in {"self", "cls"} else of_the_file
+        if isinstance(name, str) and name.startswith("_") and not name.startswith("__") and name not in own:  # fmt: skip
+            found.append(name)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))  # fmt: skip
+def test_private_parts_of_others_are_touched_in_their_adapters_alone(file):
+    place = str(file.relative_to(PACKAGE))
+    if place not in {*PRIVATE, *MLFLOWS} and not place.startswith("v1/"):
+        assert private_parts(file.read_text()) == []
+
+
+def test_the_look_for_private_parts_finds_them():
+    code = """
+class Ours(Theirs):
+    def __init__(self):
+        self._own = 1
+        self._inherited_from_theirs
+        self._accounting
+other._own
+span._attributes
+provider._active_span_processor._lock
+getattr(span, "_links", 0)
+pair._replace(a=1)
+"""
+    assert private_parts(code) == [
+        "_active_span_processor", "_attributes", "_inherited_from_theirs", "_links", "_lock",
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from mlflow_otel.backends.mlflow_server import MlflowServerBackend
 from mlflow_otel.backends.model import BackendError, TraceBackend
 from mlflow_otel.backends.tempo import TempoBackend
 from mlflow_otel.mapping.model import MappingOptions
-from mlflow_otel.mapping.trace import STAMPED
+from mlflow_otel.mapping.trace import STAMPS
 from mlflow_otel.settings import Settings
 
 
@@ -21,7 +21,7 @@ def _jaeger(url: str, _settings: Settings) -> TraceBackend:
 
 def _tempo(url: str, settings: Settings) -> TraceBackend:
     promoted = (attribute for _, attribute in settings.promote_tags)
-    return TempoBackend(url, (*STAMPED, *promoted))
+    return TempoBackend(url, (*STAMPS, *promoted))
 
 
 def _mlflow(url: str, settings: Settings) -> TraceBackend:

@@ -29,7 +29,7 @@ class Announcer:
 
     def begin_anew(self) -> None:
         """Know nothing: also in a forked child, which makes tries of its own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._silent: set[str] = set()
         self._partial: set[str] = set()
 

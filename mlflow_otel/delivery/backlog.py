@@ -29,6 +29,9 @@ class Backlog:
     While the backend is known to be down new requests go straight to the spool: one request at a
     time asks whether it is back, by the same backoff as any retry.
 
+    The condition guards what is known of the files. Under ``_dropping`` one thread at a time removes
+    those past the spool's bounds. A forked child makes a new backlog, and leaves the parent's files.
+
     Args:
         spool: Where they are kept.
         send: Tries a request once.
@@ -60,7 +63,7 @@ class Backlog:
         self._said_no_locks = False
         self._taken_over = 0  # items of ours that another process has taken out
         self._sending: Entry | None = None
-        self._dropping = threading.Lock()
+        self._dropping = threading.RLock()
         self._failures = 0  # in a row
         self._tries = 0
         self._due = 0.0  # when to look next

@@ -110,7 +110,7 @@ class Client:
         """Begin with a new lock and no handle: those of a forked child's parent are left alone."""
         left, self._idle, self._busy = [*self._idle, *self._busy], [], set()
         self._threads = RealThreads(64)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for handle in left:
             handle.close()
 

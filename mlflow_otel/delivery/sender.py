@@ -32,6 +32,11 @@ class Sender:
 
     Threads are started as needed, at most ``workers``, and end when idle. Nothing here raises.
 
+    The condition guards all fields but the transport; requests are sent and spooled without it.
+    ``_opening`` is an opening lock (docs/architecture.md): the transport is opened once, under it. A
+    forked child begins with new ones, a connection of its own and no requests: the parent sends
+    what it took.
+
     Args:
         open_transport: Opens the connection; called again in a forked child.
         compression: Of the bodies that the transport takes.
@@ -73,7 +78,7 @@ class Sender:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
+        """Have nothing on its way and no connection. Called in a forked child."""
         # In the child: connections, threads, requests and the spool's lock are the parent's.
         if self._spool is not None:
             self._spool.forked()
@@ -81,6 +86,7 @@ class Sender:
 
     def _begin(self) -> None:
         self._changed = threading.Condition()
+        self._opening = threading.RLock()
         self._transport: Transport | None = None
         self._waiting: deque[Request] = deque()
         self._threads = 0
@@ -293,7 +299,7 @@ class Sender:
         if left <= 0:
             return Outcome("unsent", "stopped", "there was no time left to send it")
         try:
-            with self._changed:
+            with self._opening:
                 if self._transport is None:
                     self._transport = self._open_transport()
                 transport = self._transport

@@ -39,7 +39,9 @@ _ids: Final = RandomIdGenerator()
 class Emitter:
     """Sends assessments as the signals that ``MLFLOW_OTEL_ASSESSMENT_SIGNALS`` names. Never raises.
 
-    Nothing is opened before the first assessment.
+    Nothing is opened before the first assessment. ``_opening`` is an opening lock
+    (docs/architecture.md): the pipelines are opened once, under it. A forked child begins with a new
+    lock and opens what it needs itself.
 
     Args:
         signals: The pipelines of events and metrics.
@@ -69,8 +71,8 @@ class Emitter:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
-        self._opening = threading.Lock()
+        """Have nothing open. Called in a forked child too."""
+        self._opening = threading.RLock()
         self._ready = False
         self._scores: Scores | None = None
 

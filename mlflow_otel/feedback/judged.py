@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from mlflow_otel.backends.model import TraceSummary
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
-from mlflow_otel.tracing import store
 from mlflow_otel.tracing.recent import Known
+from mlflow_otel.tracing.snapshot import known_context
 
 TRACE_ID: Final = re.compile(r"(?:tr-|trace:/.+/)?([0-9a-f]{32})")
 """MLflow's IDs (``tr-…``, and ``trace:/<location>/…`` of Databricks) and OpenTelemetry's."""
@@ -73,18 +74,10 @@ def mlflow_trace_id(trace_id: int) -> str:
 
 def context_of(trace_here: Known) -> TraceContext:
     """Return what this process knows of one of its traces."""
-    facts = trace_here.facts
-    return TraceContext(
-        trace_id=facts.trace_id or mlflow_trace_id(trace_here.trace_id),
-        client_request_id=facts.client_request_id,
-        tags=facts.tags,
-        metadata=facts.metadata,
-        experiment_id=facts.experiment_id,
-        experiment_name=store.experiment_name(facts.experiment_id),
-        state=facts.state,
-        request_preview=facts.request_preview,
-        response_preview=facts.response_preview,
-    )
+    context = known_context(trace_here.facts)
+    if context.trace_id is None:
+        context = replace(context, trace_id=mlflow_trace_id(trace_here.trace_id))
+    return context
 
 
 def judged_here(trace_here: Known, span_id: int | None, options: MappingOptions) -> Judged:
@@ -97,7 +90,7 @@ def judged_here(trace_here: Known, span_id: int | None, options: MappingOptions)
 def judged_elsewhere(summary: TraceSummary, span_id: int | None, options: MappingOptions) -> Judged:
     """Return a trace under judgement that a backend holds."""
     promoted = (attribute for _, attribute in options.promote_tags)
-    keys_of_all = (*trace.STAMPED, *promoted)
+    keys_of_all = (*trace.STAMPS, *promoted)
     held = {key: summary.attributes[key] for key in keys_of_all if key in summary.attributes}
     stamp = {**judged_by_id(summary.trace_id, None).stamp, **held}
     return Judged(summary.trace_id, summary.root if span_id is None else span_id, stamp)

@@ -14,6 +14,8 @@ KEPT: Final = 10_000
 class Ledger:
     """MLflow's assessments by ID, the newest kept.
 
+    The lock guards the table. A forked child begins with a new lock and keeps what the parent kept.
+
     Args:
         limit: How many.
     """
@@ -25,8 +27,8 @@ class Ledger:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
-        self._lock = threading.Lock()
+        """Make the lock anew. Called in a forked child too."""
+        self._lock = threading.RLock()
 
     def put(self, assessment: Any) -> None:
         """Keep one, in the place of what had its ID."""

@@ -67,9 +67,11 @@ class HeldTrace(Generic[Item]):
     left: set[int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen: it is made in apps' threads, where that takes three times as long
 class Release(Generic[Item, Trace]):
-    """Items that leave together.
+    """Items that leave together. Never changed.
 
     Args:
         trace_id: The ID of their trace.

@@ -40,7 +40,7 @@ class Holder(Generic[Item, TraceT]):
         new_trace: Callable[[float, bool], TraceT],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bounds = bounds
+        self._max_traces, self._max_items, self._max_bytes, self._max_age, self._max_ids = bounds
         self._new_trace = new_trace
         self._clock = clock
         self.begin_anew()
@@ -81,7 +81,7 @@ class Holder(Generic[Item, TraceT]):
                 if trace is None:
                     trace = self._new_trace(self._clock(), not root)
                 self._under_way[trace_id] = trace
-                if len(self._under_way) > self._bounds.max_traces:
+                if len(self._under_way) > self._max_traces:
                     releases = self._over_traces()
             trace.open.add(item_id)
             if root:
@@ -106,7 +106,7 @@ class Holder(Generic[Item, TraceT]):
             trace = self._under_way.get(trace_id) or self._remembered.get(trace_id)
             if trace is None:
                 trace = self._under_way[trace_id] = self._new_trace(self._clock(), False)
-                if len(self._under_way) > self._bounds.max_traces:
+                if len(self._under_way) > self._max_traces:
                     releases = self._over_traces()
             if not trace.released and what not in trace.expected:
                 trace.expected += (what,)
@@ -127,15 +127,15 @@ class Holder(Generic[Item, TraceT]):
             trace.size += size
             self._bytes += size
             trace.open.discard(item_id)
-            reason: Reason = "late"
             if item_id in trace.expected:
                 self._strike_out(trace, item_id)
-                reason = "ended"
-            if trace.released:
-                return [self._take(trace_id, trace, reason)]
-            if len(items) > self._bounds.max_items:
+                if trace.released:
+                    return [self._take(trace_id, trace, "ended")]
+            elif trace.released:
+                return [self._take(trace_id, trace, "late")]
+            if len(items) > self._max_items:
                 return [self._take(trace_id, trace, "items")]
-            if self._bytes > self._bounds.max_bytes:
+            if self._bytes > self._max_bytes:
                 return self._over_bytes()
         return None
 
@@ -150,14 +150,15 @@ class Holder(Generic[Item, TraceT]):
 
     @staticmethod
     def _strike_out(trace: TraceT, what: Hashable) -> None:
-        trace.expected = tuple(one for one in trace.expected if one != what)
+        expected = trace.expected
+        trace.expected = () if len(expected) == 1 else tuple(x for x in expected if x != what)
         trace.released = trace.released or not trace.expected
 
     def _take(self, trace_id: int, trace: TraceT, reason: Reason) -> Release[Item, TraceT]:
         items, size = trace.items, trace.size
         trace.items, trace.size = {}, 0
         self._bytes -= size
-        if self._bounds.max_ids and items:
+        if self._max_ids and items:
             trace.left = trace.left or set()
             trace.left.update(items)
             self._ids += len(items)
@@ -165,7 +166,7 @@ class Holder(Generic[Item, TraceT]):
         if complete:
             trace.expected = ()
             self._remember(trace_id, trace)
-        if self._ids > self._bounds.max_ids:
+        if self._ids > self._max_ids:
             self._forget_ids()
         return Release(trace_id, trace, items, size, reason, complete)
 
@@ -173,7 +174,7 @@ class Holder(Generic[Item, TraceT]):
         if self._under_way.pop(trace_id, None) is not None:
             trace.since = self._clock()
             self._remembered[trace_id] = trace
-            while len(self._remembered) > self._bounds.max_traces:
+            while len(self._remembered) > self._max_traces:
                 self._forget(next(iter(self._remembered)))
 
     def _forget(self, trace_id: int) -> None:
@@ -184,7 +185,7 @@ class Holder(Generic[Item, TraceT]):
         """Forget which items left, of the oldest traces, until the bound holds."""
         for traces in (self._remembered, self._under_way):
             for trace in traces.values():
-                if self._ids <= self._bounds.max_ids:
+                if self._ids <= self._max_ids:
                     return
                 if trace.left:
                     self._ids -= len(trace.left)
@@ -193,7 +194,7 @@ class Holder(Generic[Item, TraceT]):
     def _over_bytes(self) -> list[Release[Item, TraceT]]:
         releases = []
         for trace_id, trace in list(self._under_way.items()):
-            if self._bytes <= self._bounds.max_bytes:
+            if self._bytes <= self._max_bytes:
                 break
             if trace.items:
                 releases.append(self._take(trace_id, trace, "bytes"))
@@ -201,7 +202,7 @@ class Holder(Generic[Item, TraceT]):
 
     def _over_traces(self) -> list[Release[Item, TraceT]]:
         releases = []
-        while len(self._under_way) > self._bounds.max_traces:
+        while len(self._under_way) > self._max_traces:
             trace_id, trace = next(iter(self._under_way.items()))
             trace.released = True
             releases.append(self._take(trace_id, trace, "traces"))
@@ -217,7 +218,7 @@ class Holder(Generic[Item, TraceT]):
     def release_aged(self) -> list[Release[Item, TraceT]]:
         """Release what is older than ``max_age``, and forget the released traces that are."""
         with self._lock:
-            before = self._clock() - self._bounds.max_age
+            before = self._clock() - self._max_age
             for trace_id in [i for i, t in self._remembered.items() if t.since <= before]:
                 self._forget(trace_id)
             aged = [(i, t) for i, t in self._under_way.items() if t.since <= before]

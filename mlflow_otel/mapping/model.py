@@ -71,7 +71,6 @@ class TraceContext:
         response_preview: Short form of the response, when the app set one.
         token_usage: Sums over the trace's spans, by MLflow's keys.
         cost: Sums in USD over the trace's spans, by MLflow's keys.
-        sampled: Whether the trace was kept by the sampler.
         memo: What was worked out of the others, so that it is once a trace, not once a span.
     """
 
@@ -86,7 +85,6 @@ class TraceContext:
     response_preview: str | None = None
     token_usage: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
-    sampled: bool = True
     memo: list[Any] = field(default_factory=list, compare=False, repr=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mlflow_otel.conventions import genai
@@ -21,17 +21,6 @@ METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
     keys.METADATA_GIT_REPOSITORY: genai.VCS_REPOSITORY,
 }
 
-STAMPED: Final = (
-    genai.SESSION_ID,
-    genai.CONVERSATION_ID,
-    keys.TRACE_SESSIONS,
-    genai.USER_ID,
-    keys.TRACE_CLIENT_REQUEST_ID,
-    keys.TRACE_ID,
-    keys.EXPERIMENT_ID,
-    keys.EXPERIMENT_NAME,
-)
-"""The attributes that every span of a trace carries, promoted tags aside."""
 PREVIEW_LENGTH: Final = 1000
 
 
@@ -49,24 +38,28 @@ def shared(trace: TraceContext, options: MappingOptions) -> Shared:
     return made
 
 
-def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
-    """Return what every span of the trace carries (MAPPING, section 1)."""
-    # MLflow's newer style keeps session and user in metadata, the older one (and MLflow's own
-    # production guide) in tags.
+def _session(trace: TraceContext) -> str | None:
     session = _either(trace, keys.METADATA_SESSION)
-    sessions = _sessions(session)
-    if sessions is not None:
-        session = sessions[0]
-    stamped: dict[str, Any] = {
-        genai.SESSION_ID: session,
-        genai.CONVERSATION_ID: session,
-        keys.TRACE_SESSIONS: sessions,
-        genai.USER_ID: _either(trace, keys.METADATA_USER),
-        keys.TRACE_CLIENT_REQUEST_ID: trace.client_request_id,
-        keys.TRACE_ID: trace.trace_id,
-        keys.EXPERIMENT_ID: trace.experiment_id,
-        keys.EXPERIMENT_NAME: trace.experiment_name,
-    }
+    several = _sessions(session)
+    return session if several is None else several[0]
+
+
+STAMPS: Final[Mapping[str, Callable[[TraceContext], Any]]] = {
+    genai.SESSION_ID: _session,
+    genai.CONVERSATION_ID: _session,
+    keys.TRACE_SESSIONS: lambda trace: _sessions(_either(trace, keys.METADATA_SESSION)),
+    genai.USER_ID: lambda trace: _either(trace, keys.METADATA_USER),
+    keys.TRACE_CLIENT_REQUEST_ID: lambda trace: trace.client_request_id,
+    keys.TRACE_ID: lambda trace: trace.trace_id,
+    keys.EXPERIMENT_ID: lambda trace: trace.experiment_id,
+    keys.EXPERIMENT_NAME: lambda trace: trace.experiment_name,
+}
+"""The attributes that every span of a trace carries, promoted tags aside, and where each comes from."""
+
+
+def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
+    """Return what every span of the trace carries (docs/mapping.md)."""
+    stamped = {attribute: value_of(trace) for attribute, value_of in STAMPS.items()}
     for tag, attribute in options.promote_tags:
         if tag in trace.tags:
             stamped[attribute] = as_text(trace.tags[tag])
@@ -101,6 +94,8 @@ def entry(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
 
 
 def _either(trace: TraceContext, key: str) -> str | None:
+    # MLflow's newer style keeps session and user in metadata, the older one (and MLflow's own
+    # production guide) in tags.
     value = trace.metadata.get(key)
     if value is None:
         value = trace.tags.get(key)

@@ -27,6 +27,10 @@ AFTER_EXPORT: Final = 7.0
 class Recorder:
     """Turns spans into metrics. Never raises, and does not wait for the network.
 
+    ``_opening`` is an opening lock (docs/architecture.md): the instruments are made once, under it.
+    ``_waiting_lock`` guards the number of waiting bytes. A forked child begins with new locks, no
+    instruments and nothing waiting.
+
     Args:
         signals: Has the pipeline of metrics, and the thread this is done in.
     """
@@ -38,9 +42,9 @@ class Recorder:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
-        self._opening = threading.Lock()
-        self._waiting_lock = threading.Lock()
+        """Have no instruments and nothing waiting. Called in a forked child too."""
+        self._opening = threading.RLock()
+        self._waiting_lock = threading.RLock()
         self._waiting_bytes = 0
         self._instruments: dict[str, Record] | None = None
 

@@ -18,7 +18,8 @@ MOST: Final = 10_000
 class Later:
     """Runs jobs in a thread that is started as needed and ends when idle.
 
-    A forked child begins with none: what the parent has yet to do is the parent's.
+    The condition guards the jobs; none runs under it. A forked child begins with a new one and no
+    jobs: what the parent has yet to do, the parent does.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class Later:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
+        """Have no jobs and no thread. Called in a forked child too."""
         self._changed = threading.Condition()
         self._jobs: deque[Callable[[], object]] = deque()
         self._delayed: deque[tuple[float, Callable[[], object]]] = deque()

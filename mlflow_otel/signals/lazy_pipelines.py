@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class LazyPipelines:
     """Opens the pipelines of events and metrics. Nothing is opened before it is asked for.
 
+    ``_opening`` is an opening lock (docs/architecture.md): each pipeline is opened once, under it. A
+    forked child begins with a new lock and opens metrics of its own.
+
     Args:
         settings: The configuration.
         resource: Whose signals these are; called when a pipeline is opened.
@@ -43,17 +46,17 @@ class LazyPipelines:
         self.closed = False
         """Whether ``shutdown`` was called."""
         self._resource = resource
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         self._events: Events | None = None
         self._meters: Meters | None = None
         self._forked = False
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
+        """Make the lock anew and have metrics of one's own. Called in a forked child."""
         # What the parent counted is the parent's to report; a child counts from nothing, as an
         # instance of its own, or the two would overwrite each other.
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         self._meters = None
         self._forked = True
 

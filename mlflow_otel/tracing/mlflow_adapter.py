@@ -26,6 +26,7 @@ from opentelemetry.trace import NoOpTracerProvider
 
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping.values import decode
 from mlflow_otel.tracing import store
 
@@ -103,6 +104,7 @@ class TraceFacts:
     tags: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     experiment_id: str | None = None
+    experiment_name: str | None = None
     state: str | None = None
     request_preview: str | None = None
     response_preview: str | None = None
@@ -110,15 +112,22 @@ class TraceFacts:
     """Nanoseconds since the epoch; 0 when it is not known."""
 
 
-def facts(info: Any) -> TraceFacts:
-    """Copy a ``TraceInfo``, which the app may go on changing."""
+def facts(info: Any, experiment_name: str | None = None) -> TraceFacts:
+    """Copy a ``TraceInfo``, which the app may go on changing.
+
+    Args:
+        info: The ``TraceInfo``.
+        experiment_name: The configured name, for an experiment whose own name is not known here.
+    """
     state = info.state
+    experiment_id = _experiment_of(info)
     return TraceFacts(
         trace_id=info.trace_id,
         client_request_id=info.client_request_id,
         tags=dict(info.tags or {}),
         metadata=dict(info.trace_metadata or {}),
-        experiment_id=_experiment_of(info),
+        experiment_id=experiment_id,
+        experiment_name=store.experiment_name(experiment_id) or experiment_name,
         state=getattr(state, "value", state),
         request_preview=info.request_preview,
         response_preview=info.response_preview,
@@ -407,27 +416,30 @@ def _attachments_asked_for() -> bool:
     return os.environ.get("MLFLOW_TRACE_EXTRACT_ATTACHMENTS", "").strip().lower() in {"true", "1"}
 
 
-def _renew_locks() -> None:
-    """In a forked child: MLflow's locks may be held by threads that are the parent's alone."""
-    provider = sys.modules.get("mlflow.tracing.provider")
-    for name in ("_isolated_tracer_provider_once", "_global_provider_init_once"):
-        once = getattr(getattr(provider, "provider", None), name, None)
-        if once is not None:
-            once._Once__lock = threading.Lock()  # noqa: SLF001
-    spans = sys.modules.get("mlflow.entities.span")
-    for kind in getattr(spans, "LiveSpan", object).__mro__:
-        for value in vars(kind).values():
-            if isinstance(value, functools.cached_property) and hasattr(value, "lock"):
-                value.lock = threading.RLock()  # until Python 3.11, one lock for all objects
-    if in_use():
-        manager = sys.modules["mlflow.tracing.trace_manager"].InMemoryTraceManager
-        manager._instance_lock = threading.RLock()  # noqa: SLF001
-        if manager._instance is not None:  # noqa: SLF001
-            manager._instance._lock = threading.RLock()  # noqa: SLF001
+class _MlflowsLocks:
+    """MLflow's own locks, which MLflow does not renew in a forked child."""
+
+    def begin_anew(self) -> None:
+        """Renew them: they may be held by threads that only the parent has."""
+        provider = sys.modules.get("mlflow.tracing.provider")
+        for name in ("_isolated_tracer_provider_once", "_global_provider_init_once"):
+            once = getattr(getattr(provider, "provider", None), name, None)
+            if once is not None:
+                once._Once__lock = threading.Lock()  # noqa: SLF001
+        spans = sys.modules.get("mlflow.entities.span")
+        for kind in getattr(spans, "LiveSpan", object).__mro__:
+            for value in vars(kind).values():
+                if isinstance(value, functools.cached_property) and hasattr(value, "lock"):
+                    value.lock = threading.RLock()  # until Python 3.11, one lock for all objects
+        if in_use():
+            manager = sys.modules["mlflow.tracing.trace_manager"].InMemoryTraceManager
+            manager._instance_lock = threading.RLock()  # noqa: SLF001
+            if manager._instance is not None:  # noqa: SLF001
+                manager._instance._lock = threading.RLock()  # noqa: SLF001
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+_locks: Final = _MlflowsLocks()
+begin_anew_in_child(_locks)
 
 
 def _mark_absent() -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -26,9 +28,12 @@ SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be 
 class NextProcessor:
     """Hands spans on to the next ``SpanProcessor``, as far as there is room behind it.
 
+    The lock guards what is counted here. It is never held while the next processor runs, which may
+    take its time. A forked child begins with a new lock and nothing on its way.
+
     Args:
         next: The SDK's batching, as a rule.
-        max_bytes: Bytes of attributes that may wait to be read.
+        max_bytes: Bytes that may wait to be read.
         accounting: Gets ``dropped`` and ``dropped.*``.
     """
 
@@ -48,7 +53,10 @@ class NextProcessor:
 
     def begin_anew(self) -> None:
         """Have nothing on its way: at first, and in a forked child, where the SDK empties its queue."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._handed_on = threading.Condition(self._lock)
+        self._flushes = 0  # that wait for it
+        self._handing_on: list[Iterator[ReadableSpan]] = []  # by whoever is at it now
         self._waiting_bytes = 0  # handed on and not read yet
         self._read: deque[int] = deque()  # sizes of what was read since
         self._lost = 0  # since the last flush
@@ -60,34 +68,50 @@ class NextProcessor:
             How many there was room for.
         """
         with self._lock:
-            room = self._room()
-            if room < len(spans):
-                self._drop(len(spans) - room)
+            room = min(self._room(), len(spans))
+            lost = len(spans) - room
+            if lost:
                 batch.size = batch.size * room // len(spans)  # what is dropped does not wait
                 spans = spans[:room]
+                self._lost += lost
             self._waiting_bytes += batch.size
             batch.read = self._read
+            left = iter(spans)
+            self._handing_on.append(left)
+        try:
             on_end = self.next.on_end
-            for span in spans:
+            for span in left:
                 on_end(MappedSpan(span, batch))
-        return len(spans)
+        finally:
+            with self._lock:
+                self._handing_on.remove(left)
+                if self._flushes:
+                    self._handed_on.notify_all()
+        if lost:
+            self._drop(lost)
+        return room
 
     def _room(self) -> int:
+        """Return for how many spans there is room now; the lock is held."""
+        if not self._handing_on and not any(self._queues):
+            # Nothing waits. An exporter need not read what it is given; what it reads late counts
+            # in the old list, which nobody looks at.
+            self._waiting_bytes, self._read = 0, deque()
         while self._read:
             self._waiting_bytes -= self._read.popleft()
-        if not any(self._queues):
-            self._waiting_bytes = 0  # an exporter need not read what it is given
         if self._closed or self._waiting_bytes > self._max_bytes:
             return 0
         room = sys.maxsize
         for queue in self._queues:
             if queue.maxlen is not None:
                 room = min(room, queue.maxlen - len(queue))
-        return room
+        # Others may be at it. Each has what its iterator still has, and one span that is on its way.
+        for left in self._handing_on:
+            room -= operator.length_hint(left) + 1
+        return max(room, 0)
 
     def _drop(self, number: int) -> None:
         # The newest: a full queue would drop its oldest, uncounted.
-        self._lost += number
         self._accounting.count("dropped", number)
         if self._closed:
             self._accounting.warn(
@@ -116,14 +140,31 @@ class NextProcessor:
     def force_flush(self, seconds: float) -> bool:
         """Flush; True only if all since the last flush was accepted in time."""
         until = time.monotonic() + seconds
+        handed_on = self._all_handed_on(until)
         with self._lock:
             lost, self._lost = self._lost, 0
+        seconds = max(until - time.monotonic(), 0.0)
         flushed = call_with_timeout(seconds, lambda: self.next.force_flush(int(seconds * 1000)))
         arrived = [
             exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
             for exporter in otel_adapter.exporters(self.next)
         ]
-        return flushed is True and all(arrived) and not lost
+        return handed_on and flushed is True and all(arrived) and not lost
+
+    def _all_handed_on(self, until: float) -> bool:
+        """Wait for what other threads are handing on now; False when it takes too long."""
+        with self._lock:
+            awaited = list(self._handing_on)
+            self._flushes += 1
+            try:
+                while any(left in self._handing_on for left in awaited):
+                    seconds = until - time.monotonic()
+                    if seconds <= 0:
+                        return False
+                    self._handed_on.wait(seconds)
+            finally:
+                self._flushes -= 1
+        return True
 
     def shutdown(self, seconds: float) -> None:
         """Shut down what is behind; it has ``seconds``, and what is left then is counted."""

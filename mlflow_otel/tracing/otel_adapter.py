@@ -26,6 +26,8 @@ from opentelemetry.sdk.trace import (
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
 
+from mlflow_otel.tracing.size import EVENT_BYTES, SPAN_BYTES, size_of_text, size_of_values
+
 _EMIT: Final = inspect.signature(_logs.Logger.emit).parameters
 _RECORD: Final = getattr(_logs, "LogRecord", None)
 
@@ -105,6 +107,27 @@ def queues(processor: SpanProcessor) -> list[deque[ReadableSpan]]:
     if not isinstance(processor, BatchSpanProcessor):
         return []
     return [processor._batch_processor._queue]  # noqa: SLF001
+
+
+def size_of(span: ReadableSpan) -> int:
+    """Return how many bytes an ended span takes up. Called in the app's thread for each span.
+
+    The SDK's own properties copy attributes, events and links, and take a lock for each.
+    """
+    attributes, events, links = span._attributes, span._events, span._links  # noqa: SLF001
+    try:
+        said = span._status._description  # noqa: SLF001
+        size = size_of_values(attributes._dict) + SPAN_BYTES  # type: ignore[union-attr] # noqa: SLF001
+        events, links = events._dq, links._dq  # type: ignore[attr-defined] # noqa: SLF001
+    except AttributeError:  # a span that no tracer made
+        said, size = span.status.description, size_of_values(attributes or {}) + SPAN_BYTES
+    if said or events or links:
+        size += size_of_text(said or "")
+        for event in events:
+            size += EVENT_BYTES + size_of_values(event.attributes or {})
+        for link in links:
+            size += EVENT_BYTES + size_of_values(link.attributes or {})
+    return size
 
 
 def fan_out(chain: list[SpanProcessor]) -> SpanProcessor:

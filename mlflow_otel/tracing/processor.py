@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.guards import Guards
-from mlflow_otel.export.mapped import BatchContext, attributes_of, made_by_mlflow
-from mlflow_otel.holding.held_trace import EARLY, HeldTrace, HoldBounds, Reason, Release
+from mlflow_otel.export.mapped import BatchContext, made_by_mlflow
+from mlflow_otel.holding.held_trace import HeldTrace, HoldBounds, Reason, Release
 from mlflow_otel.holding.holder import Holder
 from mlflow_otel.holding.sweeper import Sweeper
 from mlflow_otel.mapping.model import TraceContext
@@ -31,12 +31,16 @@ from mlflow_otel.tracing.snapshot import Snapshot
 SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
 
-NO_FACTS: Final = TraceFacts()
 
-
-_COUNTERS: Final[Mapping[Reason, str]] = {
-    reason: f"released_early.{'spans' if reason == 'items' else reason}" for reason in EARLY
+COUNTED: Final[Mapping[Reason, str]] = {
+    "traces": "released_early.traces",
+    "items": "released_early.spans",
+    "bytes": "released_early.bytes",
+    "age": "released_early.age",
+    "shutdown": "released_early.shutdown",
+    "duplicate": "duplicates",
 }
+"""The counters of releases that are not as usual."""
 
 
 @dataclass(slots=True)
@@ -124,6 +128,7 @@ class MlflowSpanProcessor(SpanProcessor):
             behind = filtering(behind)
         self._next = NextProcessor(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
+        self._no_facts = TraceFacts(experiment_name=self._settings.experiment_name)
         self._holder: Holder[ReadableSpan, _Trace] = Holder(
             HoldBounds(
                 max_traces=self._settings.max_traces,
@@ -212,7 +217,7 @@ class MlflowSpanProcessor(SpanProcessor):
             context = span.context
             assert context is not None  # noqa: S101 (an ended span has one)
             trace_id, span_id = context[:2]
-            releases = self._holder.add(trace_id, span_id, span, _size(span))
+            releases = self._holder.add(trace_id, span_id, span, otel_adapter.size_of(span))
         except Exception as error:
             self._failed("on_end", error)
             releases = [Release(0, None, {0: span}, 0, "unknown")]
@@ -222,7 +227,8 @@ class MlflowSpanProcessor(SpanProcessor):
     def _release(self, releases: list[_Release]) -> None:
         for release in releases:
             try:
-                self._count(release)
+                if release.reason in COUNTED:
+                    self._count(release)
                 if release.items and release.reason != "duplicate":
                     self._hand_over(release)
                 trace = release.trace
@@ -235,11 +241,8 @@ class MlflowSpanProcessor(SpanProcessor):
                 self._failed("hand-over", error)
 
     def _count(self, release: _Release) -> None:
-        reason = release.reason
-        if reason in EARLY and (release.items or reason == "traces"):
-            self._accounting.count(_COUNTERS[reason])
-        elif reason == "duplicate":
-            self._accounting.count("duplicates")
+        if release.items or release.reason == "traces":
+            self._accounting.count(COUNTED[release.reason])
 
     def _hand_over(self, release: _Release) -> None:
         """Hand spans on with their trace's context, unless the trace is sampled out; have them measured."""
@@ -278,28 +281,31 @@ class MlflowSpanProcessor(SpanProcessor):
             # MLflow's own processor may have registered the trace anew behind ours.
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
             trace.info = info
-        facts = NO_FACTS if info is None else mlflow_adapter.facts(info)
+        facts = self._facts(info)
         if trace.released and info is not None:
             self._recent_traces.remember(_known(spans[0].context.trace_id, trace, facts))
-        trace.context = Snapshot(
-            facts, trace.root, spans, self._settings.experiment_name, self._cost
-        )
+        trace.context = Snapshot(facts, trace.root, spans, self._cost)
         if trace.released:
             trace.root = None  # what is remembered of traces holds no spans
         return trace.context
+
+    def _facts(self, info: Any) -> TraceFacts:
+        if info is None:
+            return self._no_facts
+        return mlflow_adapter.facts(info, self._settings.experiment_name)
 
     def _report_assessments(self, trace_id: int, trace: _Trace) -> None:
         found = mlflow_adapter.assessments(trace.info)[trace.assessed :]
         if found and self.on_assessments is not None:
             trace.assessed += len(found)
-            self.on_assessments(_known(trace_id, trace, mlflow_adapter.facts(trace.info)), found)
+            self.on_assessments(_known(trace_id, trace, self._facts(trace.info)), found)
 
     def find(self, trace_id: int) -> Known | None:
         """Return a trace under way, by OpenTelemetry's ID; None when there is none."""
         trace = self._holder.get(trace_id)
         if trace is None or trace.info is None:
             return None
-        return _known(trace_id, trace, mlflow_adapter.facts(trace.info))
+        return _known(trace_id, trace, self._facts(trace.info))
 
     def of_request(self, client_request_id: str) -> list[Known]:
         """Return the traces under way of a request, the newest first."""
@@ -312,7 +318,10 @@ class MlflowSpanProcessor(SpanProcessor):
         """Pass a span on as it is, beside the traces': an evaluation, say."""
         guards = self._guards
         batch = BatchContext(
-            options=guards.options, accounting=self._accounting, size=_size(span), keep=guards.keep
+            options=guards.options,
+            accounting=self._accounting,
+            size=otel_adapter.size_of(span),
+            keep=guards.keep,
         )
         self._next.hand_on([span], batch)
 
@@ -371,11 +380,15 @@ def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
     return Known(trace_id, facts, root, trace.sampled is not False)
 
 
-def _find_root(trace: _Trace, spans: Mapping[int, ReadableSpan]) -> None:
+def _find_root(trace: _Trace, spans: dict[int, ReadableSpan]) -> None:
     """Remember the local root that ended last, if one is among the spans."""
+    roots = trace.roots
     last = next(reversed(spans))
-    for span_id in (last, *reversed(trace.roots)):
-        if span_id in trace.roots and span_id in spans:
+    if last in roots:  # as a rule
+        trace.root, trace.root_id = spans[last], last
+        return
+    for span_id in reversed(roots):
+        if span_id in spans:
             trace.root, trace.root_id = spans[span_id], span_id
             return
 
@@ -387,11 +400,3 @@ def _ended(trace: _Trace) -> ReadableSpan | None:
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
     return {}
-
-
-def _size(span: ReadableSpan) -> int:
-    values = attributes_of(span).values()
-    try:
-        return sum(map(len, values))  # text throughout, as MLflow writes it
-    except TypeError:
-        return sum([len(value) for value in values if isinstance(value, (str, bytes, tuple))])

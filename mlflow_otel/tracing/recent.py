@@ -42,6 +42,9 @@ class Live(Protocol):
 class RecentTraces:
     """The traces that ended lately, and those under way.
 
+    The lock guards what is remembered; the live ones are asked without it. A forked child begins
+    with a new lock and goes on remembering: feedback there may be about its parent's traces.
+
     Args:
         limit: How many that ended are kept; about 2.6 KB each.
     """
@@ -56,8 +59,8 @@ class RecentTraces:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Begin with new locks and nothing of the parent's. Called in a forked child too."""
-        self._lock = threading.Lock()
+        """Make the lock anew. Called in a forked child too."""
+        self._lock = threading.RLock()
 
     def watch(self, live: Live) -> None:
         """Ask ``live`` too."""

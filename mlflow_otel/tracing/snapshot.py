@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,8 +15,22 @@ from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews
 from mlflow_otel.mapping.values import as_dict, decode
-from mlflow_otel.tracing import store
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
+
+
+def known_context(facts: TraceFacts) -> TraceContext:
+    """Return a trace's context as far as MLflow knew it, without what its spans say."""
+    return TraceContext(
+        trace_id=facts.trace_id,
+        client_request_id=facts.client_request_id,
+        tags=facts.tags,
+        metadata=facts.metadata,
+        experiment_id=facts.experiment_id,
+        experiment_name=facts.experiment_name,
+        state=facts.state,
+        request_preview=facts.request_preview,
+        response_preview=facts.response_preview,
+    )
 
 
 class Snapshot:
@@ -25,25 +40,22 @@ class Snapshot:
         facts: What MLflow knew.
         root: The local root, if it ended.
         spans: What was passed on.
-        experiment_name: The configured one.
         cost: Works out a span's cost from its raw attributes.
     """
 
-    __slots__ = ("_context", "_cost", "_experiment_name", "_facts", "_root", "_spans")
+    __slots__ = ("_context", "_cost", "_facts", "_root", "_spans")
 
     def __init__(
         self,
         facts: TraceFacts,
         root: ReadableSpan | None,
         spans: Sequence[ReadableSpan],
-        experiment_name: str | None,
         cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
     ) -> None:
         self._cost = cost
         self._facts = facts
         self._root = root
         self._spans: Sequence[ReadableSpan] = spans
-        self._experiment_name = experiment_name
         self._context: TraceContext | None = None
 
     def __call__(self) -> TraceContext:
@@ -72,13 +84,8 @@ class Snapshot:
             span.context.span_id: None if span.parent is None else span.parent.span_id
             for span in spans
         }
-        return TraceContext(
-            trace_id=facts.trace_id,
-            client_request_id=facts.client_request_id,
-            tags=facts.tags,
-            metadata=facts.metadata,
-            experiment_id=facts.experiment_id,
-            experiment_name=store.experiment_name(facts.experiment_id) or self._experiment_name,
+        return replace(
+            known_context(facts),
             state=state,
             request_preview=facts.request_preview or request,
             response_preview=facts.response_preview or response,

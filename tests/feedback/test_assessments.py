@@ -491,3 +491,24 @@ def test_an_assessment_of_a_kind_that_is_not_known_is_left_out_with_a_warning(ba
     names = [event["attributes"]["gen_ai.evaluation.name"] for event in backend.events()]
     assert names == ["known"]
     assert "newer mlflow-otel knows this kind" in caplog.text
+
+
+def test_an_evaluation_names_the_experiment_as_its_trace_does(run_app, receiver):
+    code = """
+    import mlflow, mlflow_otel
+    handle = mlflow_otel.instrument()
+    with mlflow.start_span("root"):
+        mlflow.update_current_trace(client_request_id="r")
+    mlflow_otel.log_feedback(client_request_id="r", name="good", value=True)
+    handle.force_flush(20_000)
+    """
+    run_app(
+        code,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+            "MLFLOW_EXPERIMENT_ID": "7",  # no server is asked for its name
+            "MLFLOW_EXPERIMENT_NAME": "shop",
+        },
+    )
+    spans = {s["name"]: s["attributes"].get("mlflow.experiment.name") for s in receiver.store.spans()}  # fmt: skip
+    assert spans == {"root": "shop", "evaluation good": "shop"}
