@@ -11,8 +11,6 @@ long after: ``MLFLOW_OTEL_TRACE_LOOKUP=jaeger+http://localhost:16686`` says wher
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import mlflow
@@ -22,17 +20,10 @@ from pydantic import BaseModel
 
 import mlflow_otel
 
-handle = mlflow_otel.instrument()  # the one line
+mlflow_otel.instrument()  # the one line
 
 
-@asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Export what is left when the server stops: uvicorn ends by a signal, past Python's atexit."""
-    yield
-    handle.shutdown()
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI()
 ENVIRONMENT = {
     "environment": "production",
     "app_version": os.environ.get("APP_VERSION", "1.0.0"),

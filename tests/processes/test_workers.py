@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -93,7 +92,7 @@ def test_rqs_work_horses(tmp_path, kind, imported):
     (tmp_path / "tasks.py").write_text(RQ)
     (tmp_path / "enqueue.py").write_text(ENQUEUE)
     port = str(free_port())
-    redis = [shutil.which("redis-server") or "redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"]  # fmt: skip
+    redis = ["redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"]  # fmt: skip
     rq = ["worker", "--burst", "--url", f"redis://127.0.0.1:{port}", "--worker-class", kind]
     first = "import tasks\n" if imported == "by the worker" else ""
     (tmp_path / "run.py").write_text(
