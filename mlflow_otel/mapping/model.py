@@ -57,7 +57,7 @@ class SpanView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """What is known of a trace when its spans are passed on; every field may be missing.
+    """What is known of a trace when its spans are released. Every field may be missing.
 
     Args:
         trace_id: MLflow's ID, ``tr-`` and 32 hex digits.

@@ -190,7 +190,7 @@ class NextProcessor:
 def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
     """Return the SDK's processor for an exporter: batching, or exporting as spans end.
 
-    A trace's spans are passed on all at once, so the queue has room for two of the largest traces
+    A trace's spans are handed on all at once, so the queue has room for two of the largest traces
     that are held, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says otherwise; the SDK's default of 2048 drops
     spans of any larger trace.
     """

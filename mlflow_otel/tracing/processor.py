@@ -88,8 +88,8 @@ class MlflowSpanProcessor(SpanProcessor):
     ``max_spans_per_trace``, ``max_held_bytes``, ``trace_timeout``). Past a bound spans are released
     early with what is known then, counted as ``released_early.*``; none is dropped here.
 
-    ``force_flush`` flushes what was released; spans of traces still under way stay held, since
-    their context is not known yet. ``shutdown`` passes them on.
+    ``force_flush`` flushes what was released. Spans of traces that are under way stay held: the
+    context of their trace is not known yet. ``shutdown`` releases them.
 
     Args:
         next: A ``SpanProcessor`` to hand on to, or a ``SpanExporter``, which then gets the SDK's
@@ -315,7 +315,7 @@ class MlflowSpanProcessor(SpanProcessor):
         return [known for known in found if known is not None]
 
     def hand_on(self, span: ReadableSpan) -> None:
-        """Pass a span on as it is, beside the traces': an evaluation, say."""
+        """Hand on a span that belongs to no held trace: an evaluation, say."""
         guards = self._guards
         batch = BatchContext(
             options=guards.options,

@@ -1,4 +1,4 @@
-"""A trace's context, as it was when its spans were passed on."""
+"""A trace's context, as it was when its spans were released."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def known_context(facts: TraceFacts) -> TraceContext:
 
 
 class Snapshot:
-    """A trace's context, frozen when its spans are passed on, worked out when first read.
+    """A trace's context at the moment its spans are released. It is worked out when it is first read.
 
     Args:
         facts: What MLflow knew.
         root: The local root, if it ended.
-        spans: What was passed on.
+        spans: The spans that were released.
         cost: Works out a span's cost from its raw attributes.
     """
 
