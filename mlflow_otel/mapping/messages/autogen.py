@@ -8,6 +8,7 @@ from mlflow_otel.mapping.messages import chat, items, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
+from mlflow_otel.mapping.placeholders import is_handle
 
 ROLES: Final = {
     "SystemMessage": "system",
@@ -26,8 +27,8 @@ def request(inputs: Any) -> Asked | None:
     if not all(isinstance(m, dict) for m in given):
         return None
     said = [_message(item) for item in given]
-    if str(held.get("cancellation_token")).startswith("<autogen_core."):
-        held.take("cancellation_token")  # a handle of the process, not a value
+    if is_handle(held.get("cancellation_token")):
+        held.take("cancellation_token")
     found = sides.asked(said, held, tools=sides.tools(held))
     later = [m for m in found.messages if m["role"] == "system"]
     found.system += [part for m in later for part in chat.on_parts(m)]
