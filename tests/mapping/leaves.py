@@ -96,7 +96,7 @@ class Sent:
             return False
 
 
-PATTERNS = ("_url", "_call", "_call_output", "_tool_use", "_tool_result")
+PATTERNS = ("_url", "_call", "_call_output", "_output", "_tool_use", "_tool_result")
 LOWER = {word.lower() for word in WORDS}
 
 

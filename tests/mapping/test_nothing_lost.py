@@ -146,7 +146,7 @@ def mutations(draw, side):
     return side
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_nothing_is_lost_of_payloads_that_no_version_has_written_yet(data):
     attributes, ours = copy.deepcopy(ALL[data.draw(st.sampled_from(sorted(ALL)))])

@@ -103,6 +103,20 @@ def test_calls_with_an_ID_to_answer_are_the_clients_and_others_the_providers():
     ]
 
 
+def test_code_that_gemini_runs_is_a_call_of_its_own_tool():
+    found = talk("gemini: signatures, code, media, grounding")
+    assert kinds(found.inputs)[1] == (
+        "assistant",
+        ["reasoning", "server_tool_call", "server_tool_call_response", "tool_call"],
+    )
+
+
+def test_a_tool_of_bedrocks_own_is_no_tool_of_the_clients():
+    block = {"toolUse": {"toolUseId": "tu_1", "name": "n", "type": "server_tool_use", "input": {}}}
+    part = items.part(block)
+    assert (part["type"], part["id"]) == ("server_tool_call", "tu_1")
+
+
 def test_custom_and_later_kinds_of_calls_keep_name_and_input():
     calls = only(talk("chat completions: every kind of part and call").inputs, "tool_call")
     assert [(c["name"], c["id"]) for c in calls] == [
@@ -164,6 +178,7 @@ def test_signatures_and_errors_stay_with_their_part(name):
         ("tool_of_next_year_tool_result", "server_tool_call_response"),
         ("tool_of_next_year_call", "server_tool_call"),
         ("tool_of_next_year_call_output", "tool_call_response"),
+        ("tool_of_next_year_output", "server_tool_call_response"),
         ("tool_of_next_year", "tool_of_next_year"),
     ],
 )

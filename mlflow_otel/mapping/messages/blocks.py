@@ -36,12 +36,16 @@ def block(item: Any) -> Part:
 
 def _tool_use(held: Block) -> Part:
     use = Fields(held)
+    if isinstance(held.get("type"), str):  # the provider's own tools, such as Nova's
+        return parts.server_call(held.get("name") or "", use.take_id("toolUseId"), use.rest())
     name, arguments = use.take_text("name"), use.take("input")
     return parts.tool_call(name, arguments, use.take_id("toolUseId"), use.rest())
 
 
 def _tool_result(held: Block) -> Part:
     result = Fields(held)
+    if isinstance(held.get("type"), str):
+        return parts.server_response(result.take_id("toolUseId"), result.rest())
     content = result.take("content")
     if isinstance(content, list):
         plain = [_plain(item) for item in content]

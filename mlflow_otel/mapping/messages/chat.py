@@ -154,8 +154,9 @@ def message(item: Any, audio: Any = None) -> Message:
     if refusal:
         found.append({"type": "refusal", "content": refusal})
     found += _calls(held, extra, found)
-    if isinstance(held.get("audio"), dict):
-        found.append(items.spoken(held.take("audio"), audio))
+    for place in (held, extra):
+        if isinstance(place.get("audio"), dict):
+            found.append(items.spoken(place.take("audio"), audio))
     made: Message = {"role": _answering(who, found), "parts": found}
     name = held.take_text("name")
     if name:

@@ -155,6 +155,16 @@ def _answer(held: dict[str, Any]) -> Part:
     return parts.tool_response(said, identity if isinstance(identity, str) else None, answer.rest())
 
 
+def _code(held: dict[str, Any]) -> Part:
+    call = Fields({"type": "executable_code", **held})
+    return parts.server_call("code_execution", call.take_id("id"), call.rest())
+
+
+def _ran(held: dict[str, Any]) -> Part:
+    result = Fields({"type": "code_execution_result", **held})
+    return parts.server_response(result.take_id("id"), result.rest())
+
+
 def _data(held: dict[str, Any]) -> Part:
     data = Fields(held)
     mime = data.take_text("mime_type", "mimeType")
@@ -168,6 +178,10 @@ KINDS: Final[Mapping[str, Callable[[dict[str, Any]], Part]]] = {
     "functionCall": _call,
     "function_response": _answer,
     "functionResponse": _answer,
+    "executable_code": _code,
+    "executableCode": _code,
+    "code_execution_result": _ran,
+    "codeExecutionResult": _ran,
     "inline_data": _data,
     "inlineData": _data,
     "file_data": _data,

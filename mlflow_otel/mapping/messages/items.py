@@ -48,6 +48,8 @@ def _by_pattern(kind: str, item: Item) -> Callable[[Item], Part] | None:
         return _server_result
     if kind.endswith("_call_output"):  # of a function, a custom tool, a computer, a shell
         return _client_answer
+    if kind.endswith("_output"):  # of a search for tools
+        return _client_answer if item.get("call_id") is not None else _server_result
     if kind.endswith("_call"):  # the client answers those that have a call's ID
         return _client_call if item.get("call_id") is not None else _server_call
     if kind.endswith("_url") and isinstance(item.get(kind), (str, dict)):
@@ -63,7 +65,11 @@ def role_of(item: Item, side: str) -> str:
         side: Who says what no pattern knows: ``user`` in a request, ``assistant`` in a response.
     """
     kind = as_text(item.get("type") or "")
-    if kind.endswith(ANSWERS):
+    if (
+        kind == "tool_result"
+        or kind.endswith(ANSWERS)
+        or (kind.endswith("_output") and item.get("call_id") is not None)
+    ):
         return "tool"
     if kind.endswith("_response"):  # the client's, such as an approval
         return "user"
@@ -72,8 +78,8 @@ def role_of(item: Item, side: str) -> str:
     return side
 
 
-ANSWERS: Final = ("_call_output", "tool_result")
-ASKED: Final = ("_call", "_use", "_request", "_list_tools")
+ANSWERS: Final = ("_call_output",)
+ASKED: Final = ("_call", "_output", "_tool_result", "_use", "_request", "_list_tools")
 SPOKEN: Final = frozenset({"reasoning", "thinking", "compaction", "output_text", "refusal"})
 
 
