@@ -47,6 +47,17 @@ def log_feedback(
     Raises:
         TraceNotFoundError: There is no trace of the request; the message names the places that were asked.
         MlflowException: The feedback is not valid; nothing of it was sent.
+
+    Example:
+        >>> import mlflow
+        >>> handle = mlflow_otel.instrument()
+        >>> with mlflow.start_span("answer"):
+        ...     mlflow.update_current_trace(client_request_id="req-1")
+        >>> feedback = mlflow_otel.log_feedback(
+        ...     client_request_id="req-1", name="response_is_correct", value=False, rationale="It is Paris."
+        ... )
+        >>> feedback.value
+        False
     """
     return _log(
         client_request_id,
@@ -87,6 +98,15 @@ def log_expectation(
     Raises:
         TraceNotFoundError: There is no trace of the request; the message names the places that were asked.
         MlflowException: The expectation is not valid; nothing of it was sent.
+
+    Example:
+        >>> import mlflow
+        >>> handle = mlflow_otel.instrument()
+        >>> with mlflow.start_span("answer"):
+        ...     mlflow.update_current_trace(client_request_id="req-1")
+        >>> expectation = mlflow_otel.log_expectation(client_request_id="req-1", name="city", value="Paris")
+        >>> expectation.value
+        'Paris'
     """
     return _log(
         client_request_id,

@@ -37,6 +37,14 @@ class Handle:
         settings: The configuration in force.
         exporter: Where spans go; an OTLP exporter by the settings when None.
         accounting: Holds the counters.
+
+    Example:
+        >>> handle = mlflow_otel.instrument()
+        >>> handle.active
+        True
+        >>> handle.force_flush(timeout_millis=5000)
+        True
+        >>> handle.shutdown()
     """
 
     def __init__(

@@ -79,6 +79,17 @@ def instrument(
 
     Returns:
         The handle: ``stats()``, ``force_flush()``, ``shutdown()``.
+
+    Example:
+        >>> import mlflow
+        >>> handle = mlflow_otel.instrument(service_name="shop")
+        >>> with mlflow.start_span("answer", span_type="AGENT") as span:
+        ...     mlflow.update_current_trace(session_id="s-1", client_request_id="req-1")
+        ...     span.set_outputs("It is Paris.")
+        >>> handle.force_flush()
+        True
+        >>> handle.stats()["exported"]
+        1
     """
     arguments = Arguments(endpoint, protocol, headers, service_name, conventions)
     hooks = (redact, should_export)
@@ -145,7 +156,14 @@ def current() -> Handle:
 
 
 def uninstrument() -> None:
-    """Undo ``instrument()``: what is held leaves, MLflow's own export is back."""
+    """Undo ``instrument()``: what is held leaves, MLflow's own export is back.
+
+    Example:
+        >>> handle = mlflow_otel.instrument()
+        >>> mlflow_otel.uninstrument()
+        >>> handle.active
+        False
+    """
     with _running.lock:
         handle, _running.handle = _running.handle, None
     if handle is not None:

@@ -357,6 +357,13 @@ class Settings:
 
     Each field's variable and meaning stand in ``VARIABLES``; ``traces``, ``logs`` and ``metrics``
     hold the ``OTEL_EXPORTER_OTLP_*`` options of their signal.
+
+    Example:
+        >>> settings = mlflow_otel.Settings.from_environment({"MLFLOW_TRACE_SAMPLING_RATIO": "0.25"})
+        >>> settings.sampling_ratio
+        0.25
+        >>> mlflow_otel.Settings.from_environment({}, max_workers=2).max_workers
+        2
     """
 
     traces: OtlpSettings = OtlpSettings(DEFAULT_ENDPOINTS["grpc"])

@@ -50,6 +50,16 @@ class MlflowSpanExporter(SpanExporter):
             shows them below a span that is missing, most of them as further roots of the trace. If
             it raises, the span leaves. Beats ``MLFLOW_OTEL_SHOULD_EXPORT``.
         accounting: Gets the counters, those of ``SignalDelivery``.
+
+    Example:
+        >>> from opentelemetry.sdk.trace import TracerProvider
+        >>> from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        >>> provider = TracerProvider()
+        >>> exporter = mlflow_otel.MlflowSpanExporter()
+        >>> provider.add_span_processor(BatchSpanProcessor(exporter))
+        >>> provider.get_tracer("app").start_span("answer").end()
+        >>> provider.force_flush()
+        True
     """
 
     def __init__(

@@ -29,7 +29,15 @@ CLOCK_SECONDS: Final = 60
 
 
 class TraceNotFoundError(LookupError):
-    """There is no trace of a client request ID; the message names the places that were asked."""
+    """There is no trace of a client request ID; the message names the places that were asked.
+
+    Example:
+        >>> try:
+        ...     mlflow_otel.log_feedback(client_request_id="nobody's", value=True)
+        ... except mlflow_otel.TraceNotFoundError as error:
+        ...     print(str(error)[:17])
+        There is no trace
+    """
 
 
 class Assessments:

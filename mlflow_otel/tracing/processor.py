@@ -99,6 +99,20 @@ class MlflowSpanProcessor(SpanProcessor):
         accounting: Gets the counters.
         clock: Monotonic seconds; a test passes its own.
         recent: Remembers the traces, for feedback to find them.
+
+    Example:
+        >>> from opentelemetry.sdk.trace import TracerProvider
+        >>> from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        >>> from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        >>> memory, provider = InMemorySpanExporter(), TracerProvider()
+        >>> provider.add_span_processor(mlflow_otel.MlflowSpanProcessor(SimpleSpanProcessor(memory)))
+        >>> tracer = provider.get_tracer("app")
+        >>> with tracer.start_as_current_span("request"):
+        ...     tracer.start_span("step").end()
+        ...     print(len(memory.get_finished_spans()), "handed on while the root runs")
+        0 handed on while the root runs
+        >>> [span.name for span in memory.get_finished_spans()]
+        ['step', 'request']
     """
 
     on_assessments: Callable[[Known, list[Any]], object] | None = None

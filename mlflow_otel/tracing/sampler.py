@@ -103,6 +103,12 @@ class MlflowSampler(ParentBased):
             out of range warns once and keeps everything.
         record: Whether the others are recorded, though not exported, so that feedback on them is
             told from feedback on nothing (``MLFLOW_OTEL_RECORD_SAMPLED_OUT``).
+
+    Example:
+        >>> from opentelemetry.sdk.trace import TracerProvider
+        >>> provider = TracerProvider(sampler=mlflow_otel.MlflowSampler(0.0))
+        >>> provider.get_tracer("app").start_span("answer").is_recording()
+        False
     """
 
     def __init__(self, ratio: float | None = None, *, record: bool = False) -> None:
