@@ -113,8 +113,8 @@ GENAI: Final[dict[str, str]] = {
     "event.start_time openai.api_base openai.api_type openai.api_version openai.request.response_format "
     "openai.request.service_tier openai.response.service_tier openai.response.system_fingerprint openai.system_fingerprint "
     "operation.name output.type prompt.id prompt.name prompt.version provider.name request.encoding_formats request.model "
-    "request.reasoning_effort request.service_tier response.finish_reason response.finish_reasons response.id response.model "
-    "response.reasoning_effort response.stop_reason system task.id task.kind task.name task.parent.id task.status token.type "
+    "request.previous_response.id request.reasoning.level request.reasoning_effort request.service_tier response.finish_reason response.finish_reasons response.id response.model "
+    "response.reasoning_effort response.stop_reason system task.id task.kind task.name task.parent.id task.status token.modality token.type "
     "tool.call.id tool.name tool.status tool.type usage.token_type workflow.name completion.N.finish_reason completion.N.role "
     "completion.N.tool_calls.N.id completion.N.tool_calls.N.name prompt.N.role",
     "haystack": "agent.hook.compaction.strategy agent.hook.human_in_the_loop.strategy.decision "
