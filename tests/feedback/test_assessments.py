@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import mlflow
 import pytest
 from mlflow.entities import AssessmentError, AssessmentSource, Expectation, Feedback
