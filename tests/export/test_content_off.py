@@ -39,6 +39,8 @@ NAMED = frozenset(
         "finish_reason", "finishReason", "stop_reason", "stopReason", "tool_call_id", "call_id", "toolUseId", "tool_use_id",
         "tool_name", "agent_name", "response_id", "provider_response_id", "responseId", "doc_id", "node_id", "encoding_format", "service_tier", "reasoning_effort",
         "object", "status", "system", "start_time", "end_time", "cycle_id", "parent_cycle_id",
+        "provider", "kind", "fully_qualified_type", "input_types", "execution_mode", "method", "route", "address", "scheme",
+        "available_functions",
     }
 )  # fmt: skip
 IDENTITY = frozenset(
