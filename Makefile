@@ -19,7 +19,7 @@ demo: $(VENV)/ready  ## run a small agent and show the traces that arrive over O
 	@$(BIN)/mlflow-otel demo
 
 test: $(VENV)/ready  ## the tests, on pip-installable parts alone
-	$(BIN)/python -m pytest -m "not backend"
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m "not backend" -n 2 --dist worksteal
 
 lint: $(VENV)/ready  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -263,7 +263,9 @@ def test_a_forked_child_exports_over_a_connection_of_its_own(run_app, receiver):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("nonsense", ["http://", "http://127.0.0.1:port", "::::", "http://[::1", "ftp://a b"])  # fmt: skip
-def test_a_nonsense_endpoint_is_a_message_at_the_first_try_and_at_the_loss_and_no_exception(protocol, nonsense, caplog):
+def test_a_nonsense_endpoint_is_a_message_at_the_first_try_and_at_the_loss_and_no_exception(
+    protocol, nonsense, caplog
+):
     result, counted = export(
         {"OTEL_EXPORTER_OTLP_ENDPOINT": nonsense, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
     )  # fmt: skip
