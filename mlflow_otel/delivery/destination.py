@@ -23,6 +23,7 @@ import certifi
 
 from mlflow_otel.settings import OtlpSettings, sendable
 from mlflow_otel.wording import endpoint as shown
+from mlflow_otel.wording import secrets_of
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -78,6 +79,17 @@ class Destination:
     roots_folder: str = ""
     certificate: str = ""
     key: str = ""
+
+    def secrets(self, endpoint: str) -> tuple[str, ...]:
+        """Return what no message may show: libcurl's own show the proxy's URL, and proxies what they got.
+
+        Args:
+            endpoint: As it was configured.
+        """
+        proxy = self.proxy if "://" in self.proxy else f"http://{self.proxy}"
+        user = proxy.partition("://")[2].rpartition("@")[0]
+        sent = (("proxy-authorization", _basic(user)),) if user else ()
+        return (*secrets_of(endpoint, self.headers), *secrets_of(proxy, sent))
 
 
 def grpc_destination(settings: OtlpSettings, path: str) -> Destination:
@@ -147,10 +159,14 @@ def _finish(settings: OtlpSettings, url: str, user: str, socket: str | None = No
 def _headers(headers: Headers, user: str) -> Headers:
     named = {key.lower() for key, _ in headers}
     if user and "authorization" not in named:
-        pair = unquote(user).encode()
-        basic = base64.b64encode(pair if b":" in pair else pair + b":").decode()
-        headers = (*headers, ("authorization", f"Basic {basic}"))
+        headers = (*headers, ("authorization", _basic(user)))
     return tuple((k, v) for k, v in headers if k.lower() not in OURS and sendable(k, v))
+
+
+def _basic(user: str) -> str:
+    """Return the value of HTTP's Basic authentication for ``user:password`` as a URL has it."""
+    pair = unquote(user).encode()
+    return f"Basic {base64.b64encode(pair if b':' in pair else pair + b':').decode()}"
 
 
 def _proxy(protocol: str, url: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from mlflow_otel.delivery.destination import grpc_destination
 from mlflow_otel.delivery.retry import STATUS_DETAILS, retry_info, says_too_large
 from mlflow_otel.delivery.transport import USER_AGENT, Outcome
 from mlflow_otel.settings import OtlpSettings, Signal
-from mlflow_otel.wording import secrets_of, server_text
+from mlflow_otel.wording import server_text
 
 SERVICE_METHODS: Final[dict[Signal, str]] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -66,7 +66,7 @@ class GrpcTransport:
         encoding = settings.compression
         compressed = (("grpc-encoding", encoding),) if encoding != "none" else ()
         self._flag = bytes([encoding != "none"])
-        self._secrets = secrets_of(settings.endpoint, destination.headers)
+        self._secrets = destination.secrets(settings.endpoint)
         self._client = Client(
             destination,
             http2=True,

@@ -13,7 +13,7 @@ from mlflow_otel.delivery.destination import http_destination
 from mlflow_otel.delivery.retry import retry_after
 from mlflow_otel.delivery.transport import USER_AGENT, Outcome
 from mlflow_otel.settings import OtlpSettings, Signal
-from mlflow_otel.wording import secrets_of, server_text
+from mlflow_otel.wording import server_text
 
 PROXY_WANTS_CREDENTIALS: Final = 407
 RETRYABLE: Final = frozenset({429, 502, 503, 504, PROXY_WANTS_CREDENTIALS})
@@ -35,7 +35,7 @@ class HttpTransport:
         destination = http_destination(settings)
         encoding = settings.compression
         compressed = (("content-encoding", encoding),) if encoding != "none" else ()
-        self._secrets = secrets_of(settings.endpoint, destination.headers)
+        self._secrets = destination.secrets(settings.endpoint)
         self._client = Client(
             destination,
             http2=False,

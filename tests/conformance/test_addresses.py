@@ -9,7 +9,7 @@ import socket
 import pytest
 from proxy import Proxy as ProxyServer
 
-from tests.conformance.peers import GrpcPeer, HttpPeer, transport
+from tests.conformance.peers import GrpcPeer, HttpPeer, answering, transport
 from tests.delivery.faults import free_port
 
 BOTH = pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
@@ -197,6 +197,31 @@ def test_whatever_is_wrong_with_a_proxy_is_retryable(peer, proxy, monkeypatch):
         sender = transport(f"http://127.0.0.1:{running.port}", peer.protocol)
         assert sender.send(b"", 10).result == "retryable"
         sender.close()
+
+
+@BOTH
+@pytest.mark.parametrize("proxy", ["http://ann:S3CRET@[", "socks9://ann:S3CRET@127.0.0.1:9", "http://ann:S3CRET@127.0.0.1:port", "ann:S3CRET@@:1", "http://ann:S3%2fCRET@127.0.0.1:port"])  # fmt: skip
+def test_what_is_wrong_with_a_proxy_is_said_without_its_credentials(peer, proxy, monkeypatch):
+    monkeypatch.setenv("http_proxy", proxy)
+    sender = transport("http://127.0.0.1:1", peer.protocol)
+    outcome = sender.send(b"", 10)
+    sender.close()
+    assert "proxy" in outcome.message
+    assert "CRET" not in outcome.message
+
+
+def test_a_proxy_that_repeats_what_it_was_sent_makes_nothing_show_its_credentials(monkeypatch):
+    def repeat(connection):
+        said = connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 403 F\r\nContent-Length: %d\r\n\r\n" % len(said) + said)
+
+    with answering(repeat) as port:
+        monkeypatch.setenv("http_proxy", f"http://ann:S3CRET@127.0.0.1:{port}")
+        sender = transport("http://collector.invalid:1", "http/protobuf")
+        outcome = sender.send(b"", 10)
+        sender.close()
+    assert "Proxy-Authorization" in outcome.message
+    assert base64.b64encode(b"ann:S3CRET").decode() not in outcome.message
 
 
 @BOTH
