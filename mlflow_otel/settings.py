@@ -231,7 +231,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("MLFLOW_USE_DEFAULT_TRACER_PROVIDER", "isolated", _boolean, "false: MLflow and OpenTelemetry share the global provider"),
     Variable("MLFLOW_EXPERIMENT_NAME", "experiment_name", _text, "mlflow.experiment.name; service.name when OTEL_* name none"),
     Variable("MLFLOW_EXPERIMENT_ID", "experiment_id", _text, "mlflow.experiment.id"),
-    Variable("MLFLOW_TRACKING_URI", "tracking_uri", _text, "MLflow's server: used in dual export only"),
+    Variable("MLFLOW_TRACKING_URI", "tracking_uri", _text, "MLflow's server: used in dual export and for MLFLOW_OTEL_TRACE_LOOKUP=mlflow"),
     Variable("MLFLOW_OTEL_CONVENTIONS", "conventions", _some_of("genai", "openinference", "mlflow"), "vocabularies to write: genai (default), openinference, mlflow"),
     Variable("OTEL_SEMCONV_STABILITY_OPT_IN", "latest_conventions", _opted_in, "with gen_ai_latest_experimental in the list: GenAI attributes and metrics as OpenTelemetry's newest conventions name them"),
     Variable("MLFLOW_OTEL_PROMOTE_TAGS", "promote_tags", _pairs, "trace tags on every span: tag or tag=attribute (environment)"),

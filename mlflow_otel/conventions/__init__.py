@@ -1,4 +1,5 @@
-"""Attribute keys by vocabulary, one module each: ``mlflow``, ``genai``, ``openinference``.
+"""Attribute keys, one module a vocabulary: ``mlflow``, ``genai``, ``openinference``.
 
-Keys are data: this room imports nothing and decides nothing.
+``versions`` has the names that differ between versions of the GenAI conventions, ``no_content`` the keys
+that hold no content. Data: this room imports nothing from outside it.
 """

@@ -1,6 +1,6 @@
 """Assessments: from MLflow's calls, or ours, to the trace they judge.
 
-``mlflow_adapter`` stands where MLflow logs an assessment; ``ledger`` is the store for apps without a
+``mlflow_adapter`` hooks MLflow's client; ``ledger`` is the store for apps without a
 tracking server; ``judged`` says what is judged, ``process_traces`` what this process knows of it;
 ``emitter`` sends the evaluation as event, span and metrics; ``assessments`` puts them together.
 """

@@ -1,4 +1,4 @@
-"""An assessment as it leaves: the attributes of its event, its span and its metrics (MAPPING, section 6).
+"""An assessment as it leaves: the attributes of its event, its span and its metrics (docs/mapping.md, "Assessments").
 
 Follows the ``gen_ai.evaluation.result`` event of semantic-conventions-genai; what it has no word for
 leaves under ``mlflow.assessment.*``.

@@ -1,4 +1,4 @@
-"""The OpenInference vocabulary of a span (MAPPING, section 7), from what the mapping found."""
+"""The OpenInference vocabulary of a span (docs/mapping.md, "Vocabularies"), from what the mapping found."""
 
 from __future__ import annotations
 

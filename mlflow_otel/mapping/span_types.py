@@ -1,6 +1,6 @@
 """MLflow's span types: what operation each is, what its span is called, of what kind it is.
 
-A row a type; MAPPING, section 3. A type that is not here has no operation and keeps its name.
+A row a type; docs/mapping.md, "Span types". A type that is not here has no operation and keeps its name.
 """
 
 from __future__ import annotations

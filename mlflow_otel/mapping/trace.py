@@ -67,7 +67,7 @@ def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
 
 
 def entry(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
-    """Return what the trace's entry spans carry besides (MAPPING, section 2)."""
+    """Return what the trace's entry spans carry besides (docs/mapping.md, "On the entry span")."""
     attributes: dict[str, Any] = {}
     for key, value in trace.tags.items():
         if not str(key).startswith(keys.RESERVED_PREFIX):

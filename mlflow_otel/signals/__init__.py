@@ -1,5 +1,5 @@
 """Logs and metrics on their way: one thread for what the app need not wait for, one pipeline a signal.
 
 ``later`` is the thread, ``pipelines`` the SDK's providers with our exporters behind them (or the app's
-own), ``signals`` opens them when they are first needed, ``bounds`` keeps metric attributes few.
+own), ``lazy_pipelines`` opens them when they are first needed, ``bounds`` keeps metric attributes few.
 """

@@ -1,4 +1,4 @@
-"""All of MLflow that we touch, private parts among it: of every supported version (``pyproject.toml``), either package.
+"""All of MLflow that ``tracing`` touches, private parts among it: of every supported version (``pyproject.toml``), either package.
 
 Why private: MLflow has no public way to take its exporter's place. ``_initialize_tracer_provider``
 is called by name wherever MLflow builds its provider (first span, ``set_tracking_uri``,

@@ -1,4 +1,4 @@
-"""MAPPING section 6: what an assessment becomes."""
+"""What an assessment becomes (docs/mapping.md, "Assessments")."""
 
 from __future__ import annotations
 

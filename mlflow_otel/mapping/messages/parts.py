@@ -1,4 +1,4 @@
-"""The parts a message is made of, in the GenAI convention's form (MAPPING, section 5)."""
+"""The parts a message is made of, in the GenAI convention's form (docs/mapping.md, "Messages")."""
 
 from __future__ import annotations
 
