@@ -74,7 +74,12 @@ def _label(value: Any) -> Any:
 
 def _numbers_of(value: Any) -> Any:
     """Keep the numbers of an object."""
-    return _part(value, lambda item: {k: v for k, v in item.items() if _number(v) is not None})
+    return _part(
+        value,
+        lambda item: {
+            k: v for k, v in item.items() if _number(v) is not None and NAME.fullmatch(str(k))
+        },
+    )
 
 
 def _documents(value: Any) -> Any:

@@ -17,7 +17,9 @@ def are_in(outputs: Any) -> bool:
     held = as_dict(outputs)
     if not held or "choices" in held:
         return False
-    return next(vectors(held), None) is not None
+    return next(vectors(held), None) is not None or any(
+        as_dict(item).get("object") == "embedding" for item in as_list(held.get("data"))[:1]
+    )
 
 
 def vectors(outputs: Any) -> Iterator[list[Any]]:

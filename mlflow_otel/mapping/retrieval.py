@@ -1,7 +1,8 @@
 """Retriever spans: the query and the documents, whatever the store calls their parts.
 
 Source: the retrieval documents' schema of open-telemetry/semantic-conventions-genai; the documents of MLflow,
-LangChain, LlamaIndex, Haystack, and what Chroma, Qdrant, Pinecone and Weaviate answer.
+LangChain, LlamaIndex, Haystack, and what Chroma, Qdrant, Pinecone, Weaviate, Elasticsearch, Milvus, Bedrock's
+knowledge bases and Vertex's RAG answer.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from mlflow_otel.mapping.values import as_dict, as_text
 
 QUERY_KEYS: Final = (
     "query", "query_str", "question", "query_bundle", "input", "text", "q", "search_query", "query_text",
+    "search_text", "str_or_query_bundle", "retrievalQuery", "query_texts",
 )  # fmt: skip
 TOP_K_KEYS: Final = ("k", "top_k", "n_results", "limit", "similarity_top_k", "num_results")
 LISTS: Final = (
     "documents", "nodes", "results", "hits", "matches", "points", "source_documents", "source_nodes", "docs",
+    "objects", "retrievalResults", "contexts",
 )  # fmt: skip
 CONTENT_KEYS: Final = ("page_content", "content", "text", "body", "snippet", "document")
 ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id", "_id", "uuid")
 SCORE_KEYS: Final = ("score", "similarity", "relevance_score", "similarity_score", "_score")
 METADATA_KEYS: Final = ("metadata", "meta", "payload")
-WRAPPERS: Final = ("node", "document", "payload")
+WRAPPERS: Final = ("node", "document", "payload", "_source", "entity", "properties")
 """What may hold a document's content beside its score."""
 
 COLUMNS: Final = {
@@ -66,7 +69,9 @@ def query(inputs: Any) -> str | None:
     for key in QUERY_KEYS:
         value = held.get(key)
         if isinstance(value, dict):
-            value = value.get("query_str")
+            value = value.get("query_str", value.get("text"))
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
         if isinstance(value, str):
             return value
     texts = [value for value in held.values() if isinstance(value, str)]
@@ -82,9 +87,23 @@ def top_k(inputs: Any) -> int | None:
 def documents(outputs: Any) -> Found | None:
     """Return the documents, or None when the outputs are none that is understood in full."""
     if isinstance(outputs, list):
+        if len(outputs) == 1 and isinstance(outputs[0], list):
+            inner = _all(outputs[0])  # Milvus': a list for each query
+            if inner is not None and all(isinstance(item, dict) for item in outputs[0]):
+                return Found(inner)
         found = _all(outputs)
         return None if found is None else Found(found)
     held = as_dict(outputs)
+    for name in LISTS:  # Elasticsearch's and Vertex': {"hits": {"hits": […]}}
+        nested = held.get(name)
+        if isinstance(nested, dict):
+            inside = documents(nested)
+            if inside is None:
+                return None
+            rest = {k: v for k, v in held.items() if k != name and v is not None}
+            return Found(
+                inside.documents, {**rest, **({name: inside.rest} if inside.rest else {})} or None
+            )
     columns = {key: held[key] for key in COLUMNS if isinstance(held.get(key), list)}
     for name in LISTS:
         listed = held.get(name)
@@ -188,15 +207,29 @@ def _document(item: Any) -> dict[str, Any] | None:
     held = item
     if None in item.values():
         held = {key: value for key, value in item.items() if value is not None}
+    said = held.get("content")
+    if isinstance(said, dict) and isinstance(said.get("text"), str):  # Bedrock's knowledge bases
+        beside = {key: value for key, value in said.items() if key != "text"}
+        held = {**held, "content": said["text"]}
+        if beside:
+            _beside(held, "content", beside)
     if held.keys().isdisjoint(WRAPPERS):
         return _named(held)
     wrapper = next((key for key in WRAPPERS if isinstance(held.get(key), dict)), None)
     if wrapper is not None and not held[wrapper].keys().isdisjoint(CONTENT_KEYS):
         inner = {key: value for key, value in held[wrapper].items() if value is not None}
         outer = {key: value for key, value in held.items() if key != wrapper}
-        if all(outer[key] == inner[key] for key in outer.keys() & inner.keys()):
-            held = {**inner, **outer}
+        held = inner
+        for key, value in outer.items():
+            _beside(held, key, value)
     return _named(held)
+
+
+def _beside(held: dict[str, Any], key: str, value: Any) -> None:
+    """Put a field beside others; where another value has its name, it gets one that is free."""
+    while key in held and held[key] != value:
+        key += "_"
+    held[key] = value
 
 
 TYPED: Final = frozenset({"id", "score"})
@@ -239,7 +272,7 @@ def _named(held: dict[str, Any]) -> dict[str, Any] | None:
         taken = {key for _, key, _ in best.values()}
         for key, value in held.items():
             if key not in taken:
-                document[f"{key}_" if key in document or key in TYPED else key] = value
+                _beside(document, f"{key}_" if key in document or key in TYPED else key, value)
     return document
 
 

@@ -79,4 +79,6 @@ def llm_operation(inputs: object) -> Operation:
             return "text_completion"
     if isinstance(inputs, str):
         return "text_completion"
+    if isinstance(inputs, list) and inputs and all(isinstance(item, str) for item in inputs):
+        return "text_completion"
     return "chat"

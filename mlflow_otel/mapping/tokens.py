@@ -34,10 +34,12 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     genai.USAGE_INPUT_TOKENS: (
         "input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "prompt_token_count", "promptTokenCount",
         "inputTokenCount", "inputTextTokenCount", "request_tokens", "prompt_eval_count",
+        "tokens.input_tokens",
     ),
     genai.USAGE_OUTPUT_TOKENS: (
         "output_tokens", "completion_tokens", "outputTokens", "completionTokens", "candidates_token_count",
         "candidatesTokenCount", "outputTokenCount", "generation_token_count", "response_tokens", "eval_count",
+        "tokens.output_tokens",
     ),
     TOTAL: ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount"),
     genai.USAGE_CACHE_READ: (
@@ -157,6 +159,11 @@ def of_response(outputs: Any, known: Mapping[str, Any]) -> Usage | None:
         number = typed.whole(as_dict(item).get("inputTokens"))
         if number is not None and item.get("ttl") == "1h" and ABOVE_1HR not in known:
             found[ABOVE_1HR] = number
+    counts = [
+        typed.whole(as_dict(item).get("tokenCount")) for item in as_list(usage.get("results"))
+    ]
+    if counts and None not in counts and genai.USAGE_OUTPUT_TOKENS not in known:  # Titan's
+        found.setdefault(genai.USAGE_OUTPUT_TOKENS, sum(filter(None, counts)))
     return Usage(found, holder, left if holder else {})
 
 
@@ -185,7 +192,36 @@ def _find(outputs: Any) -> tuple[str | None, dict[str, Any]] | None:
                 return None, held[holder]
         if not FLAT.isdisjoint(held):
             return None, held
-    return None if FLAT.isdisjoint(outputs) else (None, outputs)
+    if not FLAT.isdisjoint(outputs):
+        return None, outputs
+    return _of_only_answer(outputs)
+
+
+ANSWERS: Final = ("generations", "replies")
+"""Where LangChain and Haystack put answers that say themselves what they used."""
+
+
+def _of_only_answer(outputs: dict[str, Any]) -> tuple[None, dict[str, Any]] | None:
+    """Return the usage of a response's only answer; those of several may each be the whole call's."""
+    for name in ANSWERS:
+        answers = outputs.get(name)
+        while isinstance(answers, list) and len(answers) == 1:
+            answers = answers[0]
+        if not isinstance(answers, dict):
+            continue
+        for held in (answers, as_dict(answers.get("message"))):
+            for place in (
+                held,
+                *(as_dict(held.get(notes)) for notes in NOTES),
+                as_dict(held.get("kwargs")),
+            ):
+                for holder in HOLDERS:
+                    if place.get(holder) and isinstance(place[holder], dict):
+                        return None, place[holder]
+    return None
+
+
+NOTES: Final = ("response_metadata", "meta")
 
 
 FLAT: Final = frozenset(

@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from mlflow_otel.mapping.values import as_list, as_text
 
-WRAPPERS: Final = ("function", "custom", "toolSpec", "tool_spec", "systemTool")
+WRAPPERS: Final = ("function", "custom", "toolSpec", "tool_spec", "systemTool", "data")
 """What holds a tool's definition; only this wrapper is taken off."""
+OWN_TYPES: Final = ("custom", "systemTool")
+"""Wrappers that are their tool's type: Bedrock's own tools are no functions of the client's."""
 SCHEMAS: Final = (
     "parameters",
     "input_schema",
@@ -19,6 +21,8 @@ SCHEMAS: Final = (
     "parameters_json_schema",
     "args_schema",
 )
+CACHE_POINT: Final = frozenset({"cachePoint"})
+"""Bedrock's mark among the tools, which is no tool."""
 PLAIN: Final = frozenset({"type", "function"})
 USUAL: Final = frozenset({"name", "description", "parameters"})
 DECLARED: Final = ("function_declarations", "functionDeclarations")
@@ -32,7 +36,7 @@ def definition(tool: Any) -> dict[str, Any] | None:
     A tool that the provider brings has no name of its own: then its type is its name. No field is
     lost: what the convention does not name stays as it is.
     """
-    if not isinstance(tool, dict):
+    if not isinstance(tool, dict) or tool.keys() == CACHE_POINT:
         return None
     if tool.keys() == PLAIN and _is_usual(tool["function"]) and tool["type"] == FUNCTION:
         return {"type": FUNCTION, **tool["function"]}
@@ -46,7 +50,10 @@ def definition(tool: Any) -> dict[str, Any] | None:
             clash = {k: outer[k] for k in outer.keys() & held.keys() if outer[k] != held[k]}
             held = {**outer, **held, **({wrapper: clash} if clash else {})}
         if "type" not in held:
-            held = {**held, "type": given.get("type", wrapper if wrapper == "custom" else FUNCTION)}
+            held = {
+                **held,
+                "type": given.get("type", wrapper if wrapper in OWN_TYPES else FUNCTION),
+            }
     elif len(given) == 1 and isinstance(next(iter(given.values())), dict):
         own_kind, more = next(iter(given.items()))  # Gemini's own: {"google_search": {}}
         held = {"type": own_kind, "name": own_kind, **more}

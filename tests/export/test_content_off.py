@@ -316,3 +316,8 @@ def test_what_could_not_be_mapped_is_held_back_too(monkeypatch):
     )
     assert MARKER.encode() not in body
     assert [a.key for a in the_span(body).attributes] == ["count"]
+
+
+def test_a_sentence_that_was_made_a_counts_key_stays():
+    span = span_of({"mlflow.chat.tokenUsage": json.dumps({PLANTED: 5, "input_tokens": 3})})
+    assert MARKER.encode() not in sent(span, {**OFF, "MLFLOW_OTEL_CONVENTIONS": "genai,mlflow"})

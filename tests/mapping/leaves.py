@@ -21,7 +21,7 @@ WORDS = {
     "chat.completion", "chat.completion.chunk", "text_completion", "response", "LLMResult", "ChatGeneration",
     "Generation", "incomplete", "custom", "base64", "url", "id", "content", "HumanMessage", "AIMessageChunk", "txt", "invalid_tool_call",
     "system-prompt", "user-prompt", "tool-call", "tool-return", "retry-prompt", "builtin-tool-call", "image-url",
-    "audio-url", "video-url", "document-url", "binary", "request", "message",
+    "uploaded-file", "text-content", "audio-url", "video-url", "document-url", "binary", "request", "message",
 }  # fmt: skip
 """Words for a kind, a role, an end, that the convention has its own words for."""
 

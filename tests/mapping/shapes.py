@@ -1039,6 +1039,103 @@ SHAPES = {
             ],
         },
     ),
+    "ollama: images, a thought, a call": (
+        None,
+        "CHAT_MODEL",
+        {
+            "model": "m-o",
+            "messages": [
+                {"role": "user", "content": "Cross?", "images": ["iVBORw0Kol", "./q.png"]}
+            ],
+            "options": {"num_ctx": 4097},
+        },
+        {
+            "model": "m-o",
+            "message": {
+                "role": "assistant",
+                "content": "By ferry.",
+                "thinking": "Hm-o.",
+                "tool_calls": [{"function": {"name": "ferries", "arguments": {"day": 3}}}],
+            },
+            "done_reason": "stop",
+            "eval_count": 22,
+            "load_duration": 5544,
+        },
+    ),
+    "cohere: its second chat": (
+        None,
+        "CHAT_MODEL",
+        {"model": "m-c", "messages": [{"role": "user", "content": "Cross?"}], "documents": ["d-1"]},
+        {
+            "id": "co-2",
+            "finish_reason": "COMPLETE",
+            "message": {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "Hm-c."},
+                    {"type": "text", "text": "x"},
+                ],
+                "citations": [{"start": 1003, "sources": [{"id": "d-1", "type": "document"}]}],
+            },
+            "usage": {"billed_units": {"input_tokens": 55}, "tokens": {"input_tokens": 155}},
+        },
+    ),
+    "bedrock: citations and guards": (
+        "bedrock",
+        "CHAT_MODEL",
+        {
+            "modelId": "m-b",
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"guardContent": {"text": {"text": "Cross-g?", "qualifiers": ["query"]}}},
+                        {"cachePoint": {"type": "default", "ttl": "1h"}},
+                    ],
+                }
+            ],
+            "toolConfig": {
+                "tools": [{"systemTool": {"name": "own-1"}}, {"cachePoint": {"ttl": "5m"}}]
+            },
+        },
+        {
+            "output": {
+                "message": {
+                    "role": "assistant",
+                    "content": [
+                        {
+                            "citationsContent": {
+                                "content": [{"text": "By "}, {"text": "ferry."}],
+                                "citations": [{"title": "Quay", "location": {"page": 4711}}],
+                            }
+                        }
+                    ],
+                }
+            },
+            "stopReason": "end_turn",
+        },
+    ),
+    "dspy: calls beside a text": (
+        "dspy",
+        "CHAT_MODEL",
+        {"prompt": "Cross?", "messages": None, "kwargs": {"rollout_id": 7007}},
+        [{"text": "By ferry.", "reasoning_content": "Hm-d.", "logprobs": {"p": -0.77}}],
+    ),
+    "elasticsearch: hits in hits": (
+        None,
+        "RETRIEVER",
+        {"search_text": "Cross?", "size": 11},
+        {
+            "took": 5005,
+            "hits": {
+                "max_score": 1.75,
+                "hits": [
+                    {"_id": "e-1", "_score": 1.75, "_source": {"text": "noon", "pier": "p-4"}},
+                    {"_id": "e-2", "_score": 0.25, "_source": {"text": "nine"}, "sort": [9119]},
+                ],
+            },
+        },
+    ),
     "an answer nobody knows": (
         "openai",
         "CHAT_MODEL",

@@ -32,7 +32,7 @@ FORMATS: Final[dict[str, tuple[ModuleType, ...]]] = {
     "anthropic": (anthropic,),
     "gemini": (gemini,),
     "bedrock": (bedrock,),
-    "langchain": (openai,),
+    "langchain": (openai, completions),
     "llamaindex": (llamaindex, openai),
     "mistral": (openai,),
     "groq": (openai,),

@@ -77,8 +77,13 @@ def _content(content: Any) -> list[Part]:
     return [parts.safely(_item, item) for item in content]
 
 
+IMAGE: Final = frozenset({"data"})
+
+
 def _item(item: Any) -> Part:
     held = Fields(item)
+    if isinstance(item, dict) and item.keys() == IMAGE and isinstance(item["data"], str):
+        return parts.media(item["data"], "image")
     if "call_id" in held:
         answer = held.take("content")
         return parts.tool_response(answer, held.take_id("call_id"), held.rest())

@@ -31,7 +31,34 @@ def block(item: Any) -> Part:
             made = convert(held)
             beside = Fields({k: v for k, v in item.items() if k != key}).rest()
             return carry(made, beside, parts.RESERVED.get(made["type"], ()))
-    return parts.other(item)
+    return named_by_key(item)
+
+
+def named_by_key(item: Block) -> Part:
+    """Pass on a block of a kind that is not known: its only key is its kind's name."""
+    only = next(iter(item)) if len(item) == 1 else None
+    return parts.other({**item, "type": only} if isinstance(only, str) and only else item)
+
+
+def _cited(held: Block) -> Part:
+    """Return an answer with its citations."""
+    cited = Fields(held)
+    said = held.get("content")
+    if not isinstance(said, list) or not said or not all(map(_is_text, said)):
+        return parts.other({"type": "citationsContent", "citationsContent": held})
+    cited.take("content")
+    return parts.text("".join(item["text"] for item in said), cited.rest())
+
+
+def _guarded(held: Block) -> Part:
+    """Return what a guardrail looks at: a text or an image, and what it is to it."""
+    inner = Fields(held).inner("text")
+    text = inner.take_text("text")
+    if text is not None and held.keys() == {"text"}:
+        return parts.text(text, {"guardContent": inner.rest()})
+    if held.keys() == {"image"} and isinstance(held["image"], dict):
+        return carry(KINDS["image"](held["image"]), {"guardContent": True})
+    return parts.other({"type": "guardContent", "guardContent": held})
 
 
 def _tool_use(held: Block) -> Part:
@@ -160,6 +187,8 @@ KINDS: Final[Mapping[str, Callable[[Block], Part]]] = {
     "toolUse": _tool_use,
     "toolResult": _tool_result,
     "reasoningContent": _reasoning_content,
+    "citationsContent": _cited,
+    "guardContent": _guarded,
     "image": _media("image"),
     "video": _media("video"),
     "audio": _media("audio"),

@@ -7,6 +7,7 @@ stand between messages.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -153,6 +154,7 @@ def message(item: Any, audio: Any = None) -> Message:
     refusal = held.take_text("refusal")
     if refusal:
         found.append({"type": "refusal", "content": refusal})
+    found += _images(held)
     found += _calls(held, extra, found)
     for place in (held, extra):
         if isinstance(place.get("audio"), dict):
@@ -250,9 +252,26 @@ def _thoughts(held: Fields, extra: Fields) -> list[Part]:
     said = [
         place.take_text(key)
         for place in (held, extra)
-        for key in ("reasoning_content", "reasoning")
+        for key in ("reasoning_content", "reasoning", "thinking")
     ]
     return [parts.reasoning(thought) for thought in dict.fromkeys(said) if thought]
+
+
+def _images(held: Fields) -> list[Part]:
+    """Return the images that stand beside the content: Ollama's base64, OpenRouter's items."""
+    images = held.take_list("images")
+    found = [
+        parts.media(image, "image") if isinstance(image, str) else items.part(image)
+        for image in images
+        if not isinstance(image, str) or IMAGE.match(image)
+    ]
+    if len(found) < len(images):  # paths of files
+        held.put("images", [i for i in images if isinstance(i, str) and not IMAGE.match(i)])
+    return found
+
+
+IMAGE: Final = re.compile(r"data:|https?://|b['\"]|[A-Za-z0-9+/_-]{4,}={0,2}$")
+"""Text that is a picture, not the path of one: a link, bytes, or base64."""
 
 
 def _calls(held: Fields, extra: Fields, found: list[Part]) -> list[Part]:
@@ -315,7 +334,7 @@ def call(item: Any) -> Part:
     inner = held if kind is None else held.inner(kind)
     held.drop("type", "function", "tool_call", "invalid_tool_call")
     name = inner.take_text("name", "tool_name")
-    arguments = inner.take("arguments", "input", "args")
+    arguments = inner.take("arguments", "input", "args", "parameters")
     call_id = held.take_id("id")
     rest = held.rest() if kind is None else held.flat(kind)
     return parts.tool_call(name, arguments, call_id, rest)

@@ -15,7 +15,8 @@ from mlflow_otel.mapping.model import Answered, Asked
 from mlflow_otel.mapping.values import as_dict, as_list
 
 PROMPTS: Final = ("prompt", "inputText", "message")
-TEXTS: Final = ("generation", "completion", "text", "outputText", "response")
+PROMPTS_ALONE: Final = ("prompt", "inputText")
+TEXTS: Final = ("generation", "completion", "text", "outputText", "response", "generated_text")
 LISTS: Final = ("results", "outputs", "generations", "completions", "choices")
 REASONS: Final = ("stop_reason", "finish_reason", "completionReason", "done_reason")
 
@@ -23,11 +24,17 @@ REASONS: Final = ("stop_reason", "finish_reason", "completionReason", "done_reas
 def is_completion(inputs: Any, outputs: Any) -> bool:
     """Tell whether a prompt was asked and a text answered."""
     given, answer = as_dict(inputs), as_dict(outputs)
-    return any(_is_text(given.get(key)) for key in PROMPTS) and _answers(answer) is not None
+    if any(_is_text(given.get(key)) for key in PROMPTS) and _answers(answer) is not None:
+        return True
+    # A plain text may answer a prompt, and a call that failed has no answer.
+    alone = outputs is None or (_is_text(outputs) and outputs != "")
+    return alone and any(_is_text(given.get(key)) for key in PROMPTS_ALONE)
 
 
 def request(inputs: Any) -> Asked | None:
     """Return the inputs' side, or None when they have no prompt."""
+    if isinstance(inputs, list) and _is_text(inputs):  # LangChain's prompts
+        return Asked(chat.talk(inputs))
     held = Fields(inputs)
     key = next((key for key in PROMPTS if _is_text(held.get(key))), None)
     if key is None:
@@ -37,7 +44,7 @@ def request(inputs: Any) -> Asked | None:
     history = held.get("chat_history")
     if isinstance(history, list) and history and all(isinstance(item, dict) for item in history):
         said = [_turn(item) for item in held.take("chat_history")]  # Cohere
-    preamble = held.take_text("preamble")
+    preamble = held.take_text("preamble", "system")
     said += chat.talk([prompt] if isinstance(prompt, str) else prompt)
     held.take_text("model", "modelId")
     return sides.asked(
@@ -58,7 +65,11 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     if key in LISTS:
         said = [_answer(item) for item in held.take(key)]
         return sides.answered(said, held, identity=("id", "response_id", "generation_id"))
-    made = sides.reply(items.part_list(held.take(key)))
+    thought = held.take_text("thinking")  # Ollama
+    said = [parts.reasoning(thought)] if thought else []
+    said += items.part_list(held.take(key))
+    said += [parts.safely(chat.call, item) for item in held.take_list("tool_calls")]  # Cohere
+    made = sides.reply(said)
     reason = parts.finish_reason(held.take_text(*REASONS))
     if reason:
         made["finish_reason"] = reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mlflow_otel.mapping.messages import chat, items, parts, sides
+from mlflow_otel.mapping.messages import blocks, chat, items, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
@@ -137,7 +137,7 @@ def _converted(item: Any) -> Part:
         return parts.text(said, held_text.rest())
     if isinstance(item.get("type"), str):
         return items.part(item)
-    return parts.other(item)
+    return blocks.named_by_key(item)
 
 
 def _call(held: dict[str, Any]) -> Part:

@@ -101,7 +101,12 @@ def _refusal(item: Item) -> Part:
 def _thinking(item: Item) -> Part:
     held = Fields(item)
     held.drop("type", "thinking", "redacted_thinking")
-    return parts.reasoning(parts.joined_text(held.take("thinking")), held.rest())
+    thought = parts.joined_text(held.take("thinking"))
+    if isinstance(thought, list):  # Mistral's, with references among its texts
+        said = [text for one in thought if (text := _said([one])) is not None]
+        held.put("thinking", [one for one in thought if _said([one]) is None])
+        thought = "\n".join(said)
+    return parts.reasoning(thought, held.rest())
 
 
 def _reasoning(item: Item) -> Part:
@@ -233,7 +238,7 @@ def _media(item: Item) -> Part:
     data = (
         source.take_text("url", "data")
         if "source" in held
-        else held.take_text("url", "base64", "data")
+        else held.take_text("url", "base64", "data", kind)
     )
     if data is None:
         return parts.other(item)
@@ -267,7 +272,7 @@ def _server_result(item: Item) -> Part:
 
 def _tool_use(item: Item) -> Part:
     held = Fields(item)
-    held.drop("type", "tool_use", "tool_call", "function")
+    held.drop("type", "tool_use", "tool_call", "function", "invalid_tool_call", "tool_call_chunk")
     name, arguments = held.take_text("name"), held.take("input", "args", "arguments")
     return parts.tool_call(name, arguments, held.take_id("id", "call_id"), held.rest())
 
@@ -321,6 +326,8 @@ TYPES: Final[Mapping[str, Callable[[Item], Part]]] = {
     "text-plain": _text_plain,
     "tool_use": _tool_use,
     "tool_call": _tool_use,
+    "invalid_tool_call": _tool_use,
+    "tool_call_chunk": _tool_use,
     "tool_result": _tool_result,
     "function_call": _client_call,
     "server_tool_call": _server_call,

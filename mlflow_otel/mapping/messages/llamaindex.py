@@ -104,5 +104,7 @@ def _block(item: Any) -> Part:
         source = block.take_text("url", kind, "data")
         if source:
             mime = block.take_text(f"{kind}_mimetype")
+            if kind == "audio" and mime is None:
+                mime = items.audio_type(block.take_text("format"))
             return parts.media(source, kind, mime, block.rest())
     return parts.other({"type": kind, **block.rest()})

@@ -27,7 +27,7 @@ def request(inputs: Any) -> Asked | None:
         return None
     held.take("messages")
     held.take_text("model")
-    return sides.asked(chat.talk(given), held, tools=sides.tools(held))
+    return sides.asked(chat.talk(given), held, tools=sides.tools(held, "tools", "functions"))
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -69,8 +69,24 @@ def _list(outputs: list[Any]) -> Answered | None:
     if all(isinstance(item, str) for item in outputs):  # DSPy's LM
         return Answered([{"role": "assistant", "parts": [parts.text(item)]} for item in outputs])
     if all(isinstance(item, dict) for item in outputs):
-        return _replies(Fields(None), chat.talk(outputs, "assistant"))
+        return _replies(Fields(None), chat.talk([_said(item) for item in outputs], "assistant"))
     return None
+
+
+BESIDE_TEXT: Final = frozenset({"tool_calls", "reasoning_content", "citations", "logprobs"})
+
+
+def _said(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer of DSPy's LM, its text with what was said beside it, as a message."""
+    if "type" in item or "content" in item or BESIDE_TEXT.isdisjoint(item) or "text" not in item:
+        return item
+    if chat.is_message(item):
+        return item
+    return {
+        "role": "assistant",
+        "content": item["text"],
+        **{k: v for k, v in item.items() if k != "text"},
+    }
 
 
 def _flat(given: Any) -> list[Any]:

@@ -141,6 +141,16 @@ def _content_item(item: Any) -> Part:
         held.take("kind")
         mime = held.take_text("media_type")
         return parts.media(held.take("data"), parts.modality_of(mime), mime, held.rest())
+    if kind == "text-content" and isinstance(held.get("content"), str):
+        held.take("kind")
+        return parts.text(held.take("content"), held.rest())
+    if kind == "uploaded-file" and isinstance(held.get("file_id"), str):
+        held.take("kind")
+        mime = held.get("media_type")
+        modality = parts.modality_of(mime if isinstance(mime, str) else None)
+        return parts.file(held.take("file_id"), modality, held.rest())
+    if isinstance(kind, str) and isinstance(item, dict) and "type" not in item:
+        return parts.other({**item, "type": kind})
     return (
         items.part(item)
         if isinstance(item, dict)
