@@ -37,6 +37,7 @@ BELOW = {
     "settings": set(),
     "accounting": set(),
     "forking": set(),
+    "untraced": set(),
     "waiting": set(),
     "wording": set(),
     "version": set(),
@@ -44,7 +45,16 @@ BELOW = {
     "versions": set(),
     "__init__": {"api", "flushing", "instrumentation", "tracing", "export"},
 }  # fmt: skip
-BY_ALL = {"settings", "accounting", "forking", "version", "versions", "waiting", "wording"}
+BY_ALL = {
+    "settings",
+    "accounting",
+    "forking",
+    "untraced",
+    "version",
+    "versions",
+    "waiting",
+    "wording",
+}
 MLFLOW = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
 
 

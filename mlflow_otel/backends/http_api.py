@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 from mlflow_otel import wording
 from mlflow_otel.backends.model import BackendError
+from mlflow_otel.untraced import untraced
 from mlflow_otel.waiting import call_with_timeout
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -87,7 +88,7 @@ class HttpApi:
         request = urllib.request.Request(target, headers=self._headers)  # noqa: S310 (see __init__)
         left = max(until - time.monotonic(), 0.001)
         try:
-            with _opener().open(request, timeout=left) as answer:
+            with untraced(), _opener().open(request, timeout=left) as answer:
                 return _body(answer, answer.status, until)
         except urllib.error.HTTPError as error:
             with error:

@@ -21,6 +21,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace as trace_mapping
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
+from mlflow_otel.untraced import untraced
 from mlflow_otel.waiting import call_with_timeout
 
 _T = TypeVar("_T")
@@ -125,7 +126,8 @@ class MlflowServerBackend:
 
         def caught() -> tuple[_T] | Exception:
             try:
-                return (ask(),)
+                with untraced():
+                    return (ask(),)
             except Exception as error:
                 return error
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
-
-from opentelemetry import context
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery.backlog import Backlog
@@ -19,12 +16,11 @@ from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.delivery.transport import Outcome, Transport
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import Compression
+from mlflow_otel.untraced import untraced
 
 IDLE_SECONDS: Final = 5.0
 KEEPING_SECONDS: Final = 1.0  # for what is being spooled when all else is given up
 SPOOLED: Final = Outcome("spooled", "spooled")
-SUPPRESSED: Final = ("suppress_instrumentation", "suppress_http_instrumentation")
-"""Keys by which instrumentations are told to leave a call alone."""
 
 
 class Sender:
@@ -309,23 +305,10 @@ class Sender:
             return outcome
         body = request.compressed(self._compression)
         started = time.monotonic()
-        with _untraced():
+        with untraced():
             outcome = transport.send(body, min(self._timeout, left))
         self._tried(time.monotonic() - started, outcome)
         return outcome
 
     def _last_moment(self, give_up_at: float) -> float:
         return give_up_at if self._stop_at is None else min(give_up_at, self._stop_at)
-
-
-@contextlib.contextmanager
-def _untraced() -> Iterator[None]:
-    """Keep instrumentations off a request of ours: traced, it would be exported, and so on for ever."""
-    silent = context.get_current()
-    for key in SUPPRESSED:
-        silent = context.set_value(key, value=True, context=silent)
-    token = context.attach(silent)
-    try:
-        yield
-    finally:
-        context.detach(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import json
 import socket
@@ -13,6 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.instrumentation.urllib import URLLibInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mlflow_otel import Settings
 from mlflow_otel.accounting import Accounting
@@ -403,3 +409,28 @@ def test_this_processs_traces_are_asked_as_any_backend():
     assert backend.get(2, 1).summary is new
     assert backend.get(4, 1) is None
     assert backend.services(1) == ["chat"]
+
+
+@pytest.mark.parametrize("kind", ["jaeger+http://{}", "tempo+http://{}", "mlflow"])
+def test_look_ups_are_not_traced(kind):
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    instrumentors = (URLLibInstrumentor(), RequestsInstrumentor())
+    with Api({}, status=200) as api:
+        environ = {
+            "MLFLOW_OTEL_TRACE_LOOKUP": kind.format(api.url),
+            "MLFLOW_TRACKING_URI": f"http://{api.url}",
+        }
+        backend = open_backend(Settings.from_environment(environ, Accounting()))
+        for instrumentor in instrumentors:
+            instrumentor.instrument(tracer_provider=provider)
+        try:
+            with contextlib.suppress(BackendError):
+                backend.get(int(TRACE, 16), 20)
+        finally:
+            for instrumentor in instrumentors:
+                instrumentor.uninstrument()
+    assert api.asked
+    assert not any("traceparent" in map(str.lower, headers) for _, _, headers in api.asked)
+    assert not spans.get_finished_spans()
