@@ -96,6 +96,8 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
         if "genai" in options.conventions and not ANNOTATIONS.isdisjoint(view.attributes):
             failures += _run((_annotated,), draft)
     own, shared = _attributes(draft, name)
+    if options.redact is not None and name != view.name:
+        name = _name_as_redacted(draft, own, name)
     events = _events(view, options) if view.events else ()
     is_counted = genai.OPERATION_NAME in draft.genai or genai.OPERATION_NAME in draft.own
     counted = _counted(draft) if is_counted and view.made_by_mlflow else {}
@@ -435,6 +437,17 @@ def _name_and_kind(draft: Draft) -> tuple[str, SpanKind | None]:
     if not target:
         return (draft.view.name if row.needs_target else operation), row.kind
     return f"{operation} {as_text(target)}", row.kind
+
+
+def _name_as_redacted(draft: Draft, left: dict[str, Any], name: str) -> str:
+    """Return a name that we made of an attribute with what ``redact`` left of that attribute."""
+    key = draft.row.named_after
+    target = key and (draft.own.get(key) or draft.genai.get(key))
+    if not key or not target or left.get(key) == target:
+        return name
+    operation = as_text(draft.genai.get(genai.OPERATION_NAME))
+    said = left.get(key)
+    return operation if said is None else f"{operation} {as_text(said)}"
 
 
 def _attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:

@@ -80,6 +80,16 @@ def test_what_redact_returns_leaves_instead_and_none_is_left_out(start):
         assert SECRET not in span.to_json()
 
 
+@pytest.mark.parametrize(("left", "name"), [("[card]", "chat [card]"), (None, "chat")])
+def test_a_name_made_of_an_attribute_has_what_redact_left_of_it(start, left, name):
+    _, finished = start(redact=lambda _name, _key, value: left if value == SECRET else value)
+    with mlflow.start_span("ask", span_type="CHAT_MODEL") as chat:
+        chat.set_inputs({"model": SECRET, "messages": [{"role": "user", "content": "Hello."}]})
+    (span,) = finished()
+    assert span.name == name
+    assert SECRET not in span.to_json()
+
+
 def test_a_value_that_redact_fails_on_stays_and_the_warning_does_not_quote_it(start, caplog):
     def fail(_name, key, value):
         if SECRET in str(value):
