@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.export.mapped import MappedSpan
@@ -28,7 +29,6 @@ IDS: Final = struct.Struct(">2sQQ2sQ").pack
 PARENT: Final = struct.Struct(">2sQ").pack
 TIMES: Final = struct.Struct("<BBBQBQ").pack
 FLAGS: Final = struct.Struct("<HI").pack
-UNSET: Final = b"\x7a\x00"  # an empty status
 MASK64: Final = (1 << 64) - 1
 
 
@@ -63,7 +63,9 @@ def _count(tag: bytes, number: int) -> bytes:
 
 def encode_span(span: ReadableSpan) -> bytes:
     """Return one ``Span``."""
-    context, parent = span.context, span.parent
+    # What the mapping leaves alone is read off the recorded span: no property on the way to it.
+    recorded = span.recorded if isinstance(span, MappedSpan) else span
+    context, parent = recorded.context, recorded.parent
     trace_id = context.trace_id
     pieces = [IDS(b"\x0a\x10", trace_id >> 64, trace_id & MASK64, b"\x12\x08", context.span_id)]
     flags = int(context.trace_flags) | HAS_IS_REMOTE
@@ -74,7 +76,7 @@ def encode_span(span: ReadableSpan) -> bytes:
         if parent.is_remote:
             flags |= IS_REMOTE
     name, kind, own, events, shared = _content(span)
-    times = TIMES(0x30, KINDS[kind], 0x39, span.start_time or 0, 0x41, span.end_time or 0)
+    times = TIMES(0x30, KINDS[kind], 0x39, recorded.start_time or 0, 0x41, recorded.end_time or 0)
     pieces += (wire.string(b"\x2a", name), times, shared, wire.attributes(ATTRIBUTES, own))
     if events:
         pieces += [wire.field(b"\x5a", _event(event)) for event in events]
@@ -129,7 +131,11 @@ def _link(link: Any) -> bytes:
 
 
 def _status(status: Any) -> bytes:
-    if status.is_unset and not status.description:
-        return UNSET
-    code = status.status_code.value
-    return wire.field(b"\x7a", wire.string(b"\x12", status.description) + _count(b"\x18", code))
+    if not status.description:
+        return STATUSES[status.status_code]
+    code = STATUSES[status.status_code][2:]
+    return wire.field(b"\x7a", wire.string(b"\x12", status.description) + code)
+
+
+STATUSES: Final = {code: wire.field(b"\x7a", _count(b"\x18", code.value)) for code in StatusCode}
+"""Each status that says no more than its code, encoded."""
