@@ -107,9 +107,11 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
 def _understand(draft: Draft) -> list[str]:
     """Take the steps for what MLflow wrote; return the names of those that failed."""
     failures = _run(FIRST_STEPS, draft)
-    failures += _run([step for key, step in NUMBER_STEPS if key in draft.raw], draft)
-    failures += _run(TYPE_STEPS.get(draft.treated_as, ()), draft)
-    return failures + _run([step for key, step in KEY_STEPS if key in draft.raw], draft)
+    steps = TYPE_STEPS.get(draft.treated_as, ())
+    if not ASKED_FOR.isdisjoint(draft.raw):  # most spans are of no model
+        numbers = [step for key, step in NUMBER_STEPS if key in draft.raw]
+        steps = (*numbers, *steps, *(step for key, step in KEY_STEPS if key in draft.raw))
+    return failures + _run(steps, draft) if steps else failures
 
 
 def outline(view: SpanView) -> dict[str, Any]:
@@ -415,6 +417,7 @@ KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
     (keys.SPAN_FUNCTION_NAME, _function),
 )
 """What an attribute of MLflow's asks for, after its type."""
+ASKED_FOR: Final = frozenset(key for key, _ in (*NUMBER_STEPS, *KEY_STEPS))
 OUTLINE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
     **TYPE_STEPS,
     "CHAT_MODEL": (calls.answer, calls.use),
