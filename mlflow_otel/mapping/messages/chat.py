@@ -130,7 +130,10 @@ def message(item: Any, audio: Any = None) -> Message:
     who = item.get("role")
     if isinstance(who, str) and who in USUAL and item.keys() <= PLAIN:
         # Most messages are a role, a text and calls.
-        found = items.part_list(item.get("content"))
+        content = item.get("content")
+        if type(content) is str and content and "tool_calls" not in item:
+            return {"role": who, "parts": [{"type": "text", "content": content}]}
+        found = items.part_list(content)
         calls = item.get("tool_calls")
         if isinstance(calls, list):
             found += new_calls(found, [parts.safely(call, one) for one in calls])

@@ -34,12 +34,12 @@ def tools(held: Fields, *keys: str) -> list[dict[str, Any]]:
     """Take the definitions of tools; those whose shape is not known stay."""
     for key in keys or ("tools",):
         given = held.take_list(key)
-        made = [(tool, definition(tool)) for tool in given]
-        unknown = [tool for tool, found in made if found is None]
-        if unknown:
-            held.put(key, unknown)
+        made = [definition(tool) for tool in given]
+        found = [one for one in made if one is not None]
+        if len(found) < len(given):
+            held.put(key, [tool for tool, one in zip(given, made, strict=True) if one is None])
         if given:
-            return [found for _, found in made if found is not None]
+            return found
     return []
 
 
