@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.settings import SIGNALS, Settings, read_otlp
 
 PATHS: Final = tuple(f"/v1/{signal}" for signal in SIGNALS)
+HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 OTHERS: Final = {"OTEL_SERVICE_NAME": "service_name", "MLFLOW_OTEL_CONVENTIONS": "conventions"}
 
 
@@ -23,14 +24,14 @@ class Arguments:
         endpoint: Stands for ``OTEL_EXPORTER_OTLP_ENDPOINT``. A signal's path at its end is left
             out: it is the endpoint of all signals.
         protocol: Stands for ``OTEL_EXPORTER_OTLP_PROTOCOL``.
-        headers: Stands for ``OTEL_EXPORTER_OTLP_HEADERS``: a mapping, or text as in the variable.
+        headers: Stands for ``OTEL_EXPORTER_OTLP_HEADERS``: a mapping, pairs, or text as in the variable.
         service_name: Stands for ``OTEL_SERVICE_NAME``.
         conventions: Stands for ``MLFLOW_OTEL_CONVENTIONS``: names, or text as in the variable.
     """
 
     endpoint: str | None = None
     protocol: str | None = None
-    headers: Mapping[str, str] | str | None = None
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None = None
     service_name: str | None = None
     conventions: Iterable[str] | str | None = None
 
@@ -39,25 +40,29 @@ class Arguments:
         """Whether there is any."""
         return any(getattr(self, field.name) is not None for field in fields(self))
 
-    def variables(self) -> dict[str, str]:
+    def variables(self, accounting: Accounting = ACCOUNTING) -> dict[str, str]:
         """Return the variables that they stand for. A bad one is warned about as a variable is."""
         found = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": _base(self.endpoint),
             "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
-            "OTEL_EXPORTER_OTLP_HEADERS": _listed(self.headers),
+            HEADERS: _written("headers", lambda: _listed(self.headers), accounting),
             "OTEL_SERVICE_NAME": self.service_name,
-            "MLFLOW_OTEL_CONVENTIONS": _joined(self.conventions),
+            "MLFLOW_OTEL_CONVENTIONS": _written(
+                "conventions", lambda: _joined(self.conventions), accounting
+            ),
         }
         return {name: str(value) for name, value in found.items() if value is not None}
 
     def settings(self, accounting: Accounting = ACCOUNTING) -> Settings:
         """Return the settings of environment and configuration file, but for what is given here."""
-        environ = declared.over(self.variables(), declared.environment(accounting=accounting))
+        environ = declared.over(
+            self.variables(accounting), declared.environment(accounting=accounting)
+        )
         return Settings.from_environment(environ, accounting)
 
     def over(self, settings: Settings, accounting: Accounting = ACCOUNTING) -> Settings:
         """Return ``settings``, but for what is given here."""
-        given = self.variables()
+        given = self.variables(accounting)
         read = Settings.from_environment(given, accounting)
         changed: dict[str, Any] = {
             field: getattr(read, field) for name, field in OTHERS.items() if name in given
@@ -73,7 +78,7 @@ class Arguments:
                 if before.configured and not self.endpoint
                 else after.endpoint,
                 configured=before.configured or after.configured,
-                headers=before.headers if self.headers is None else after.headers,
+                headers=after.headers if HEADERS in given else before.headers,
             )
         return replace(settings, **changed)
 
@@ -81,14 +86,29 @@ class Arguments:
 def _base(endpoint: str | None) -> str | None:
     if endpoint is None:
         return None
-    whole = endpoint.rstrip("/")
-    return next((whole.removesuffix(path) for path in PATHS if whole.endswith(path)), endpoint)
+    given = str(endpoint)  # or an object that stands for a URL
+    whole = given.rstrip("/")
+    return next((whole.removesuffix(path) for path in PATHS if whole.endswith(path)), given)
 
 
-def _listed(headers: Mapping[str, str] | str | None) -> str | None:
+def _written(name: str, write: Callable[[], str | None], accounting: Accounting) -> str | None:
+    """Return an argument as the variable's text; one of another kind is left out, with a warning."""
+    try:
+        return write()
+    except (TypeError, ValueError, AttributeError) as error:
+        accounting.warn(
+            f"arguments.{name}",
+            "instrument() cannot read the argument %s (%s), so it is left out. See its documentation.",
+            name, type(error).__name__,
+        )  # fmt: skip
+        return None
+
+
+def _listed(headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None) -> str | None:
     if headers is None or isinstance(headers, str):
         return headers
-    return ",".join(f"{quote(str(key))}={quote(str(value))}" for key, value in headers.items())
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return ",".join(f"{quote(str(key))}={quote(str(value))}" for key, value in pairs)
 
 
 def _joined(conventions: Iterable[str] | str | None) -> str | None:

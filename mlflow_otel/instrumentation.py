@@ -44,7 +44,7 @@ def instrument(
     *,
     endpoint: str | None = None,
     protocol: str | None = None,
-    headers: Mapping[str, str] | str | None = None,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None = None,
     service_name: str | None = None,
     conventions: Iterable[str] | str | None = None,
     exporter: SpanExporter | None = None,
@@ -66,7 +66,8 @@ def instrument(
         endpoint: Where all signals are sent, as ``OTEL_EXPORTER_OTLP_ENDPOINT``; beats each signal's
             variable too.
         protocol: ``grpc`` or ``http/protobuf``, as ``OTEL_EXPORTER_OTLP_PROTOCOL``.
-        headers: Sent with every request: a mapping, or text as ``OTEL_EXPORTER_OTLP_HEADERS`` has it.
+        headers: Sent with every request: a mapping, pairs, or text as ``OTEL_EXPORTER_OTLP_HEADERS``
+            has it.
         service_name: The resource's ``service.name``, as ``OTEL_SERVICE_NAME``. A provider that the
             app shares keeps its own resource.
         conventions: Vocabularies to write, as ``MLFLOW_OTEL_CONVENTIONS``: any of ``genai``,

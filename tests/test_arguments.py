@@ -72,6 +72,28 @@ def test_a_bad_argument_is_one_warning_and_the_default(monkeypatch):
     assert accounting.snapshot()["settings.invalid.MLFLOW_OTEL_CONVENTIONS"] == 1
 
 
+def test_headers_may_be_pairs_as_the_stock_exporters_take_them():
+    pairs = Arguments(headers=[("x-a", "b, c"), ("x-b", "d")]).settings(Accounting())
+    assert pairs.logs.headers == (("x-a", "b, c"), ("x-b", "d"))
+
+
+@pytest.mark.parametrize("bad", [{"headers": 5}, {"headers": [1]}, {"headers": ["x-key=S3CRET"]}, {"conventions": 5}])  # fmt: skip
+def test_an_argument_of_another_kind_is_one_warning_and_never_an_error(bad, caplog):
+    accounting = Accounting()
+    settings = Settings.from_environment({"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, accounting)
+    assert Arguments(**bad).over(settings, accounting) == settings
+    assert accounting.snapshot() == {f"arguments.{name}": 1 for name in bad}
+    assert "S3CRET" not in caplog.text
+
+
+def test_an_object_that_stands_for_an_endpoint_is_taken_as_its_text():
+    class Url:
+        def __str__(self):
+            return "http://c:4317"
+
+    assert Arguments(endpoint=Url()).settings(Accounting()).traces.endpoint == "http://c:4317"
+
+
 def test_the_service_has_its_name_and_a_second_call_says_that_it_changes_nothing(run_app):
     code = """
     import json, logging
