@@ -137,6 +137,16 @@ def http_destination(settings: OtlpSettings) -> Destination:
     return _finish(settings, url, user)
 
 
+def secrets_in_use(settings: OtlpSettings) -> tuple[str, ...]:
+    """Return what no message may show: what is configured, of the netrc file and of the proxy too."""
+    try:
+        grpc = settings.protocol == "grpc"
+        found = grpc_destination(settings, "/") if grpc else http_destination(settings)
+    except ValueError:  # it names no host: nothing will be sent
+        return settings.secrets
+    return found.secrets(settings.endpoint)
+
+
 def _host(name: str | None, settings: OtlpSettings) -> str:
     if not name:
         raise ValueError(f"{shown(settings.endpoint)!r} names no host: write http://host:port")

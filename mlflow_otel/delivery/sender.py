@@ -13,7 +13,7 @@ from mlflow_otel.delivery.backlog import Backlog
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.retry import backoff
 from mlflow_otel.delivery.spool import Spool
-from mlflow_otel.delivery.transport import Outcome, Transport
+from mlflow_otel.delivery.transport import Outcome, Result, Transport
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import Compression
 from mlflow_otel.untraced import untraced
@@ -300,7 +300,9 @@ class Sender:
                     self._transport = self._open_transport()
                 transport = self._transport
         except Exception as error:
-            outcome = Outcome("unsent", type(error).__name__, str(error))
+            # A certificate's file may be there later; an endpoint that names no host stays wrong.
+            result: Result = "retryable" if isinstance(error, OSError) else "unsent"
+            outcome = Outcome(result, type(error).__name__, str(error))
             self._tried(0.0, outcome)
             return outcome
         body = request.compressed(self._compression)

@@ -8,6 +8,7 @@ from typing import Final
 from mlflow_otel import wording
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.announce import ANNOUNCER
+from mlflow_otel.delivery.destination import secrets_in_use
 from mlflow_otel.delivery.request import Request
 from mlflow_otel.delivery.sender import Sender
 from mlflow_otel.delivery.spool import open_spool
@@ -60,7 +61,7 @@ class SignalDelivery:
         self._settings = settings
         self._otlp = settings.otlp(signal)
         self._shown = wording.endpoint(self._otlp.endpoint)
-        accounting.hide(self._otlp.secrets)
+        accounting.hide(secrets_in_use(self._otlp))
         self._accounting = accounting
         self._optional = optional
         self._tried = tried
@@ -85,7 +86,7 @@ class SignalDelivery:
     def _heard(self, seconds: float, outcome: Outcome) -> None:
         spool = self._settings.spool_dir
         kept = f"requests wait in {spool}" if spool else f"requests are retried for {self._settings.retry_timeout:g} s"  # fmt: skip
-        if not self._settings.asynchronous and not spool:
+        if not spool and (not self._settings.asynchronous or outcome.result == "unsent"):
             kept = "its requests are lost"
         ANNOUNCER.tried(self._otlp, outcome, kept=kept)
         self._tried(seconds, outcome)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from opentelemetry import context, trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import MlflowSpanExporter, Settings
@@ -256,6 +257,30 @@ def test_with_export_in_the_apps_thread_a_dripped_answer_ends_at_the_deadline():
         exporter.export(make_spans(1))  # would never come back
         exporter.shutdown()
     assert accounting.snapshot() == {"exported": 1}
+
+
+def test_a_server_that_repeats_the_netrc_files_password_makes_nothing_show_it(tmp_path, monkeypatch, caplog):  # fmt: skip
+    file = tmp_path / "netrc"
+    file.write_text("machine 127.0.0.1 login ann password S3CRETpw\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(file))
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = 1
+    response.partial_success.error_message = "not for S3CRETpw"
+    body = response.SerializeToString()
+
+    def answer(connection):
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with answering(answer) as port:
+        exporter, accounting = exporter_for(f"http://127.0.0.1:{port}", "http/protobuf")
+        exporter.export(make_spans(2))
+        exporter.force_flush(10_000)
+        exporter.shutdown()
+    assert accounting.snapshot()["rejected_by_server"] == 1
+    assert "not for" in caplog.text
+    assert "S3CRET" not in caplog.text
 
 
 WAITS = ["\u00b2", "9" * 400, "1e9", "-5", "nan", "Fri, 99 Foo 99999 99:99:99 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "0 0", ""]  # fmt: skip

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from mlflow_otel import MlflowSpanExporter, Settings
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.delivery import retry
 from tests.conformance.peers import GrpcPeer, HttpPeer, transport
 from tests.delivery import certificates
+from tests.export.test_exporter import make_spans
 
 BOTH = pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
 
@@ -186,3 +191,25 @@ def test_variables_name_the_trusted_certificates(peer, variable, files, monkeypa
 def test_a_file_that_is_not_there_is_an_error_that_names_it(peer):
     with pytest.raises(OSError, match=r"no\.pem"):
         transport("https://localhost:1", peer.protocol, certificate="/no.pem")
+
+
+@BOTH
+def test_a_certificate_that_is_written_later_loses_nothing(peer, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 0.05)
+    roots = tmp_path / "roots.pem"
+    accounting = Accounting()
+    with peer(tls=secured(files)) as running:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{running.port}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": peer.protocol,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(roots),
+        }
+        exporter = MlflowSpanExporter(Settings.from_environment(environ, accounting), accounting=accounting)  # fmt: skip
+        exporter.export(make_spans(2))
+        while not accounting.snapshot().get("retried"):
+            time.sleep(0.01)
+        shutil.copy(files["ca.pem"], tmp_path / "new")
+        (tmp_path / "new").rename(roots)
+        assert exporter.force_flush(20_000)
+        exporter.shutdown()
+    assert accounting.snapshot()["exported"] == 2
