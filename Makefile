@@ -50,6 +50,13 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 	  -r tests/backends/requirements.txt --editable .[speed] --group dev --group newest
 	touch $@
 
+.venv-frameworks/ready: pyproject.toml tests/backends/frameworks.txt  # apart: they clash with the development tools
+	$(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
+	.venv-frameworks/bin/uv pip install --quiet --python .venv-frameworks/bin/python \
+	  -r tests/backends/frameworks.txt --editable .
+	touch $@
+
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
 	.venv-backends/bin/python -m pytest -m "not backend"
 
@@ -59,7 +66,7 @@ servers:         ## build the Collector, Jaeger, Prometheus and checkers once, i
 packages:        ## install nginx, HAProxy and tinyproxy as Debian packages, where they are missing
 	bash tests/backends/install-packages.sh
 
-test-backends: $(VENV)/ready .venv-backends/ready servers packages  ## the tests on real servers: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy
+test-backends: $(VENV)/ready .venv-backends/ready .venv-frameworks/ready servers packages  ## the tests on real servers and frameworks: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy, Strands, Haystack, Semantic Kernel
 	$(BIN)/python -m pytest -m backend
 
 evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prometheus, and show what they then have
@@ -94,6 +101,6 @@ mutants: $(VENV)/ready  ## change the pure code at random places and show what n
 	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"
 
 clean:           ## remove what the targets made here
-	rm -rf mutants .venv .venv-oldest .venv-backends .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
+	rm -rf mutants .venv .venv-oldest .venv-backends .venv-frameworks .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
 .PHONY: help setup demo record bench soak mutants test lint types format test-oldest test-mlflow servers packages test-backends clean

@@ -25,6 +25,7 @@ from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 from mlflow_otel.starting import IdleServer, say_where
 from mlflow_otel.tracing import mlflow_adapter, otel_adapter
+from mlflow_otel.tracing.annotating import shared_tracer
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
 from mlflow_otel.wiring import assessed_as, resource, sampler
@@ -102,7 +103,7 @@ class Handle:
         if self._exporter is None:
             load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
         self._take_over = mlflow_adapter.TakeOver(
-            self._isolated, self._joined, keep_media=not self.settings.dual_export
+            self._isolated, self._joined, shared_tracer, keep_media=not self.settings.dual_export
         )
         self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
         self.shut_down_at_exit()
@@ -232,7 +233,10 @@ class Handle:
             provider, self._own_export, self._make, keep_mlflow=self.settings.dual_export
         )
         self._shared.append((provider, before))
-        if self.settings.dual_export and not any(map(otel_adapter.by_mlflow, before)):
+        exporting = [
+            p for p in before if otel_adapter.by_mlflow(p) and not otel_adapter.annotates(p)
+        ]
+        if self.settings.dual_export and not exporting:
             front = otel_adapter.processors(provider)
             otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
         return self._flushing(provider)

@@ -335,12 +335,18 @@ class TakeOver:
         build: Returns the provider to install when MLflow keeps one of its own.
         join: Puts us into the global provider when MLflow shares it, and returns it; called again
             whenever the app has set another.
+        shared_tracer: Returns what a module of MLflow's gets for the shared provider's tracer.
         keep_media: Whether images and audio stay in their spans. MLflow moves them to its server's
             artifact store and leaves a reference, behind which there is nothing without a server.
     """
 
     def __init__(
-        self, build: Callable[[], Any], join: Callable[[], Any], *, keep_media: bool
+        self,
+        build: Callable[[], Any],
+        join: Callable[[], Any],
+        shared_tracer: Callable[[str, Any], Any],
+        *,
+        keep_media: bool,
     ) -> None:
         from mlflow.entities.span import LiveSpan  # noqa: PLC0415
         from mlflow.tracing import provider  # noqa: PLC0415
@@ -350,10 +356,14 @@ class TakeOver:
         self._utils = utils
         self._build = build
         self._join = join
+        self._shared_tracer = shared_tracer
         self._joined: Any = None
         self._initialize = provider._initialize_tracer_provider  # noqa: SLF001
         self._reset = provider.provider.reset
         self._get = provider.provider.get
+        self._tracer = provider.provider.get_or_init_tracer
+        self._shared_once = provider.provider._global_provider_init_once  # noqa: SLF001
+        self._shared_was_done = self._shared_once._done  # noqa: SLF001
         self._default_uri = utils._get_default_tracking_uri  # noqa: SLF001
         utils._tracking_store_registry.register(store.SCHEME, store.builder)  # noqa: SLF001
         utils._get_default_tracking_uri = lambda: store.URI  # noqa: SLF001
@@ -372,6 +382,7 @@ class TakeOver:
         provider._initialize_tracer_provider = self._install  # noqa: SLF001
         provider.provider.reset = self._reset_but_keep_shared
         provider.provider.get = self._get_joined
+        provider.provider.get_or_init_tracer = self._get_tracer
         if not isolated() and isinstance(self._get(), TracerProvider):
             self._install()
 
@@ -385,6 +396,12 @@ class TakeOver:
             self._joined = self._join()
             if self._get() is not self._joined:
                 wrapper.set(self._joined)
+            # MLflow takes an open one for a provider that it has yet to add its own export to.
+            self._shared_once._done = True  # noqa: SLF001
+
+    def _get_tracer(self, module: str) -> Any:
+        tracer = self._tracer(module)
+        return tracer if isolated() else self._shared_tracer(module, tracer)
 
     def _get_joined(self) -> Any:
         # Asked at each span's start: the app may set its global provider at any time.
@@ -403,8 +420,9 @@ class TakeOver:
         """Give MLflow its own provider back; it builds it at the next span."""
         self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
         self._live_span._should_extract_base64 = self._extract  # noqa: SLF001
-        for name in ("reset", "get"):
+        for name in ("reset", "get", "get_or_init_tracer"):
             self._provider.provider.__dict__.pop(name, None)
+        self._shared_once._done = self._shared_was_done  # noqa: SLF001
         self._utils._get_default_tracking_uri = self._default_uri  # noqa: SLF001
         for name in self._absent:
             sys.modules.pop(name, None)

@@ -44,6 +44,25 @@ def set_processors(provider: TracerProvider, chain: tuple[SpanProcessor, ...]) -
         active._span_processors = chain  # noqa: SLF001
 
 
+def in_order(
+    active: SpanProcessor | None,
+    order: Callable[[tuple[SpanProcessor, ...]], tuple[SpanProcessor, ...]],
+) -> tuple[SpanProcessor, ...]:
+    """Put those behind a provider's one processor in another order; return them in it.
+
+    Args:
+        active: What a tracer hands its spans to; None without one.
+        order: Returns its argument itself where nothing is to change.
+    """
+    several: Any = active
+    chain: tuple[SpanProcessor, ...] = getattr(several, "_span_processors", ())
+    if order(chain) is chain:  # as a rule
+        return chain
+    with several._lock:  # noqa: SLF001 (another thread may add one)
+        several._span_processors = order(several._span_processors)  # noqa: SLF001
+        return tuple(several._span_processors)  # noqa: SLF001
+
+
 def exports(processor: SpanProcessor) -> bool:
     """Tell whether a processor is one of the SDK's that hand spans to an exporter."""
     return isinstance(processor, (BatchSpanProcessor, SimpleSpanProcessor)) and not by_mlflow(
@@ -54,6 +73,15 @@ def exports(processor: SpanProcessor) -> bool:
 def by_mlflow(processor: SpanProcessor) -> bool:
     """Tell whether MLflow put a processor there."""
     return type(processor).__module__.partition(".")[0] == "mlflow"
+
+
+def annotates(processor: SpanProcessor) -> bool:
+    """Tell whether a processor is of MLflow's autologging for a library that has a tracer of its own.
+
+    It writes type, inputs and outputs on that library's spans when they end.
+    """
+    module = type(processor).__module__
+    return module.startswith("mlflow.") and not module.startswith("mlflow.tracing.")
 
 
 def speaks_otlp(processor: SpanProcessor) -> bool:
@@ -153,14 +181,18 @@ def stand_in_front(
         provider: The shared provider.
         own_export: Makes an exporting processor, for a provider that sends no OTLP yet.
         make: Makes the processor that is to stand in front, given what it hands on to.
-        keep_mlflow: Whether MLflow's processors stay (dual export).
+        keep_mlflow: Whether MLflow's processors stay (dual export). Those that annotate always do.
 
     Returns:
         The processors that stood there before.
     """
     before = processors(provider)
     exporting = [processor for processor in before if exports(processor)]
-    others = [p for p in before if p not in exporting and (keep_mlflow or not by_mlflow(p))]
+    others = [
+        p
+        for p in before
+        if p not in exporting and (keep_mlflow or annotates(p) or not by_mlflow(p))
+    ]
     targets = list(exporting)
     if not any(speaks_otlp(processor) for processor in exporting):
         targets.append(own_export())

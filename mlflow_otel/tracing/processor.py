@@ -163,6 +163,7 @@ class MlflowSpanProcessor(SpanProcessor):
         recent.limit = self._settings.recent_traces
         recent.watch(self)
         self._next_starts = otel_adapter.hears_of_starts(behind)
+        self._early: set[int] = set()
 
     def guard(self, settings: Settings) -> None:
         """Hold back, besides, what other settings hold back: the app's pair, and ``instrument()``'s."""
@@ -173,6 +174,20 @@ class MlflowSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember the span's trace. Called in the app's thread."""
+        if self._early and span.context.span_id in self._early:
+            self._early.discard(span.context.span_id)
+            return
+        self._start(span, parent_context)
+
+    def start_early(self, span: Span, parent_context: Context | None = None) -> None:
+        """Remember a span's trace before ``on_start`` is called, if it was not; once for both."""
+        trace_id, span_id = span.context[:2]
+        trace = self._holder.get(trace_id)
+        if trace is None or span_id not in trace.open:
+            self._start(span, parent_context)
+            self._early.add(span_id)
+
+    def _start(self, span: Span, parent_context: Context | None) -> None:
         try:
             parent = span.parent
             if parent is None or parent.is_remote:
@@ -231,6 +246,8 @@ class MlflowSpanProcessor(SpanProcessor):
             context = span.context
             assert context is not None  # noqa: S101 (an ended span has one)
             trace_id, span_id = context[:2]
+            if self._early:
+                self._early.discard(span_id)
             releases = self._holder.add(trace_id, span_id, span, otel_adapter.size_of(span))
         except Exception as error:
             self._failed("on_end", error)

@@ -1,0 +1,68 @@
+"""MLflow's autologging in the provider that MLflow shares: it annotates each span before we take it.
+
+For libraries that make OpenTelemetry spans themselves (Strands, Haystack, Semantic Kernel)
+MLflow's autologging adds a span processor to the global provider. When a span ends, that processor
+writes type, inputs and outputs on it, and then hands it on to MLflow's own provider. In shared mode
+that is the same provider: all processors there would get the span a second time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor
+
+from mlflow_otel.tracing.otel_adapter import annotates, in_order
+from mlflow_otel.tracing.processor import MlflowSpanProcessor
+
+MLFLOWS_OWN: Final = "mlflow.tracing."
+
+
+def annotating_first(chain: tuple[SpanProcessor, ...]) -> tuple[SpanProcessor, ...]:
+    """Return the processors with those in front that annotate, or the same tuple if they are."""
+    first = tuple(processor for processor in chain if annotates(processor))
+    if chain[: len(first)] == first:
+        return chain
+    return (*first, *(processor for processor in chain if processor not in first))
+
+
+class _Starts(SpanProcessor):
+    """Takes what MLflow's autologging hands on to a provider where the span passes by anyway.
+
+    A start has to be heard at once: MLflow has to know the trace before its autologging can
+    register the span. An end comes to everyone in the provider's own order.
+    """
+
+    def __init__(self, chain: tuple[SpanProcessor, ...]) -> None:
+        self._chain = chain
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Tell ours of a span that started."""
+        for processor in self._chain:
+            if isinstance(processor, MlflowSpanProcessor):
+                processor.start_early(span, parent_context)
+
+
+class _Standing:
+    """What MLflow's autologging uses of a tracer: the processor behind it."""
+
+    def __init__(self, chain: tuple[SpanProcessor, ...]) -> None:
+        self.span_processor = _Starts(chain)
+
+
+def shared_tracer(module: str, tracer: Any) -> Any:
+    """Return what one of MLflow's modules gets when it asks for the shared provider's tracer.
+
+    Autologging asks when a span starts and ends, so whenever it was turned on its processor stands
+    in front before the first span ends.
+
+    Args:
+        module: Who asks.
+        tracer: The shared provider's tracer.
+    """
+    chain = in_order(getattr(tracer, "span_processor", None), annotating_first)
+    if module.startswith(MLFLOWS_OWN):
+        return tracer  # as a rule
+    stands = any(annotates(p) and type(p).__module__ == module for p in chain)
+    return _Standing(chain) if stands else tracer
