@@ -17,6 +17,7 @@ from mlflow_otel.tracing.otel_adapter import annotates, in_order
 from mlflow_otel.tracing.processor import MlflowSpanProcessor
 
 MLFLOWS_OWN: Final = "mlflow.tracing."
+"""Where MLflow's own spans come from."""
 
 
 def annotating_first(chain: tuple[SpanProcessor, ...]) -> tuple[SpanProcessor, ...]:

@@ -81,7 +81,7 @@ def annotates(processor: SpanProcessor) -> bool:
     It writes type, inputs and outputs on that library's spans when they end.
     """
     module = type(processor).__module__
-    return module.startswith("mlflow.") and not module.startswith("mlflow.tracing.")
+    return module.startswith("mlflow.") and module.endswith(".autolog")
 
 
 def speaks_otlp(processor: SpanProcessor) -> bool:
