@@ -311,7 +311,10 @@ class Handle:
         self.force_flush(SHUTDOWN_MILLIS)
         for provider, before in self._shared:
             if before:
-                otel_adapter.set_processors(provider, before)  # the app's own go on
+                added = (p for p in otel_adapter.processors(provider) if p not in before)
+                came_later = tuple(p for p in added if otel_adapter.annotates(p))
+                # The app's own go on, and MLflow's autologging.
+                otel_adapter.set_processors(provider, (*before, *came_later))
         if self._exporting is not None:
             self._exporting.shutdown()
         self._signals.shutdown(SHUTDOWN_MILLIS / 1000)

@@ -99,3 +99,35 @@ def test_each_span_leaves_once_and_annotated(run_app, order):
     if "app" in order:
         assert apps == WHOLE
         assert heard == HEARD
+
+
+def test_autologging_that_came_later_stays_when_we_leave(run_app):
+    code = (
+        APP
+        + """
+app(); instrument(); autolog(); work()
+mlflow_otel.uninstrument()
+print(json.dumps([type(p).__name__ for p in trace.get_tracer_provider()._active_span_processor._span_processors]))
+"""
+    )
+    assert run_app(code, SHARED) == ["Hears", "SimpleSpanProcessor", "StrandsSpanProcessor"]
+
+
+def test_beside_mlflows_own_export_each_span_leaves_once_and_annotated(run_app):
+    environ = {**SHARED, "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # fmt: skip
+    environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "true"}
+    code = (
+        APP
+        + """
+import os
+app(); autolog(); instrument()
+standing = [type(p).__name__ for p in trace.get_tracer_provider()._active_span_processor._span_processors]
+work()
+mlflow_otel.instrument().force_flush()
+print(json.dumps([standing, seen(sent)]), flush=True)
+os._exit(0)  # MLflow's own export would go on trying
+"""
+    )
+    standing, sent = run_app(code, environ)
+    assert "MlflowV3SpanProcessor" in standing
+    assert sent == WHOLE
