@@ -38,7 +38,7 @@ KUSTOMIZE = CACHE / "kustomize-5.8.1"
 TRACEQL = CACHE / "traceql-1.0.0"
 CONFIG = ROOT / "collector-config"
 MLFLOW_PYTHON = ROOT / ".venv-backends/bin/python"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 240  # a cold start of the MLflow server on a busy machine took 97
 
 
 BELOW_EPHEMERAL = range(15_000, 32_000)
