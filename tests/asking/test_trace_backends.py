@@ -9,13 +9,14 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
-from opentelemetry.instrumentation.urllib import URLLibInstrumentor
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -412,25 +413,34 @@ def test_this_processs_traces_are_asked_as_any_backend():
 
 
 @pytest.mark.parametrize("kind", ["jaeger+http://{}", "tempo+http://{}", "mlflow"])
-def test_look_ups_are_not_traced(kind):
+def test_look_ups_are_not_traced(kind, monkeypatch):
+    # urllib's own instrumentation wraps this method and asks this question; at its newest it does not
+    # install beside the newest SDK.
+    enabled, plainly = [], urllib.request.OpenerDirector.open
+
+    def opened(*args, **kwargs):
+        enabled.append(is_instrumentation_enabled())
+        return plainly(*args, **kwargs)
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", opened)
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    instrumentors = (URLLibInstrumentor(), RequestsInstrumentor())
+    instrumentor = RequestsInstrumentor()
     with Api({}, status=200) as api:
         environ = {
             "MLFLOW_OTEL_TRACE_LOOKUP": kind.format(api.url),
             "MLFLOW_TRACKING_URI": f"http://{api.url}",
         }
         backend = open_backend(Settings.from_environment(environ, Accounting()))
-        for instrumentor in instrumentors:
-            instrumentor.instrument(tracer_provider=provider)
+        instrumentor.instrument(tracer_provider=provider)
         try:
             with contextlib.suppress(BackendError):
                 backend.get(int(TRACE, 16), 20)
         finally:
-            for instrumentor in instrumentors:
-                instrumentor.uninstrument()
+            instrumentor.uninstrument()
     assert api.asked
+    assert not any(enabled)
+    assert bool(enabled) is (kind != "mlflow")
     assert not any("traceparent" in map(str.lower, headers) for _, _, headers in api.asked)
     assert not spans.get_finished_spans()
