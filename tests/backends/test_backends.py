@@ -310,7 +310,7 @@ print(json.dumps([made.trace_id]))
 
 @pytest.mark.parametrize("instrument", ["mlflow_otel.instrument()", "mlflow_otel.instrumentation.current()"])  # fmt: skip
 @pytest.mark.parametrize("query", ["", "?service=looked-up"])
-def test_another_process_finds_the_trace_in_jaeger_and_jaeger_takes_no_logs_and_says_so_once(
+def test_another_process_finds_the_trace_in_jaeger_which_takes_no_logs_and_nobody_is_warned(
     stack, tmp_path, instrument, query
 ):
     service, request = "looked-up", f"req-{os.urandom(4).hex()}"
@@ -331,8 +331,9 @@ def test_another_process_finds_the_trace_in_jaeger_and_jaeger_takes_no_logs_and_
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("takes no logs") == 1
-    assert done.stderr.count("takes no metrics") == 1
+    assert "takes no" not in done.stderr, (
+        "one line at INFO, which an app that asks for none does not see"
+    )
     trace_id = json.loads(done.stdout)[0].removeprefix("tr-")
     spans = {s["operationName"]: s for s in spans_in_jaeger(stack, trace_id, 2)}
     assert set(spans) == {"chat", "evaluation later"}

@@ -520,7 +520,7 @@ def test_without_locks_each_request_is_claimed_and_one_message_says_so(
     assert len(server.names) == 40
     assert not list((tmp_path / "traces").glob("*.claim"))
     said = [r.getMessage() for r in caplog.records if "has no file locks" in r.getMessage()]
-    assert 1 <= len(said) <= 5  # one for each exporter here; each is a process as a rule
+    assert 1 <= len(said) <= 10  # one a minute for each exporter here; each is a process as a rule
     assert "No locks available" in said[0]
 
 
