@@ -239,23 +239,27 @@ class Backlog:
             return False
         if entry.name in self._settled or not self._spool.claim(entry):
             return True
+        with self._dropping:  # before it is read: the bounds leave alone what is being sent
+            self._sending = entry
         try:
-            body = self._spool.read(entry)
-        except FileNotFoundError:
-            self._spool.unclaim(entry)
-            return True
-        except CorruptError as error:
-            self._set_aside(entry, error)
-            return True
-        except OSError as error:
-            self._say_unreadable(entry, error)
-            return True
-        self._sending = entry
-        try:
-            outcome = self._send(self._request(entry, body))
-            return self._answered(entry, body, outcome)
+            body = self._body(entry)
+            if body is None:
+                return True
+            return self._answered(entry, body, self._send(self._request(entry, body)))
         finally:
             self._sending = None
+
+    def _body(self, entry: Entry) -> bytes | None:
+        """Return what is in a file, or None, said and counted, when there is nothing to send."""
+        try:
+            return self._spool.read(entry)
+        except FileNotFoundError:
+            self._spool.unclaim(entry)
+        except CorruptError as error:
+            self._set_aside(entry, error)
+        except OSError as error:
+            self._say_unreadable(entry, error)
+        return None
 
     def _set_aside(self, entry: Entry, error: CorruptError) -> None:
         with contextlib.suppress(OSError):
