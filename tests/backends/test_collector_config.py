@@ -271,6 +271,7 @@ MISSING = {
     "session.id", "gen_ai.conversation.id", "user.id", "mlflow.trace.client_request_id",
     "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.request.temperature",
     "gen_ai.response.finish_reasons", "gen_ai.retrieval.documents", "deployment.environment.name",
+    "mlflow.chat.tokenUsage.total_tokens",
 }  # fmt: skip
 INSTEAD = {"mlflow.spanInputs", "mlflow.spanOutputs"}
 
