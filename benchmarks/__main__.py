@@ -13,7 +13,7 @@ from benchmarks import app_thread, export, feedback, growth, load, measuring
 from benchmarks.sink import Sink
 
 PACKAGES = (
-    "mlflow-tracing", "mlflow", "opentelemetry-sdk", "protobuf", "grpcio", "h2", "msgspec", "isal"
+    "mlflow-tracing", "mlflow", "opentelemetry-sdk", "protobuf", "grpcio", "pycurl", "msgspec", "isal"
 )  # fmt: skip
 INTRODUCTION = """# Results
 
