@@ -13,8 +13,15 @@ from benchmarks import app_thread, export, feedback, growth, load, measuring
 from benchmarks.sink import Sink
 
 PACKAGES = (
-    "mlflow-tracing", "mlflow", "opentelemetry-sdk", "protobuf", "grpcio", "pycurl", "msgspec", "isal"
-)  # fmt: skip
+    "mlflow-tracing",
+    "mlflow",
+    "opentelemetry-sdk",
+    "protobuf",
+    "grpcio",
+    "pycurl",
+    "msgspec",
+    "isal",
+)
 INTRODUCTION = """# Results
 
 `make bench` wrote this. Peers take turns within each round; the figures are medians. Ratios hold, absolute

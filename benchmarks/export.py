@@ -100,8 +100,14 @@ def tables(sink):
                 for name, seconds in sending(spans, sink, protocol, compression).items()
             }
             rows.append(
-                [protocol, compression, f"{cost['stock']:.0f}", f"{cost['ours']:.0f}", ratio(cost["ours"], cost["stock"])]
-            )  # fmt: skip
+                [
+                    protocol,
+                    compression,
+                    f"{cost['stock']:.0f}",
+                    f"{cost['ours']:.0f}",
+                    ratio(cost["ours"], cost["stock"]),
+                ]
+            )
     yield (
         "CPU of the process to export, mapping included in ours alone",
         table(

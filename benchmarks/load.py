@@ -94,8 +94,14 @@ def outage(tmp):
         stats = found.get("stats", {})
         kept = sum(stats.get(key, 0) for key in ("queued", "in_flight", "held.spans"))
         rows.append(
-            [name, found["ended"], f"{found['grown']:.0f}", kept if stats else "", stats.get("spooled", "")]
-        )  # fmt: skip
+            [
+                name,
+                found["ended"],
+                f"{found['grown']:.0f}",
+                kept if stats else "",
+                stats.get("spooled", ""),
+            ]
+        )
     return rows
 
 
@@ -107,5 +113,8 @@ def tables(sink, tmp):
     )
     yield (
         f"Memory while nothing listens, full load for {OUTAGE_SECONDS} s",
-        table(["", "spans ended", "MiB grown, at most", "spans in memory", "spans spooled"], outage(tmp)),
-    )  # fmt: skip
+        table(
+            ["", "spans ended", "MiB grown, at most", "spans in memory", "spans spooled"],
+            outage(tmp),
+        ),
+    )

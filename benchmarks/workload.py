@@ -50,10 +50,14 @@ def chat(messages: list[dict[str, Any]], answer: dict[str, Any]) -> None:
         usage = {"prompt_tokens": 812, "completion_tokens": 143, "total_tokens": 955}
         span.set_outputs(
             {
-                "id": "chatcmpl-B1", "object": "chat.completion", "created": 1764000000,
-                "model": f"{MODEL}-2024-07-18", "choices": [choice], "usage": usage,
+                "id": "chatcmpl-B1",
+                "object": "chat.completion",
+                "created": 1764000000,
+                "model": f"{MODEL}-2024-07-18",
+                "choices": [choice],
+                "usage": usage,
             }
-        )  # fmt: skip
+        )
         span.set_attributes(
             {
                 "mlflow.message.format": "openai",
@@ -61,11 +65,13 @@ def chat(messages: list[dict[str, Any]], answer: dict[str, Any]) -> None:
                 "mlflow.llm.provider": "openai",
                 "mlflow.chat.tools": TOOLS,
                 "mlflow.chat.tokenUsage": {
-                    "input_tokens": 812, "output_tokens": 143, "total_tokens": 955,
+                    "input_tokens": 812,
+                    "output_tokens": 143,
+                    "total_tokens": 955,
                 },
                 "mlflow.llm.cost": {"input_cost": 1e-4, "output_cost": 8e-5, "total_cost": 2e-4},
             }
-        )  # fmt: skip
+        )
 
 
 def agent_trace(scale: float = 1.0) -> None:
@@ -128,9 +134,20 @@ class Kept(SpanExporter):
 def plain(span: MappedSpan) -> ReadableSpan:
     """Return the span as any other library would make it, mapped and with nothing left to work out."""
     return ReadableSpan(
-        span.name, span.context, span.parent, span.resource, span.attributes, span.events, span.links,
-        span.kind, None, span.status, span.start_time, span.end_time, span.instrumentation_scope,
-    )  # fmt: skip
+        span.name,
+        span.context,
+        span.parent,
+        span.resource,
+        span.attributes,
+        span.events,
+        span.links,
+        span.kind,
+        None,
+        span.status,
+        span.start_time,
+        span.end_time,
+        span.instrumentation_scope,
+    )
 
 
 def recorded(traces: int, make: Callable[[], None]) -> Callable[[], list[MappedSpan]]:

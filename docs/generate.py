@@ -36,18 +36,34 @@ def _span_types() -> str:
         "`openinference.span.kind`",
     )
     rows = [
-        (name, code(row.operation), _span_name(row), row.kind or "as MLflow has it", row.openinference)
+        (
+            name,
+            code(row.operation),
+            _span_name(row),
+            row.kind or "as MLflow has it",
+            row.openinference,
+        )
         for name, row in span_types.TYPES.items()
-    ]  # fmt: skip
+    ]
     other = span_types.OTHER
-    rows.append(("CHAIN, TASK, PARSER, your own", "none", "MLflow's", "as MLflow has it", other.openinference))  # fmt: skip
+    rows.append(
+        (
+            "CHAIN, TASK, PARSER, your own",
+            "none",
+            "MLflow's",
+            "as MLflow has it",
+            other.openinference,
+        )
+    )
     return table(head, rows)
 
 
 def _span_name(row: span_types.TypeRow) -> str:
     if row.operation is None or row.named_after is None:
         return "MLflow's"
-    return f"`{row.operation} {{{row.named_after}}}`" + (" if known, else MLflow's" if row.needs_target else "")  # fmt: skip
+    return f"`{row.operation} {{{row.named_after}}}`" + (
+        " if known, else MLflow's" if row.needs_target else ""
+    )
 
 
 def _providers() -> str:
@@ -60,9 +76,14 @@ def _providers() -> str:
 
 def _tokens() -> str:
     rows = (
-        (code(key), ", ".join(code(name) for name, target in tokens.BY_MLFLOW.items() if target == key) or "none", ", ".join(map(code, names)))
+        (
+            code(key),
+            ", ".join(code(name) for name, target in tokens.BY_MLFLOW.items() if target == key)
+            or "none",
+            ", ".join(map(code, names)),
+        )
         for key, names in tokens.SPELLINGS.items()
-    )  # fmt: skip
+    )
     return table(("Attribute", "In `mlflow.chat.tokenUsage`", "In the response's `usage`"), rows)
 
 
@@ -101,7 +122,13 @@ def _formats() -> str:
         (code(name), ", ".join(code(one.__name__.rpartition(".")[2]) for one in converters))
         for name, converters in FORMATS.items()
     )
-    return table(("`mlflow.message.format`", "Modules of `mapping/messages`, the first that knows the shape"), rows)  # fmt: skip
+    return table(
+        (
+            "`mlflow.message.format`",
+            "Modules of `mapping/messages`, the first that knows the shape",
+        ),
+        rows,
+    )
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {

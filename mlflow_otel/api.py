@@ -63,10 +63,15 @@ def log_feedback(
         client_request_id,
         trace_id,
         lambda: mlflow_adapter.feedback(
-            name=name, value=value, source=source, error=error, rationale=rationale,
-            metadata=metadata, span_id=span_id,
+            name=name,
+            value=value,
+            source=source,
+            error=error,
+            rationale=rationale,
+            metadata=metadata,
+            span_id=span_id,
         ),
-    )  # fmt: skip
+    )
 
 
 def log_expectation(

@@ -99,8 +99,9 @@ def _written(name: str, write: Callable[[], str | None], accounting: Accounting)
         accounting.warn(
             f"arguments.{name}",
             "instrument() cannot read the argument %s (%s), so it is left out. See its documentation.",
-            name, type(error).__name__,
-        )  # fmt: skip
+            name,
+            type(error).__name__,
+        )
         return None
 
 

@@ -77,8 +77,10 @@ def _read(path: str) -> Declared:
         ACCOUNTING.warn(
             "declared.invalid",
             "OTEL_CONFIG_FILE=%s cannot be read (%s); the variables are used instead: %s",
-            path, type(error).__name__, error,
-        )  # fmt: skip
+            path,
+            type(error).__name__,
+            error,
+        )
         return Declared()
     traces = model.tracer_provider
     found = {} if traces is None else dict(_named(traces))
@@ -207,6 +209,8 @@ def _made(module: str, function: str, described: Any) -> Any:
             f"declared.{function}",
             "OTEL_CONFIG_FILE: %s cannot be made for MLflow's own tracer provider (%s: %s). Set "
             "MLFLOW_USE_DEFAULT_TRACER_PROVIDER=false to use the SDK's.",
-            type(described).__name__, type(error).__name__, error,
-        )  # fmt: skip
+            type(described).__name__,
+            type(error).__name__,
+            error,
+        )
         return None

@@ -149,8 +149,9 @@ class Handle:
                     "metrics.failed",
                     "There are no GenAI metrics (%s: %s). See OTEL_EXPORTER_OTLP_METRICS_*, or set "
                     "MLFLOW_OTEL_METRICS=false.",
-                    type(error).__name__, error,
-                )  # fmt: skip
+                    type(error).__name__,
+                    error,
+                )
             else:
                 self._processor.on_released = self._recorder.released
 

@@ -115,8 +115,11 @@ def instrument(
             ACCOUNTING.warn(
                 "mlflow.unsupported",
                 "MLflow %s could not be joined (%s: %s). Nothing was changed. Supported is mlflow%s.",
-                mlflow_adapter.installed(), type(error).__name__, error, versions.supported("mlflow"),
-            )  # fmt: skip
+                mlflow_adapter.installed(),
+                type(error).__name__,
+                error,
+                versions.supported("mlflow"),
+            )
             return handle
         _running.handle = handle
         return handle

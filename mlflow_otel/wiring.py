@@ -40,9 +40,10 @@ def assessed_as(settings: Settings, exporter: SpanExporter | None) -> frozenset[
     if exporter is None:
         return signals
     return frozenset(
-        signal for signal in SIGNALS
+        signal
+        for signal in SIGNALS
         if signal in signals and (signal == "traces" or settings.otlp(signal).configured)
-    )  # fmt: skip
+    )
 
 
 def resource(settings: Settings) -> Resource:

@@ -121,6 +121,9 @@ def _patterns(secrets: Iterable[str]) -> list[str]:
     begun = {form[: max(8, len(form) // 2)] for form in whole if len(form) > 8}
     ordered = sorted(whole, key=len, reverse=True)
     return [
-        *(re.escape(form) if len(form) >= WORD_LENGTH else rf"(?<!\w){re.escape(form)}(?!\w)" for form in ordered),
+        *(
+            re.escape(form) if len(form) >= WORD_LENGTH else rf"(?<!\w){re.escape(form)}(?!\w)"
+            for form in ordered
+        ),
         *(re.escape(form) + TAIL for form in sorted(begun, key=len, reverse=True)),
-    ]  # fmt: skip
+    ]

@@ -47,11 +47,15 @@ def main() -> None:
     for name in missed:
         shown = subprocess.run(
             [sys.executable, "-m", "mutmut", "show", name],
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         print(shown.stdout)
     share = 1 - len(missed) / len(chosen)
-    print(f"{len(chosen) - len(missed)} of {len(chosen)} changes were noticed ({share:.0%}), seed {asked.seed}.")  # fmt: skip
+    print(
+        f"{len(chosen) - len(missed)} of {len(chosen)} changes were noticed ({share:.0%}), seed {asked.seed}."
+    )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ def test_headers_may_be_pairs_as_the_stock_exporters_take_them():
     assert pairs.logs.headers == (("x-a", "b, c"), ("x-b", "d"))
 
 
-@pytest.mark.parametrize("bad", [{"headers": 5}, {"headers": [1]}, {"headers": ["x-key=S3CRET"]}, {"conventions": 5}])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad", [{"headers": 5}, {"headers": [1]}, {"headers": ["x-key=S3CRET"]}, {"conventions": 5}]
+)
 def test_an_argument_of_another_kind_is_one_warning_and_never_an_error(bad, caplog):
     accounting = Accounting()
     settings = Settings.from_environment({"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, accounting)

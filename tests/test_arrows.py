@@ -20,7 +20,16 @@ BELOW = {
     "signals": {"tracing", "export", "delivery", "mapping", "conventions"},
     "measuring": {"signals", "tracing", "export", "delivery", "mapping", "conventions"},
     "backends": {"mapping", "conventions"},
-    "feedback": {"backends", "signals", "tracing", "export", "delivery", "mapping", "conventions", "v1"},
+    "feedback": {
+        "backends",
+        "signals",
+        "tracing",
+        "export",
+        "delivery",
+        "mapping",
+        "conventions",
+        "v1",
+    },
     "receiver": set(),
     "v1": set(),
     "ending": set(),
@@ -28,12 +37,34 @@ BELOW = {
     "arguments": {"declared"},
     "wiring": {"declared", "tracing"},
     "starting": {"tracing"},
-    "handle": {"starting", "wiring", "ending", "feedback", "measuring", "signals", "tracing", "export", "delivery"},
+    "handle": {
+        "starting",
+        "wiring",
+        "ending",
+        "feedback",
+        "measuring",
+        "signals",
+        "tracing",
+        "export",
+        "delivery",
+    },
     "instrumentation": {"handle", "arguments", "tracing", "export", "mapping"},
     "instrumentor": {"instrumentation"},
     "flushing": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
-    "cli": {"instrumentation", "api", "conventions", "feedback", "backends", "tracing", "export", "delivery", "otlp", "receiver", "mapping"},
+    "cli": {
+        "instrumentation",
+        "api",
+        "conventions",
+        "feedback",
+        "backends",
+        "tracing",
+        "export",
+        "delivery",
+        "otlp",
+        "receiver",
+        "mapping",
+    },
     "settings": set(),
     "accounting": set(),
     "forking": set(),
@@ -44,7 +75,7 @@ BELOW = {
     "__main__": {"cli"},
     "versions": set(),
     "__init__": {"api", "flushing", "instrumentation", "tracing", "export"},
-}  # fmt: skip
+}
 BY_ALL = {
     "settings",
     "accounting",
@@ -55,7 +86,13 @@ BY_ALL = {
     "waiting",
     "wording",
 }
-MLFLOW = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "tracing/store.py", "feedback/mlflow_adapter.py", "cli/agent.py"}  # fmt: skip
+MLFLOW = {
+    "backends/mlflow_adapter.py",
+    "tracing/mlflow_adapter.py",
+    "tracing/store.py",
+    "feedback/mlflow_adapter.py",
+    "cli/agent.py",
+}
 
 
 def imported(file):
@@ -64,10 +101,16 @@ def imported(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield from ([f"{node.module}.{a.name}" for a in node.names] if node.module == "mlflow_otel" else [node.module])  # fmt: skip
+            yield from (
+                [f"{node.module}.{a.name}" for a in node.names]
+                if node.module == "mlflow_otel"
+                else [node.module]
+            )
 
 
-@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))  # fmt: skip
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE))
+)
 def test_arrows_go_downwards_and_mlflow_is_met_in_its_adapters(file):
     place = file.relative_to(PACKAGE)
     room = place.parts[0].removesuffix(".py")
@@ -97,7 +140,12 @@ def own_names(tree):
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node.name
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"} and isinstance(node.ctx, ast.Store):  # fmt: skip
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in {"self", "cls"}
+            and isinstance(node.ctx, ast.Store)
+        ):
             yield node.attr
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             yield node.target.id
@@ -127,19 +175,30 @@ def private_parts(code):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             name, over = node.attr, getattr(node.value, "id", "")
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"getattr", "setattr", "hasattr", "delattr"} and len(node.args) > 1:  # fmt: skip
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") in {"getattr", "setattr", "hasattr", "delattr"}
+            and len(node.args) > 1
+        ):
             name, over = getattr(node.args[1], "value", ""), getattr(node.args[0], "id", "")
         else:
             continue
         if over in {"sys", "os"}:
             continue  # Python's own, documented
         own = of_the_file | OF_THE_PACKAGE if over in {"self", "cls"} else of_the_file
-        if isinstance(name, str) and name.startswith("_") and not name.startswith("__") and name not in own:  # fmt: skip
+        if (
+            isinstance(name, str)
+            and name.startswith("_")
+            and not name.startswith("__")
+            and name not in own
+        ):
             found.append(name)
     return sorted(found)
 
 
-@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))  # fmt: skip
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE))
+)
 def test_private_parts_of_others_are_touched_in_their_adapters_alone(file):
     place = str(file.relative_to(PACKAGE))
     if place not in {*PRIVATE, *MLFLOWS} and not place.startswith("v1/"):
@@ -160,5 +219,9 @@ getattr(span, "_links", 0)
 pair._replace(a=1)
 """
     assert private_parts(code) == [
-        "_active_span_processor", "_attributes", "_inherited_from_theirs", "_links", "_lock",
-    ]  # fmt: skip
+        "_active_span_processor",
+        "_attributes",
+        "_inherited_from_theirs",
+        "_links",
+        "_lock",
+    ]

@@ -81,9 +81,13 @@ def test_every_span_carries_session_user_and_request_id(receiver, protocol, tmp_
         assert {(f["session.id"], f["user.id"]) for f in several} == {(f"s-{index}", f"u-{index}")}
         assert {f["deployment.environment.name"] for f in several} == {"production"}
         (entry,) = [f for f in several if "mlflow.trace.name" in f]
-        assert {k: entry[f"mlflow.traceTag.{k}"] for k in ("app_version", "deployment_id", "region")} == {
-            "app_version": "1.0.0", "deployment_id": "local", "region": "eu-west-1",
-        }  # fmt: skip
+        assert {
+            k: entry[f"mlflow.traceTag.{k}"] for k in ("app_version", "deployment_id", "region")
+        } == {
+            "app_version": "1.0.0",
+            "deployment_id": "local",
+            "region": "eu-west-1",
+        }
         assert entry["mlflow.trace.token_usage.total_tokens"] == 17
     assert list(tmp_path.iterdir()) == []  # no local store
 
@@ -113,7 +117,11 @@ def test_feedback_by_request_id_alone_ends_up_in_its_trace(receiver, protocol, t
     assert refused.status_code == 500
     assert "req-77" in refused.json()["detail"]
     store = receiver.store
-    (root,) = [s for s in store.spans() if s["name"] == "chat" and s["attributes"]["mlflow.trace.client_request_id"] == "req-1"]  # fmt: skip
+    (root,) = [
+        s
+        for s in store.spans()
+        if s["name"] == "chat" and s["attributes"]["mlflow.trace.client_request_id"] == "req-1"
+    ]
     (span,) = [s for s in store.spans() if s["name"] == "evaluation response_is_correct"]
     (event,) = store.logs()
     assert (span["trace_id"], span["parent_span_id"]) == (root["trace_id"], root["span_id"])

@@ -58,7 +58,9 @@ def write(folder, receiver, sampler):
     "automatic", [True, False], ids=["opentelemetry-instrument", "instrument()"]
 )
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "isolated"])
-def test_exporter_and_sampler_by_name_with_their_options(run_app, receiver, tmp_path, shared, automatic):  # fmt: skip
+def test_exporter_and_sampler_by_name_with_their_options(
+    run_app, receiver, tmp_path, shared, automatic
+):
     environ = write(tmp_path, receiver, "mlflow: {ratio: 1}")
     environ["MLFLOW_USE_DEFAULT_TRACER_PROVIDER"] = str(not shared)
     wrapper = (str(Path(sys.executable).parent / "opentelemetry-instrument"), sys.executable)
@@ -78,7 +80,9 @@ def test_exporter_and_sampler_by_name_with_their_options(run_app, receiver, tmp_
     "sampler", ["mlflow: {ratio: 0}", "parent_based: {root: {mlflow: {ratio: 0}}}", "always_off:"]
 )
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "isolated"])
-def test_what_the_files_sampler_leaves_out_does_not_leave(run_app, receiver, tmp_path, shared, sampler):  # fmt: skip
+def test_what_the_files_sampler_leaves_out_does_not_leave(
+    run_app, receiver, tmp_path, shared, sampler
+):
     environ = write(tmp_path, receiver, sampler)
     environ["MLFLOW_USE_DEFAULT_TRACER_PROVIDER"] = str(not shared)
     wrapper = (str(Path(sys.executable).parent / "opentelemetry-instrument"), sys.executable)
@@ -93,17 +97,22 @@ def test_a_file_that_cannot_be_read_is_one_warning(run_app, tmp_path, receiver):
         "OTEL_CONFIG_FILE": str(tmp_path / "otel.yaml"),
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
     }
-    code = "import json\n" + APP.replace("print(", "handle.stats()['declared.invalid'] == 1 or exit(3)\nprint(")  # fmt: skip
+    code = "import json\n" + APP.replace(
+        "print(", "handle.stats()['declared.invalid'] == 1 or exit(3)\nprint("
+    )
     run_app(code, environ)
     assert [span["name"] for span in receiver.store.spans()] == ["chat"]
 
 
 OPTIONS = [
     ({"endpoint": "http://c:4318", "protocol": "http/protobuf"}, "http://c:4318/v1/traces"),
-    ({"endpoint": "http://c:4318/v1/traces", "protocol": "http/protobuf"}, "http://c:4318/v1/traces"),
+    (
+        {"endpoint": "http://c:4318/v1/traces", "protocol": "http/protobuf"},
+        "http://c:4318/v1/traces",
+    ),
     ({"endpoint": "http://c/own", "protocol": "http/protobuf"}, "http://c/own"),
     ({"endpoint": "http://c:4317"}, "http://c:4317"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("options", "endpoint"), OPTIONS)
@@ -118,7 +127,12 @@ def test_every_option_of_the_schemas_exporters_and_every_setting_of_ours():
         {
             "headers_list": "a=b",
             "compression": "gzip",
-            "tls": {"ca_file": "ca.pem", "key_file": "k.pem", "cert_file": "c.pem", "insecure": False},
+            "tls": {
+                "ca_file": "ca.pem",
+                "key_file": "k.pem",
+                "cert_file": "c.pem",
+                "insecure": False,
+            },
             "timeout": 2500,
             "capture_content": False,
             "promote_tags": {"region": "cloud.region"},
@@ -126,7 +140,7 @@ def test_every_option_of_the_schemas_exporters_and_every_setting_of_ours():
             "flush": "trace",
         },
         accounting,
-    )  # fmt: skip
+    )
     assert found.traces.headers == (("a", "b"),)
     assert (found.traces.certificate, found.traces.client_key) == ("ca.pem", "k.pem")
     assert (found.traces.timeout, found.traces.compression) == (2.5, "gzip")

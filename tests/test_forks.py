@@ -149,11 +149,23 @@ print(json.dumps({"looked": sorted(looked), "under": sorted(under)}))
 )
 
 KNOWN = {
-    "Accounting._lock", "RecentTraces._lock", "Ledger._lock", "Holder._lock", "NextProcessor._lock", "NextProcessor._handed_on",
-    "Sweeper._lock", "Sweeper._stopped", "Sender._changed", "Sender._opening", "Later._changed",
-    "LazyPipelines._opening", "Recorder._opening", "Recorder._waiting_lock", "Emitter._opening",
+    "Accounting._lock",
+    "RecentTraces._lock",
+    "Ledger._lock",
+    "Holder._lock",
+    "NextProcessor._lock",
+    "NextProcessor._handed_on",
+    "Sweeper._lock",
+    "Sweeper._stopped",
+    "Sender._changed",
+    "Sender._opening",
+    "Later._changed",
+    "LazyPipelines._opening",
+    "Recorder._opening",
+    "Recorder._waiting_lock",
+    "Emitter._opening",
     "_Running.lock",
-}  # fmt: skip
+}
 """What the walk must find at least, or it looks in the wrong places."""
 
 

@@ -79,7 +79,7 @@ class Echo:
             "MLFLOW_OTEL_TRACE_LOOKUP": f"tempo+http://ann-the-user:{PASSWORD}@127.0.0.1:{self.http.server_port}",
             "MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT": "2",
             "MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT": "0.2",
-        }  # fmt: skip
+        }
 
     def __enter__(self):
         return self
@@ -172,7 +172,9 @@ def test_an_error_of_other_peoples_code_is_shown_without_what_is_configured(capl
         Settings.from_environment(
             {**server.environ("grpc"), "MLFLOW_TRACKING_TOKEN": "tr4cking-t0ken"}, accounting
         )
-    error = RuntimeError(f"cannot reach http://ann-the-user:{PASSWORD}@h with {TOKEN}, tr4cking-t0ken\nforged")  # fmt: skip
+    error = RuntimeError(
+        f"cannot reach http://ann-the-user:{PASSWORD}@h with {TOKEN}, tr4cking-t0ken\nforged"
+    )
     accounting.prefixed("logs.").warn(
         "some.cause", "It failed (%s, %r), %d times.", error, error, 3
     )

@@ -28,11 +28,24 @@ def test_the_public_names():
     [
         ({}, "http://localhost:4317"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://localhost:4318/v1/traces"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://c:4318/v1/traces"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://no", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://c/x"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            },
+            "http://c:4318/v1/traces",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://no",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            },
+            "http://c/x",
+        ),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317"}, "http://c:4317"),
     ],
-)  # fmt: skip
+)
 def test_the_endpoint_as_the_exporter_specification_says(environ, endpoint):
     assert read(**environ)[0].traces.endpoint == endpoint
 

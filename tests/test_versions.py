@@ -17,7 +17,9 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 def test_the_metadata_says_what_pyproject_says(package):
     stated = versions.supported(package)
     assert f'"{package}{stated}"' in PYPROJECT
-    assert versions.oldest(package) == tuple(map(int, re.search(r">=([0-9.]+)", stated)[1].split(".")))  # fmt: skip
+    assert versions.oldest(package) == tuple(
+        map(int, re.search(r">=([0-9.]+)", stated)[1].split("."))
+    )
 
 
 def test_a_package_that_is_not_named_has_no_versions():
@@ -34,7 +36,9 @@ def test_the_readme_names_the_oldest_versions_that_pyproject_has():
     assert f"Python {python} and later" in readme
 
 
-STATED = re.compile(r"MLflow 3\.\d+ to|SDK 1\.\d+ to|mlflow[a-z-]*[><=]=\d|opentelemetry-[a-z-]+[><=]=\d|\(3, 1\d\)")  # fmt: skip
+STATED = re.compile(
+    r"MLflow 3\.\d+ to|SDK 1\.\d+ to|mlflow[a-z-]*[><=]=\d|opentelemetry-[a-z-]+[><=]=\d|\(3, 1\d\)"
+)
 
 
 @pytest.mark.parametrize(

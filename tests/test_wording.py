@@ -33,7 +33,7 @@ SHOWN = {
     "localhost:4317": "localhost:4317",
     "": "…",
     "http://host\nERROR forged": "http://…",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("url", "shown"), SHOWN.items())

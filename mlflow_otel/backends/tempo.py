@@ -109,10 +109,12 @@ def _summary(trace: Mapping[str, Any]) -> TraceSummary | None:
         if isinstance(span, Mapping)
     ]
     held = [
-        BackendSpan(identity, None, "", number_of(span.get("startTimeUnixNano")), 0, attributes_of(span))
+        BackendSpan(
+            identity, None, "", number_of(span.get("startTimeUnixNano")), 0, attributes_of(span)
+        )
         for span in spans
         if (identity := identity_of(span.get("spanID"))) is not None
-    ]  # fmt: skip
+    ]
     first = min(held, key=lambda span: span.start, default=None)
     return TraceSummary(
         trace_id,

@@ -40,8 +40,12 @@ def main() -> None:
     "--rounds", type=click.IntRange(1), default=1, show_default=True, help="Times the agent runs."
 )
 @click.option(
-    "--pause", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds between two rounds."
-)  # fmt: skip
+    "--pause",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two rounds.",
+)
 @click.option("--full", is_flag=True, help="Show messages whole.")
 def demo_command(rounds: int, pause: float, full: bool) -> None:
     """Run a small agent and show the traces that arrive.

@@ -84,11 +84,13 @@ def chat(messages: list[dict[str, Any]]) -> dict[str, Any]:
                 "mlflow.llm.model": MODEL,
                 "mlflow.llm.provider": "openai",
                 "mlflow.chat.tokenUsage": {
-                    "input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens),
+                    "input_tokens": tokens[0],
+                    "output_tokens": tokens[1],
+                    "total_tokens": sum(tokens),
                 },
                 "mlflow.llm.cost": {**cost, "total_cost": sum(cost.values())},
             }
-        )  # fmt: skip
+        )
         return message
 
 

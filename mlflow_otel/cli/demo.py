@@ -21,8 +21,16 @@ from mlflow_otel.wording import endpoint
 
 PATIENCE_SECONDS: Final = 10.0
 RECEIVE: Final = (
-    sys.executable, "-m", "mlflow_otel", "receive", "--grpc-port", "0", "--http-port", "0", "--quiet"
-)  # fmt: skip
+    sys.executable,
+    "-m",
+    "mlflow_otel",
+    "receive",
+    "--grpc-port",
+    "0",
+    "--http-port",
+    "0",
+    "--quiet",
+)
 NEXT: Final = """
 Next:
   mlflow_otel.instrument()                        the one line, in your own app

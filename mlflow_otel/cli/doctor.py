@@ -78,7 +78,12 @@ def findings() -> Iterator[Finding]:
     yield from _mlflow()
     for cause in accounting.snapshot():
         name = cause.removeprefix("settings.invalid.")
-        yield Finding("problem", name, "its value is not valid and the default is used", f"see `mlflow-otel env` for what {name} takes, and correct it")  # fmt: skip
+        yield Finding(
+            "problem",
+            name,
+            "its value is not valid and the default is used",
+            f"see `mlflow-otel env` for what {name} takes, and correct it",
+        )
     yield from _configuration(settings)
     yield from _spool(settings)
     yield from _lookup(settings)
@@ -117,7 +122,12 @@ def _mlflow() -> Iterator[Finding]:
         # mlflow itself brings mlflow-tracing and mlflow-skinny of its own version along.
         "mlflow" in packages and len(set(packages.values())) > 1
     ):
-        yield Finding("problem", "MLflow", f"{text}: different packages share one environment", "uninstall mlflow and mlflow-tracing, then install one of them")  # fmt: skip
+        yield Finding(
+            "problem",
+            "MLflow",
+            f"{text}: different packages share one environment",
+            "uninstall mlflow and mlflow-tracing, then install one of them",
+        )
     else:
         yield Finding("ok", "MLflow", text)
 
@@ -128,14 +138,34 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
             "note", "OTEL_SDK_DISABLED", "true: nothing is exported", "unset it to export"
         )
     if not settings.traces.configured:
-        yield Finding("note", "endpoint", f"not set: {wording.endpoint(settings.traces.endpoint)} is used", "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's")  # fmt: skip
+        yield Finding(
+            "note",
+            "endpoint",
+            f"not set: {wording.endpoint(settings.traces.endpoint)} is used",
+            "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's",
+        )
     if settings.traces.timeout >= 1000:
-        yield Finding("note", "OTEL_EXPORTER_OTLP_TIMEOUT", f"{settings.traces.timeout:g} seconds, not milliseconds", "give it in seconds, as the Python SDK reads it")  # fmt: skip
+        yield Finding(
+            "note",
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            f"{settings.traces.timeout:g} seconds, not milliseconds",
+            "give it in seconds, as the Python SDK reads it",
+        )
     if settings.dual_export and not settings.tracking_uri:
-        yield Finding("problem", "dual export", "on, but no tracking server is set", "set MLFLOW_TRACKING_URI, or unset MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT")  # fmt: skip
+        yield Finding(
+            "problem",
+            "dual export",
+            "on, but no tracking server is set",
+            "set MLFLOW_TRACKING_URI, or unset MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT",
+        )
     shared = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
     if not settings.isolated and "," in shared and "otlp" in shared and "mlflow_otlp" in shared:
-        yield Finding("problem", "double export", f"OTEL_TRACES_EXPORTER={shared} sends every span twice", "leave only mlflow_otlp in it")  # fmt: skip
+        yield Finding(
+            "problem",
+            "double export",
+            f"OTEL_TRACES_EXPORTER={shared} sends every span twice",
+            "leave only mlflow_otlp in it",
+        )
 
 
 def _spool(settings: Settings) -> Iterator[Finding]:
@@ -151,14 +181,23 @@ def _spool(settings: Settings) -> Iterator[Finding]:
             )
             waiting = [entry for entry in spool.entries() if not entry.corrupt]
         except OSError as error:
-            yield Finding("problem", "spool", f"{folder} cannot be used: {error}", "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write")  # fmt: skip
+            yield Finding(
+                "problem",
+                "spool",
+                f"{folder} cannot be used: {error}",
+                "name a folder in MLFLOW_OTEL_SPOOL_DIR that this user may write",
+            )
             return
         ours = spool.addressee.fingerprint
         for to in (ours, *sorted({entry.addressee for entry in waiting} - {ours})):
             some = [entry for entry in waiting if entry.addressee == to]
             number, size = sum(entry.number for entry in some), sum(entry.size for entry in some)
             text = f"{folder}: {number} {SHAPES[signal].noun} wait in it for {spool.shown(to)}, {size} bytes"
-            todo = "" if to == ours else "run a process with that endpoint and its headers, or remove the files"  # fmt: skip
+            todo = (
+                ""
+                if to == ours
+                else "run a process with that endpoint and its headers, or remove the files"
+            )
             yield Finding("note" if todo else "ok", "spool", text, todo)
 
 
@@ -171,7 +210,12 @@ def _lookup(settings: Settings) -> Iterator[Finding]:
                 "ok", "MLFLOW_OTEL_TRACE_LOOKUP", f"{backend.where} can be asked for traces"
             )
     except BackendError as error:
-        yield Finding("problem", "MLFLOW_OTEL_TRACE_LOOKUP", str(error), "see that the URL is its HTTP API's, and that it can be reached from here")  # fmt: skip
+        yield Finding(
+            "problem",
+            "MLFLOW_OTEL_TRACE_LOOKUP",
+            str(error),
+            "see that the URL is its HTTP API's, and that it can be reached from here",
+        )
 
 
 def _who(settings: Settings, accepted: Collection[Signal]) -> Iterator[Finding]:
@@ -189,7 +233,12 @@ def _who(settings: Settings, accepted: Collection[Signal]) -> Iterator[Finding]:
 
 def _clock() -> Iterator[Finding]:
     if time.time() < EARLIEST_CLOCK:
-        yield Finding("problem", "clock", f"says {time.strftime('%Y-%m-%d')}: backends drop such spans", "set the system's clock")  # fmt: skip
+        yield Finding(
+            "problem",
+            "clock",
+            f"says {time.strftime('%Y-%m-%d')}: backends drop such spans",
+            "set the system's clock",
+        )
     else:
         yield Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 
@@ -203,14 +252,24 @@ def probe(signal: Signal, settings: OtlpSettings) -> Finding:
         said = wording.server_text(str(error), settings.secrets)
         return Finding("problem", about, said, "correct OTEL_EXPORTER_OTLP_ENDPOINT")
     except OSError as error:
-        return Finding("problem", about, f"{error.strerror or error}: {error.filename}", "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE")  # fmt: skip
+        return Finding(
+            "problem",
+            about,
+            f"{error.strerror or error}: {error.filename}",
+            "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE",
+        )
     try:
         body = compress(REQUESTS[signal](), settings.compression)
         outcome = transport.send(body, min(settings.timeout, PROBE_SECONDS))
     finally:
         transport.close()
     if outcome.reason == "no_otlp":
-        return Finding("problem", about, f"answered with {outcome.message}: it is no OTLP endpoint", "correct OTEL_EXPORTER_OTLP_ENDPOINT")  # fmt: skip
+        return Finding(
+            "problem",
+            about,
+            f"answered with {outcome.message}: it is no OTLP endpoint",
+            "correct OTEL_EXPORTER_OTLP_ENDPOINT",
+        )
     if outcome.result == "accepted":
         return Finding("ok", about, "a test request was accepted")
     # A backend for traces alone is a fine one.

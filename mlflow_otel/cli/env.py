@@ -93,9 +93,13 @@ def table(environ: Mapping[str, str]) -> Iterator[Row]:
             origin = "default: the value is bad"
         value = shown(variable.field, getattr(settings, variable.field))
         yield Row(
-            variable.name, _as_text(value), origin,
-            _as_text(getattr(defaults, variable.field)), variable.accepts, variable.effect,
-        )  # fmt: skip
+            variable.name,
+            _as_text(value),
+            origin,
+            _as_text(getattr(defaults, variable.field)),
+            variable.accepts,
+            variable.effect,
+        )
     for signal in SIGNALS:
         options, unset = settings.otlp(signal), Settings.from_environment({}).otlp(signal)
         for option in OTLP_OPTIONS:
@@ -106,15 +110,23 @@ def table(environ: Mapping[str, str]) -> Iterator[Row]:
                 origin = "default: the value is bad"
             value = shown(option.field, getattr(options, option.field))
             yield Row(
-                name, _as_text(value), origin, _as_text(getattr(unset, option.field)),
-                option.accepts, option.effect,
-            )  # fmt: skip
+                name,
+                _as_text(value),
+                origin,
+                _as_text(getattr(unset, option.field)),
+                option.accepts,
+                option.effect,
+            )
     for name, effect in SDK_VARIABLES.items():
         text = environ.get(name, "").strip()
         yield Row(
-            name, _as_text(text or None), "environment" if text else "default",
-            "the SDK's", "", effect,
-        )  # fmt: skip
+            name,
+            _as_text(text or None),
+            "environment" if text else "default",
+            "the SDK's",
+            "",
+            effect,
+        )
 
 
 def _as_text(value: object) -> str:

@@ -53,8 +53,13 @@ class Printer:
 
 
 def receive(
-    grpc_port: int, http_port: int, *, quiet: bool = False, full: bool = False, by_session: bool = False
-) -> int:  # fmt: skip
+    grpc_port: int,
+    http_port: int,
+    *,
+    quiet: bool = False,
+    full: bool = False,
+    by_session: bool = False,
+) -> int:
     """Receive until interrupted.
 
     Args:
@@ -74,8 +79,9 @@ def receive(
     except (OSError, RuntimeError) as error:
         Console(stderr=True).print(
             f"Cannot listen: {error}. Choose free ports with --grpc-port 0 --http-port 0.",
-            soft_wrap=True, highlight=False,
-        )  # fmt: skip
+            soft_wrap=True,
+            highlight=False,
+        )
         return 1
     console = Console()
     printer = Printer(console, full=full)

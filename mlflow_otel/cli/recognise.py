@@ -45,12 +45,16 @@ KNOWN: Final = (
     Backend("Jaeger", 16686, "/api/services", b'"data"', TRACES, TRACES_ALONE),
     Backend("Tempo", 3200, "/api/echo", b"echo", TRACES, TRACES_ALONE),
     Backend(
-        "MLflow's tracking server", None, "/api/3.0/mlflow/server-info", b"store_type", TRACES,
+        "MLflow's tracking server",
+        None,
+        "/api/3.0/mlflow/server-info",
+        b"store_type",
+        TRACES,
         "it wants OTEL_EXPORTER_OTLP_TRACES_HEADERS=x-mlflow-experiment-id=<ID>, and its own keys to show "
         "types, inputs and outputs: MLFLOW_OTEL_CONVENTIONS=genai,mlflow",
     ),
     Backend("mlflow-otel receive", None, "/spans", b"[", ALL),
-)  # fmt: skip
+)
 
 
 def candidates(settings: OtlpSettings, taken: frozenset[str]) -> Iterator[Backend]:

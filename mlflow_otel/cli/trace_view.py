@@ -91,7 +91,9 @@ def verdict_line(verdict: Verdict, *, full: bool = False, about: str = "") -> Te
     return line.append(f"  {about}", style="dim") if about else line
 
 
-def trace_view(spans: Sequence[Span], verdicts: Sequence[Verdict] = (), *, full: bool = False) -> RenderableType:  # fmt: skip
+def trace_view(
+    spans: Sequence[Span], verdicts: Sequence[Verdict] = (), *, full: bool = False
+) -> RenderableType:
     """Return one trace, ready to print.
 
     Args:

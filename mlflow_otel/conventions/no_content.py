@@ -155,11 +155,29 @@ MLFLOW: Final[dict[str, str]] = {
 
 WORDS: Final = frozenset(
     {
-        "agent_name", "call_type", "crew_id", "crew_key", "id", "litellm_call_id", "model", "model_id", "model_name",
-        "model_type", "name", "object", "process", "provider", "service_tier", "status", "task_id", "task_key",
-        "tool_call_id", "error.type", "exception.type",
+        "agent_name",
+        "call_type",
+        "crew_id",
+        "crew_key",
+        "id",
+        "litellm_call_id",
+        "model",
+        "model_id",
+        "model_name",
+        "model_type",
+        "name",
+        "object",
+        "process",
+        "provider",
+        "service_tier",
+        "status",
+        "task_id",
+        "task_key",
+        "tool_call_id",
+        "error.type",
+        "exception.type",
     }
-)  # fmt: skip
+)
 """Keys without a namespace, which are anyone's, and types of errors: text leaves where it is one word."""
 
 PREFIXES: Final = ("mlflow.traceTag.",)
@@ -167,33 +185,71 @@ PREFIXES: Final = ("mlflow.traceTag.",)
 
 ERRORS: Final = frozenset(
     {
-        "exception.message", "exception.stacktrace", "error.message", "mlflow.assessment.error.message",
+        "exception.message",
+        "exception.stacktrace",
+        "error.message",
+        "mlflow.assessment.error.message",
         "otel.status_description",
     }
-)  # fmt: skip
+)
 """What was said of an error. It often quotes the prompt."""
 
 CONTENT: Final = frozenset(
     {
-        "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tools", "mlflow.trace.intermediate_outputs",
-        "mlflow.trace.request_preview", "mlflow.trace.response_preview", "mlflow.assessment.value",
-        "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions",
-        "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.retrieval.query.text",
-        "gen_ai.evaluation.explanation", "gen_ai.prompt", "gen_ai.completion", "input.value", "output.value",
-        "tool.parameters", "prompt", "prompts", "completion",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
+        "mlflow.chat.tools",
+        "mlflow.trace.intermediate_outputs",
+        "mlflow.trace.request_preview",
+        "mlflow.trace.response_preview",
+        "mlflow.assessment.value",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.system_instructions",
+        "gen_ai.tool.definitions",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "gen_ai.retrieval.query.text",
+        "gen_ai.evaluation.explanation",
+        "gen_ai.prompt",
+        "gen_ai.completion",
+        "input.value",
+        "output.value",
+        "tool.parameters",
+        "prompt",
+        "prompts",
+        "completion",
     }
-)  # fmt: skip
+)
 """Content whatever its type: an answer may be a number."""
 
 CONTENT_PREFIXES: Final = (
-    "embedding.embeddings.", "llm.input_messages.", "llm.output_messages.", "llm.prompts.", "llm.tools.",
+    "embedding.embeddings.",
+    "llm.input_messages.",
+    "llm.output_messages.",
+    "llm.prompts.",
+    "llm.tools.",
     "mlflow.assessment.metadata.",
-)  # fmt: skip
+)
 
 CONTENT_ENDS: Final = frozenset(
     {
-        "answer", "arguments", "content", "input", "input_data", "inputs", "message", "messages", "output", "output_data",
-        "outputs", "query", "question", "response", "result", "text",
+        "answer",
+        "arguments",
+        "content",
+        "input",
+        "input_data",
+        "inputs",
+        "message",
+        "messages",
+        "output",
+        "output_data",
+        "outputs",
+        "query",
+        "question",
+        "response",
+        "result",
+        "text",
     }
-)  # fmt: skip
+)
 """Last parts of keys that say what was given or answered."""

@@ -73,8 +73,11 @@ class Announcer:
         logger.info(
             "%s takes no %s (%s): only the signals that it takes are sent there. Set "
             "OTEL_EXPORTER_OTLP_%s_ENDPOINT to a backend for them, if you want them.",
-            wording.endpoint(settings.endpoint), signal, outcome.status, signal.upper(),
-        )  # fmt: skip
+            wording.endpoint(settings.endpoint),
+            signal,
+            outcome.status,
+            signal.upper(),
+        )
 
 
 def _place(settings: OtlpSettings) -> str:

@@ -122,7 +122,7 @@ class Backlog:
                 "A request could not be written to MLFLOW_OTEL_SPOOL_DIR (%s); it is retried from "
                 "memory. Make room or raise MLFLOW_OTEL_SPOOL_MAX_BYTES.",
                 error,
-            )  # fmt: skip
+            )
             return False
         with self._changed:
             if entry.name in self._writing:  # else it was sent meanwhile
@@ -172,8 +172,9 @@ class Backlog:
             "backend_down",
             "The OTLP endpoint takes nothing now (%s %s): requests are kept in MLFLOW_OTEL_SPOOL_DIR and "
             "sent when it is back. Check it with `mlflow-otel doctor`.",
-            outcome.status, outcome.message,
-        )  # fmt: skip
+            outcome.status,
+            outcome.message,
+        )
 
     def _work(self) -> None:
         while True:
@@ -189,8 +190,9 @@ class Backlog:
                 self._accounting.warn(
                     "spool_failed",
                     "MLFLOW_OTEL_SPOOL_DIR could not be read (%s: %s). What is in it waits until it can.",
-                    type(error).__name__, error,
-                )  # fmt: skip
+                    type(error).__name__,
+                    error,
+                )
 
     def _look(self) -> None:
         with self._spool.exclusive() as ours:
@@ -231,7 +233,7 @@ class Backlog:
                 "The file system of MLFLOW_OTEL_SPOOL_DIR has no file locks (%s). Requests are sent all "
                 "the same, but after a crash one may be sent twice. Name a folder on a local disk.",
                 error,
-            )  # fmt: skip
+            )
 
     def _send_entry(self, entry: Entry) -> bool:
         """Send one; False when there is no point in going on."""
@@ -268,8 +270,10 @@ class Backlog:
             "spool_corrupt",
             "%s in MLFLOW_OTEL_SPOOL_DIR is damaged (%s). It was set aside, and the %d items in it are "
             "lost. See to the disk.",
-            entry.name, error, entry.number,
-        )  # fmt: skip
+            entry.name,
+            error,
+            entry.number,
+        )
         self._gone(entry, Outcome("rejected", "spool_corrupt", str(error)))
 
     def _say_unreadable(self, entry: Entry, error: OSError) -> None:
@@ -280,8 +284,9 @@ class Backlog:
                 "spool_unreadable",
                 "%s in MLFLOW_OTEL_SPOOL_DIR cannot be read or removed (%s). It stays there, and the others "
                 "are sent. Let this process own it, or remove it.",
-                entry.name, error,
-            )  # fmt: skip
+                entry.name,
+                error,
+            )
 
     def _answered(self, entry: Entry, body: bytes, outcome: Outcome) -> bool:
         with self._changed:

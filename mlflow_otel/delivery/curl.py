@@ -28,10 +28,17 @@ ANSWER_BYTES: Final = 1024 * 1024
 """Of an answer's body that are read; OTLP's own has some hundred."""
 IDLE_SECONDS: Final = 60  # longer unused, a load balancer may have let go of it without a word
 MAX_MILLISECONDS: Final = 2**31 - 1
-WANTED: Final = frozenset({
-    b"content-encoding", b"content-type", b"grpc-encoding", b"grpc-message", b"grpc-status",
-    b"grpc-status-details-bin", b"retry-after",
-})  # fmt: skip
+WANTED: Final = frozenset(
+    {
+        b"content-encoding",
+        b"content-type",
+        b"grpc-encoding",
+        b"grpc-message",
+        b"grpc-status",
+        b"grpc-status-details-bin",
+        b"retry-after",
+    }
+)
 """The headers and trailers that are kept. libcurl bounds each, and all of an answer together."""
 KEPT_BODY_BYTES: Final = 64 * 1024  # a handle refers to its last body: let go of a larger one
 

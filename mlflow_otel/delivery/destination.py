@@ -33,10 +33,19 @@ NAMED: Final = re.compile(r"(?:dns:(?://[^/]*/)?|ipv4:|ipv6:)(.+)")
 PLAIN_PORT: Final = 4317
 TLS_PORT: Final = 443  # gRPC's, where a secure endpoint gives none
 URL_SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
-OURS: Final = frozenset({
-    "connection", "content-encoding", "content-length", "content-type", "expect", "grpc-encoding",
-    "grpc-timeout", "te", "transfer-encoding",
-})  # fmt: skip
+OURS: Final = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "grpc-encoding",
+        "grpc-timeout",
+        "te",
+        "transfer-encoding",
+    }
+)
 """Headers that say how a request is framed: not the user's to set."""
 
 PROXIES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -158,12 +167,16 @@ def _finish(settings: OtlpSettings, url: str, user: str, socket: str | None = No
     roots = settings.certificate or _environment(ROOTS[settings.protocol])
     paths = ssl.get_default_verify_paths()
     return Destination(
-        url, socket, _headers(settings.headers, user), proxy, no_proxy,
+        url,
+        socket,
+        _headers(settings.headers, user),
+        proxy,
+        no_proxy,
         roots=roots or paths.cafile or certifi.where(),
         roots_folder="" if roots else paths.capath or "",
         certificate=settings.client_certificate or "",
         key=settings.client_key or "",
-    )  # fmt: skip
+    )
 
 
 def _headers(headers: Headers, user: str) -> Headers:

@@ -29,10 +29,24 @@ SERVICE_METHODS: Final[dict[Signal, str]] = {
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 }
 CODES: Final = (
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-    "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-)  # fmt: skip
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 STATUS: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 RETRYABLE: Final = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
@@ -41,9 +55,15 @@ RETRYABLE: Final = frozenset(
 MAYBE_TOO_LARGE: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
 
 HTTP_STATUS: Final = {
-    400: "INTERNAL", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "UNIMPLEMENTED",
-    429: "UNAVAILABLE", 502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "UNAVAILABLE",
-}  # fmt: skip
+    400: "INTERNAL",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "UNIMPLEMENTED",
+    429: "UNAVAILABLE",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "UNAVAILABLE",
+}
 """What a status says that a proxy answered in the server's place (gRPC's own table)."""
 
 MAX_GRPC_TIMEOUT: Final = 99_999_999  # eight digits, by the protocol
@@ -125,7 +145,11 @@ def _without_status(answer: Answer, secrets: tuple[str, ...]) -> Outcome:
         return Outcome("retryable", "DEADLINE_EXCEEDED", answer.message, reason="timeout")
     if answer.status == 200 and not answer.reason:
         said = server_text(answer.headers.get("grpc-status", ""), secrets)
-        text = f"the answer's grpc-status is no number: {said!r}" if said else "the answer has no grpc-status"  # fmt: skip
+        text = (
+            f"the answer's grpc-status is no number: {said!r}"
+            if said
+            else "the answer has no grpc-status"
+        )
         return Outcome("retryable", "UNAVAILABLE", text, reason="protocol")
     text = server_text(answer.message, secrets)
     if answer.reason == "protocol":

@@ -235,8 +235,11 @@ class Sender:
             self._accounting.warn(
                 "dropped.error",
                 "%d items were lost by a fault of mlflow-otel itself (%s: %s). Report it, please.",
-                request.number, type(error).__name__, error, number=request.number,
-            )  # fmt: skip
+                request.number,
+                type(error).__name__,
+                error,
+                number=request.number,
+            )
         finally:
             with self._changed:
                 self._flying.pop(id(request), None)

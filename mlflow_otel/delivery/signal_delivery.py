@@ -85,7 +85,11 @@ class SignalDelivery:
 
     def _heard(self, seconds: float, outcome: Outcome) -> None:
         spool = self._settings.spool_dir
-        kept = f"requests wait in {spool}" if spool else f"requests are retried for {self._settings.retry_timeout:g} s"  # fmt: skip
+        kept = (
+            f"requests wait in {spool}"
+            if spool
+            else f"requests are retried for {self._settings.retry_timeout:g} s"
+        )
         if not spool and (not self._settings.asynchronous or outcome.result == "unsent"):
             kept = "its requests are lost"
         ANNOUNCER.tried(self._otlp, outcome, kept=kept)
@@ -143,9 +147,11 @@ class SignalDelivery:
             return True  # nothing that an app could mend by trying again
         cause = CAUSES.get(outcome.status, "unreachable" if outcome.unanswered else "rejected")
         self._lost(
-            f"dropped.{cause}", request.number, f"{outcome.status} {outcome.message}".strip(),
+            f"dropped.{cause}",
+            request.number,
+            f"{outcome.status} {outcome.message}".strip(),
             recovered=request.recovered,
-        )  # fmt: skip
+        )
         return False
 
     def _turn_off(self, request: Request, outcome: Outcome) -> None:
@@ -162,9 +168,13 @@ class SignalDelivery:
             "%s takes no %s (%s): none are sent there from here on. Point "
             "OTEL_EXPORTER_OTLP_%s_ENDPOINT at a backend that does, or %sleave %s out of "
             "MLFLOW_OTEL_ASSESSMENT_SIGNALS.",
-            self._shown, self._signal, outcome.status, self._signal.upper(),
-            "set MLFLOW_OTEL_METRICS=false and " if self._signal == "metrics" else "", self._signal,
-        )  # fmt: skip
+            self._shown,
+            self._signal,
+            outcome.status,
+            self._signal.upper(),
+            "set MLFLOW_OTEL_METRICS=false and " if self._signal == "metrics" else "",
+            self._signal,
+        )
 
     def _smaller(self, request: Request) -> bool:
         """Halve a request that the server found too large, and remember."""
@@ -173,12 +183,16 @@ class SignalDelivery:
             "request_too_large",
             "%s refused a request of %d bytes: requests are cut at %d from here on. "
             "MLFLOW_OTEL_MAX_REQUEST_BYTES sets this.",
-            self._shown, len(request.body), self._limit,
-        )  # fmt: skip
+            self._shown,
+            len(request.body),
+            self._limit,
+        )
         parts = split.cut(
-            envelope.parse(request.body, self._signal), self._limit, self._signal,
+            envelope.parse(request.body, self._signal),
+            self._limit,
+            self._signal,
             self._accounting.count,
-        )  # fmt: skip
+        )
         retry = self._settings.asynchronous
         sent = [
             self._sender.send_now(Request(*part, recovered=request.recovered), retry=retry)
@@ -192,8 +206,10 @@ class SignalDelivery:
                 "no_otlp",
                 "%s answered with %s: it took the %s, but is no OTLP endpoint, it seems, and they may be "
                 "lost. Check the endpoint with `mlflow-otel doctor`.",
-                self._shown, outcome.message, self._noun,
-            )  # fmt: skip
+                self._shown,
+                outcome.message,
+                self._noun,
+            )
         rejected, said = self._rejected(outcome.response)
         rejected = min(rejected, request.number)
         origin = "recovered." if request.recovered else ""
@@ -202,9 +218,14 @@ class SignalDelivery:
             self._accounting.count(f"{origin}rejected_by_server", rejected)
         if rejected or said:
             self._accounting.warn(
-                "partial_success", "The OTLP endpoint %s rejected %d of %d %s: %s",
-                self._shown, rejected, request.number, self._noun, said or "no reason given",
-            )  # fmt: skip
+                "partial_success",
+                "The OTLP endpoint %s rejected %d of %d %s: %s",
+                self._shown,
+                rejected,
+                request.number,
+                self._noun,
+                said or "no reason given",
+            )
 
     def _rejected(self, response: bytes) -> tuple[int, str]:
         shape = SHAPES[self._signal]
@@ -220,8 +241,12 @@ class SignalDelivery:
         self._accounting.warn(
             cause,
             "%d %s could not be exported to %s: %s. Check the endpoint with `mlflow-otel doctor`.",
-            number, self._noun, self._shown, why, number=number,
-        )  # fmt: skip
+            number,
+            self._noun,
+            self._shown,
+            why,
+            number=number,
+        )
 
     def force_flush(self, seconds: float) -> bool:
         """Wait for what is in flight; True if all taken since the last flush was accepted in time."""

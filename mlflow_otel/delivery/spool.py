@@ -217,7 +217,11 @@ class Spool:
                 match = NAME.fullmatch(file.name)
                 if match is not None and file.is_file(follow_symlinks=False):
                     created, number, size, to, corrupt = match.groups()
-                    entries.append(Entry(int(created), file.name, int(number), int(size), to, corrupt is not None))  # fmt: skip
+                    entries.append(
+                        Entry(
+                            int(created), file.name, int(number), int(size), to, corrupt is not None
+                        )
+                    )
         entries.sort()
         self._note_ages(entries)
         return entries
@@ -372,6 +376,7 @@ def open_spool(
             "spool_unusable",
             "MLFLOW_OTEL_SPOOL_DIR=%s cannot be used (%s). What cannot be delivered is retried from "
             "memory only. Name a folder that this process may write.",
-            settings.spool_dir, error,
-        )  # fmt: skip
+            settings.spool_dir,
+            error,
+        )
         return None

@@ -34,10 +34,22 @@ _NAMES: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """Signals that ask a process to end. SIGINT is Python's own to handle, unless it was reset."""
 
-LOCKING: Final = frozenset({
-    "mlflow_otel", "mlflow", "opentelemetry", "logging", "threading", "queue", "concurrent",
-    "importlib", "_frozen_importlib", "_frozen_importlib_external", "gevent", "eventlet",
-})  # fmt: skip
+LOCKING: Final = frozenset(
+    {
+        "mlflow_otel",
+        "mlflow",
+        "opentelemetry",
+        "logging",
+        "threading",
+        "queue",
+        "concurrent",
+        "importlib",
+        "_frozen_importlib",
+        "_frozen_importlib_external",
+        "gevent",
+        "eventlet",
+    }
+)
 """Modules whose code may hold a lock that a flush needs (gevent: it may be the hub that was interrupted)."""
 
 PATIENCE_SECONDS: Final = 8.0  # a shutdown keeps its own time; this is for one that does not
@@ -173,8 +185,9 @@ def _flush(flushed: Flushed, *, shut_down: bool) -> None:
         ACCOUNTING.warn(
             "ending.failed",
             "What ended before the signal may be lost (%s: %s). Please report it to mlflow-otel.",
-            type(error).__name__, error,
-        )  # fmt: skip
+            type(error).__name__,
+            error,
+        )
 
 
 def _send_to_main_thread(number: int) -> None:

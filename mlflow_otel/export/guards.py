@@ -71,9 +71,12 @@ class Guards:
         stricter = options
         if options.capture_content and not self.options.capture_content:
             stricter = replace(
-                self.options, conventions=options.conventions, promote_tags=options.promote_tags,
-                keep_chunk_events=options.keep_chunk_events, redact=options.redact,
-            )  # fmt: skip
+                self.options,
+                conventions=options.conventions,
+                promote_tags=options.promote_tags,
+                keep_chunk_events=options.keep_chunk_events,
+                redact=options.redact,
+            )
         if not _same(self.options.redact, options.redact):
             stricter = replace(stricter, redact=_after(options.redact, self.options.redact))
         if len(self._known) >= OPTIONS_KEPT:

@@ -60,8 +60,9 @@ class Redaction:
                 "redact_failed",
                 "A value was left out, because redact failed on it (%s, at the key %r). Mend the "
                 "function that redact= or MLFLOW_OTEL_REDACT names.",
-                _why(error), key,
-            )  # fmt: skip
+                _why(error),
+                key,
+            )
             return None
 
 
@@ -90,7 +91,7 @@ class Filter:
                 "A span was exported unasked, because should_export failed on it (%s). Mend the "
                 "function that should_export= or MLFLOW_OTEL_SHOULD_EXPORT names.",
                 _why(error),
-            )  # fmt: skip
+            )
             return True
         if not kept:
             self._accounting.count("filtered")

@@ -79,8 +79,9 @@ def encode_logs(batch: Iterable[Any], accounting: Accounting = ACCOUNTING) -> li
             accounting.warn(
                 "dropped.unencodable",
                 "A log record could not be encoded and was dropped (%s: %s). Please report it to mlflow-otel.",
-                type(error).__name__, error,
-            )  # fmt: skip
+                type(error).__name__,
+                error,
+            )
     return [group for group in groups.values() if group.items]
 
 

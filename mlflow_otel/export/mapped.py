@@ -225,8 +225,9 @@ class MappedSpan(ReadableSpan):
             "mapping_failed",
             "A span of %r could not be mapped in full (%s). It is exported with what could be; "
             "please report its inputs' shape to mlflow-otel.",
-            self.recorded.name, steps,
-        )  # fmt: skip
+            self.recorded.name,
+            steps,
+        )
 
     @property
     def name(self) -> str:

@@ -28,8 +28,12 @@ COUNTERS: Final[dict[str, tuple[str, str, str]]] = {
     "retried": ("mlflow_otel.exporter.retries", "{request}", "Requests tried again."),
     "truncated": ("mlflow_otel.exporter.span.truncated", SPANS, "Spans cut to fit a request."),
     "spool.written": ("mlflow_otel.exporter.span.spooled", SPANS, "Spans written to the spool."),
-    "recovered.exported": ("mlflow_otel.exporter.span.recovered", SPANS, "Spans of other processes, exported from the spool."),
-}  # fmt: skip
+    "recovered.exported": (
+        "mlflow_otel.exporter.span.recovered",
+        SPANS,
+        "Spans of other processes, exported from the spool.",
+    ),
+}
 """Counter to metric, for what the convention has no name for."""
 
 
@@ -82,10 +86,20 @@ class Observer:
             "otel.sdk.exporter.operation.duration", "s", "Duration of one export request."
         )
         for name, unit, text, read in (
-            ("otel.sdk.exporter.span.exported", SPANS, "Spans exported, or lost by cause.", self._exported),
-            ("otel.sdk.processor.span.processed", SPANS, "Spans lost before the exporter.", self._lost_before),
+            (
+                "otel.sdk.exporter.span.exported",
+                SPANS,
+                "Spans exported, or lost by cause.",
+                self._exported,
+            ),
+            (
+                "otel.sdk.processor.span.processed",
+                SPANS,
+                "Spans lost before the exporter.",
+                self._lost_before,
+            ),
             *((*row, self._counter(key)) for key, row in COUNTERS.items()),
-        ):  # fmt: skip
+        ):
             meter.create_observable_counter(name, [_reading(read)], unit, text)
         meter.create_observable_up_down_counter(
             "otel.sdk.exporter.span.inflight",
@@ -113,7 +127,10 @@ class Observer:
             for key, number in counts.items()
             if key.startswith(DROPPED) and key.removeprefix(DROPPED) not in QUEUE_CAUSES
         }
-        for cause, number in {**causes, "rejected": counts.get("rejected_by_server", 0) + causes.get("rejected", 0)}.items():  # fmt: skip
+        for cause, number in {
+            **causes,
+            "rejected": counts.get("rejected_by_server", 0) + causes.get("rejected", 0),
+        }.items():
             if number:
                 yield Observation(number, {**self._where, "error.type": cause})
 

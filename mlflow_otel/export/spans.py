@@ -52,8 +52,9 @@ def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNT
             accounting.warn(
                 "dropped.unencodable",
                 "A span could not be encoded and was dropped (%s: %s). Please report it to mlflow-otel.",
-                type(error).__name__, error,
-            )  # fmt: skip
+                type(error).__name__,
+                error,
+            )
     return [group for group in groups.values() if group.items]
 
 

@@ -149,13 +149,14 @@ class Assessments:
                 "assessments.unknown_kind",
                 "An assessment was not sent over OTLP: %s. See whether a newer mlflow-otel knows this kind.",
                 error,
-            )  # fmt: skip
+            )
             return
         self._accounting.warn(
             "assessments.failed",
             "An assessment was not sent over OTLP (%s: %s). Please report it to mlflow-otel.",
-            type(error).__name__, error,
-        )  # fmt: skip
+            type(error).__name__,
+            error,
+        )
 
     def _judged(self, assessment: Any) -> Judged:
         trace_id = parse_trace_id(assessment.trace_id)
@@ -212,5 +213,7 @@ class Assessments:
             self._accounting.warn(
                 "feedback.several_traces",
                 "%d traces of client request ID %r in %s: the feedback goes to the newest.",
-                number, client_request_id, where,
-            )  # fmt: skip
+                number,
+                client_request_id,
+                where,
+            )

@@ -27,10 +27,34 @@ from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 if TYPE_CHECKING:
     from mlflow_otel.signals.pipelines import Events
 
-MAX_VALUES: Final = {genai.EVALUATION_NAME: 200, genai.EVALUATION_SCORE_LABEL: 50, genai.ERROR_TYPE: 50}  # fmt: skip
+MAX_VALUES: Final = {
+    genai.EVALUATION_NAME: 200,
+    genai.EVALUATION_SCORE_LABEL: 50,
+    genai.ERROR_TYPE: 50,
+}
 """Values a metric attribute may take; labels and errors: for each name."""
 
-BOUNDARIES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10, 25, 50, 75, 100)  # fmt: skip
+BOUNDARIES: Final = (
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1,
+    2,
+    3,
+    4,
+    5,
+    10,
+    25,
+    50,
+    75,
+    100,
+)
 """Of the score histogram: scores go from 0 to 1 mostly, to 5 or 10 often, to 100 sometimes."""
 
 _ids: Final = RandomIdGenerator()
@@ -117,8 +141,11 @@ class Emitter:
         self._accounting.warn(
             "assessments.failed",
             "An assessment (%s) did not leave as %s (%s: %s). Please report it to mlflow-otel.",
-            str(name)[:100], what, type(error).__name__, error,
-        )  # fmt: skip
+            str(name)[:100],
+            what,
+            type(error).__name__,
+            error,
+        )
 
     def _send(self, view: AssessmentView, judged: Judged) -> None:
         stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
@@ -142,9 +169,13 @@ class Emitter:
         if self._events is None:
             return
         self._events.emit(
-            genai.EVALUATION_RESULT_EVENT, view.time, judged.trace_id, judged.span_id or 0,
-            int(judged.sampled), self._redacted(genai.EVALUATION_RESULT_EVENT, event),
-        )  # fmt: skip
+            genai.EVALUATION_RESULT_EVENT,
+            view.time,
+            judged.trace_id,
+            judged.span_id or 0,
+            int(judged.sampled),
+            self._redacted(genai.EVALUATION_RESULT_EVENT, event),
+        )
 
     def _redacted(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
         redact = self._options.redact

@@ -326,8 +326,9 @@ class Hooks:
             ACCOUNTING.warn(
                 "assessments.failed",
                 "That assessment %s is deleted was not sent over OTLP: MLflow's server did not show it (%s).",
-                assessment_id, error,
-            )  # fmt: skip
+                assessment_id,
+                error,
+            )
         self._own["delete_assessment"](client, trace_id=trace_id, assessment_id=assessment_id)
         if known is not None:
             self._assessments.send(known, "delete")

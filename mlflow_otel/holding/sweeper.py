@@ -45,8 +45,11 @@ class Sweeper:
                 return
             self.running = True
         thread = threading.Thread(
-            target=_work, args=(self._sweep, self._stopped, self._pause), name=self._name, daemon=True
-        )  # fmt: skip
+            target=_work,
+            args=(self._sweep, self._stopped, self._pause),
+            name=self._name,
+            daemon=True,
+        )
         with contextlib.suppress(RuntimeError):  # Python exits and starts none (3.12 and later)
             thread.start()
 

@@ -158,10 +158,12 @@ def metric_attributes(view: AssessmentView, *, sampled: bool) -> dict[str, Any]:
     label = label_of(view)
     attributes: dict[str, Any] = {
         genai.EVALUATION_NAME: view.name,
-        genai.EVALUATION_SCORE_LABEL: genai.ERROR_TYPE_OTHER if label and len(label) > content.MAX_LABEL else label,
+        genai.EVALUATION_SCORE_LABEL: genai.ERROR_TYPE_OTHER
+        if label and len(label) > content.MAX_LABEL
+        else label,
         genai.ERROR_TYPE: view.error_code,
         keys.ASSESSMENT_TYPE: view.kind,
         keys.ASSESSMENT_SOURCE_TYPE: view.source_type,
         keys.TRACE_SAMPLED: None if sampled else False,
-    }  # fmt: skip
+    }
     return {key: value for key, value in attributes.items() if value is not None}

@@ -21,9 +21,25 @@ class Draft:
     """
 
     __slots__ = (
-        "answered", "conversation", "documents", "failures", "genai", "given", "message_format", "options", "own",
-        "parameters", "raw", "rest_inputs", "rest_outputs", "row", "span_type", "trace", "treated_as", "view",
-    )  # fmt: skip
+        "answered",
+        "conversation",
+        "documents",
+        "failures",
+        "genai",
+        "given",
+        "message_format",
+        "options",
+        "own",
+        "parameters",
+        "raw",
+        "rest_inputs",
+        "rest_outputs",
+        "row",
+        "span_type",
+        "trace",
+        "treated_as",
+        "view",
+    )
 
     def __init__(self, view: SpanView, trace: TraceContext, options: MappingOptions) -> None:
         self.view = view

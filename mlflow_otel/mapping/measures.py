@@ -15,7 +15,12 @@ from mlflow_otel.conventions.versions import RELEASED, Version
 from mlflow_otel.mapping.model import SpanView, TraceContext
 from mlflow_otel.mapping.span import outline
 
-CLIENT: Final = (genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL, genai.RESPONSE_MODEL)  # fmt: skip
+CLIENT: Final = (
+    genai.OPERATION_NAME,
+    genai.PROVIDER_NAME,
+    genai.REQUEST_MODEL,
+    genai.RESPONSE_MODEL,
+)
 TOOL: Final = (genai.TOOL_NAME, genai.TOOL_TYPE, genai.AGENT_NAME)
 AGENT: Final = (genai.AGENT_NAME, genai.REQUEST_MODEL)
 WORKFLOW: Final = (genai.WORKFLOW_NAME,)
@@ -39,7 +44,12 @@ DURATIONS: Final[Mapping[str, str]] = {
 
 TOKENS: Final = {"input": genai.USAGE_INPUT_TOKENS, "output": genai.USAGE_OUTPUT_TOKENS}
 TOTAL_COST: Final = keys.LLM_COST_PREFIX + "total_cost"
-SPENT: Final = (*TOKENS.values(), genai.USAGE_CACHE_READ, genai.USAGE_CACHE_WRITE, genai.USAGE_REASONING)  # fmt: skip
+SPENT: Final = (
+    *TOKENS.values(),
+    genai.USAGE_CACHE_READ,
+    genai.USAGE_CACHE_WRITE,
+    genai.USAGE_REASONING,
+)
 
 SAID: Final = frozenset({*CLIENT, *SPENT, TOTAL_COST, genai.RESPONSE_TIME_TO_FIRST_CHUNK}) - {
     genai.OPERATION_NAME
@@ -136,7 +146,9 @@ def _measures(found: Mapping[str, Any], seconds: float, version: Version) -> Ite
         duration = version.embeddings_duration
     else:
         duration = DURATIONS[operation]
-    yield Measure(duration, seconds, about if failed is None else {**about, genai.ERROR_TYPE: failed})  # fmt: skip
+    yield Measure(
+        duration, seconds, about if failed is None else {**about, genai.ERROR_TYPE: failed}
+    )
     if names is not CLIENT:
         return  # tokens and cost are counted where the model is called
     yield from _tokens(operation, found, about, version)
@@ -153,7 +165,9 @@ def _tokens(
     if version.token_usage is not None:
         for kind, attribute in TOKENS.items():
             if attribute in found:
-                yield Measure(version.token_usage, found[attribute], {**about, genai.TOKEN_TYPE: kind})  # fmt: skip
+                yield Measure(
+                    version.token_usage, found[attribute], {**about, genai.TOKEN_TYPE: kind}
+                )
         return
     if operation in MODEL_CALLS:
         for attribute, metric in version.token_counters.items():

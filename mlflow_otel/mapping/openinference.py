@@ -249,8 +249,11 @@ def _media(prefix: str, part: Mapping[str, Any], modality: str) -> dict[str, Any
 
 
 WHOLE_MIME: Final = {
-    "image": "image/*", "audio": "audio/*", "video": "video/*", "document": "application/octet-stream",
-}  # fmt: skip
+    "image": "image/*",
+    "audio": "audio/*",
+    "video": "video/*",
+    "document": "application/octet-stream",
+}
 
 
 def _embeddings(inputs: Any, outputs: Any) -> dict[str, Any]:

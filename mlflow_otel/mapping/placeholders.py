@@ -27,19 +27,48 @@ OBJECT: Final = re.compile(
 
 WORDS: Final = frozenset(
     {
-        "NOT_GIVEN", "NotGiven", "NotGiven()", "NOT_SET", "NotSet", "Omit", "Omit()", "OMIT", "omit",
-        "UNSET", "Unset", "Unset()", "Undefined", "PydanticUndefined", "Ellipsis", "<UNSET>", "<unset>",
+        "NOT_GIVEN",
+        "NotGiven",
+        "NotGiven()",
+        "NOT_SET",
+        "NotSet",
+        "Omit",
+        "Omit()",
+        "OMIT",
+        "omit",
+        "UNSET",
+        "Unset",
+        "Unset()",
+        "Undefined",
+        "PydanticUndefined",
+        "Ellipsis",
+        "<UNSET>",
+        "<unset>",
         "~?~unset~?~sentinel~?~",
     }
-)  # fmt: skip
+)
 """Sentinels with a ``repr`` of their own. A person may say these words, so only a parameter is one."""
 
 CONTENT: Final = frozenset(
     {
-        "messages", "input", "inputs", "prompt", "prompts", "contents", "content", "text", "message", "query",
-        "question", "history", "chat_history", "inputText", "texts", "documents",
+        "messages",
+        "input",
+        "inputs",
+        "prompt",
+        "prompts",
+        "contents",
+        "content",
+        "text",
+        "message",
+        "query",
+        "question",
+        "history",
+        "chat_history",
+        "inputText",
+        "texts",
+        "documents",
     }
-)  # fmt: skip
+)
 """Where a person's words stand: there a word is a word."""
 
 LONGEST: Final = 200

@@ -23,8 +23,17 @@ ATTRIBUTES: Final[Mapping[str, tuple[Reader, tuple[str, ...]]]] = {
     genai.REQUEST_MAX_TOKENS: (
         typed.whole,
         (
-            "max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample",
-            "max_gen_len", "maxTokens", "maxTokenCount", "maxOutputTokens", "max_length", "num_predict",
+            "max_tokens",
+            "max_completion_tokens",
+            "max_output_tokens",
+            "max_new_tokens",
+            "max_tokens_to_sample",
+            "max_gen_len",
+            "maxTokens",
+            "maxTokenCount",
+            "maxOutputTokens",
+            "max_length",
+            "num_predict",
         ),
     ),
     genai.REQUEST_STOP_SEQUENCES: (
@@ -47,7 +56,7 @@ ATTRIBUTES: Final[Mapping[str, tuple[Reader, tuple[str, ...]]]] = {
         typed.whole,
         ("dimensions", "output_dimensionality", "outputDimensionality", "output_dimension"),
     ),
-}  # fmt: skip
+}
 """Attribute to its type and its names on the wire."""
 
 LATEST: Final[Mapping[str, tuple[Reader, tuple[str, ...]]]] = {
@@ -72,12 +81,26 @@ LATEST_NAMES: Final = _by_name({**ATTRIBUTES, **LATEST})
 
 CONTAINERS: Final = frozenset(
     {
-        "config", "generation_config", "generationConfig", "inferenceConfig", "inference_config",
-        "textGenerationConfig", "additionalModelRequestFields", "parameters", "params", "options", "kwargs",
-        "model_kwargs", "model_settings", "invocation_params", "sampling_params", "generation_kwargs", "settings",
+        "config",
+        "generation_config",
+        "generationConfig",
+        "inferenceConfig",
+        "inference_config",
+        "textGenerationConfig",
+        "additionalModelRequestFields",
+        "parameters",
+        "params",
+        "options",
+        "kwargs",
+        "model_kwargs",
+        "model_settings",
+        "invocation_params",
+        "sampling_params",
+        "generation_kwargs",
+        "settings",
         "optional_params",
     }
-)  # fmt: skip
+)
 """What holds parameters: Gemini's config, Bedrock's, watsonx's and Hugging Face's, Ollama's, LlamaIndex's."""
 
 LATEST_CONTAINERS: Final = frozenset({"reasoning", "thinking", "thinking_config", "output_config"})

@@ -19,8 +19,13 @@ NAMES: Final = {
 }
 ATTRIBUTES: Final = frozenset({*NAMES, genai.RESPONSE_FINISH_REASONS})
 REASONS: Final = (
-    "finish_reason", "stop_reason", "stopReason", "finishReason", "completionReason", "done_reason",
-)  # fmt: skip
+    "finish_reason",
+    "stop_reason",
+    "stopReason",
+    "finishReason",
+    "completionReason",
+    "done_reason",
+)
 ANSWERS: Final = (
     "choices",
     "candidates",

@@ -13,14 +13,35 @@ from mlflow_otel.mapping import typed
 from mlflow_otel.mapping.values import as_dict, as_text
 
 QUERY_KEYS: Final = (
-    "query", "query_str", "question", "query_bundle", "input", "text", "q", "search_query", "query_text",
-    "search_text", "str_or_query_bundle", "retrievalQuery", "query_texts",
-)  # fmt: skip
+    "query",
+    "query_str",
+    "question",
+    "query_bundle",
+    "input",
+    "text",
+    "q",
+    "search_query",
+    "query_text",
+    "search_text",
+    "str_or_query_bundle",
+    "retrievalQuery",
+    "query_texts",
+)
 TOP_K_KEYS: Final = ("k", "top_k", "n_results", "limit", "similarity_top_k", "num_results")
 LISTS: Final = (
-    "documents", "nodes", "results", "hits", "matches", "points", "source_documents", "source_nodes", "docs",
-    "objects", "retrievalResults", "contexts",
-)  # fmt: skip
+    "documents",
+    "nodes",
+    "results",
+    "hits",
+    "matches",
+    "points",
+    "source_documents",
+    "source_nodes",
+    "docs",
+    "objects",
+    "retrievalResults",
+    "contexts",
+)
 CONTENT_KEYS: Final = ("page_content", "content", "text", "body", "snippet", "document")
 ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id", "_id", "uuid")
 SCORE_KEYS: Final = ("score", "similarity", "relevance_score", "similarity_score", "_score")
@@ -237,10 +258,13 @@ TYPED: Final = frozenset({"id", "score"})
 ROLES: Final = {
     name: (role, rank)
     for role, names in (
-        ("content", CONTENT_KEYS), ("id", ID_KEYS), ("score", SCORE_KEYS), ("metadata", METADATA_KEYS),
+        ("content", CONTENT_KEYS),
+        ("id", ID_KEYS),
+        ("score", SCORE_KEYS),
+        ("metadata", METADATA_KEYS),
     )
     for rank, name in enumerate(names)
-}  # fmt: skip
+}
 """What a field may be, and before which others it comes."""
 
 

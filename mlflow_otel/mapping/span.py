@@ -46,28 +46,51 @@ UNREAD_KEYS: Final = INTERNAL_KEYS | WRITTEN_KEYS
 
 HANDLED_KEYS: Final = frozenset(
     {
-        keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.SPAN_TYPE, keys.CHAT_TOOLS, keys.CHAT_TOKEN_USAGE,
-        keys.LLM_COST, keys.LLM_MODEL, keys.LLM_PROVIDER, keys.MESSAGE_FORMAT, keys.LINKED_PROMPTS,
-        keys.SPAN_FUNCTION_NAME, *INTERNAL_KEYS,
+        keys.SPAN_INPUTS,
+        keys.SPAN_OUTPUTS,
+        keys.SPAN_TYPE,
+        keys.CHAT_TOOLS,
+        keys.CHAT_TOKEN_USAGE,
+        keys.LLM_COST,
+        keys.LLM_MODEL,
+        keys.LLM_PROVIDER,
+        keys.MESSAGE_FORMAT,
+        keys.LINKED_PROMPTS,
+        keys.SPAN_FUNCTION_NAME,
+        *INTERNAL_KEYS,
     }
-)  # fmt: skip
+)
 
 
 ANNOTATIONS: Final = frozenset(
     {
-        keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.LLM_MODEL, keys.LLM_PROVIDER, keys.CHAT_TOKEN_USAGE, keys.LLM_COST,
+        keys.SPAN_INPUTS,
+        keys.SPAN_OUTPUTS,
+        keys.LLM_MODEL,
+        keys.LLM_PROVIDER,
+        keys.CHAT_TOKEN_USAGE,
+        keys.LLM_COST,
         keys.CHAT_TOOLS,
     }
-)  # fmt: skip
+)
 """What MLflow's autologging writes on spans that another library's tracer made."""
 
 NAMES: Final = frozenset(
     {
-        genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL, genai.RESPONSE_MODEL, genai.AGENT_NAME,
-        genai.TOOL_NAME, genai.TOOL_TYPE, genai.TOOL_CALL_ID, genai.USAGE_INPUT_TOKENS, genai.USAGE_OUTPUT_TOKENS,
-        genai.USAGE_CACHE_READ, genai.USAGE_CACHE_WRITE,
+        genai.OPERATION_NAME,
+        genai.PROVIDER_NAME,
+        genai.REQUEST_MODEL,
+        genai.RESPONSE_MODEL,
+        genai.AGENT_NAME,
+        genai.TOOL_NAME,
+        genai.TOOL_TYPE,
+        genai.TOOL_CALL_ID,
+        genai.USAGE_INPUT_TOKENS,
+        genai.USAGE_OUTPUT_TOKENS,
+        genai.USAGE_CACHE_READ,
+        genai.USAGE_CACHE_WRITE,
     }
-)  # fmt: skip
+)
 """What such a library writes itself, without writing the inputs or outputs."""
 
 
@@ -129,11 +152,23 @@ def outline(view: SpanView) -> dict[str, Any]:
 
 
 COUNTED: Final = (
-    genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL, genai.RESPONSE_MODEL, genai.TOOL_NAME,
-    genai.TOOL_TYPE, genai.AGENT_NAME, genai.WORKFLOW_NAME, genai.USAGE_INPUT_TOKENS, genai.USAGE_OUTPUT_TOKENS,
-    genai.USAGE_CACHE_READ, genai.USAGE_CACHE_WRITE, genai.USAGE_REASONING, genai.ERROR_TYPE,
-    genai.RESPONSE_TIME_TO_FIRST_CHUNK, keys.LLM_COST_PREFIX + "total_cost",
-)  # fmt: skip
+    genai.OPERATION_NAME,
+    genai.PROVIDER_NAME,
+    genai.REQUEST_MODEL,
+    genai.RESPONSE_MODEL,
+    genai.TOOL_NAME,
+    genai.TOOL_TYPE,
+    genai.AGENT_NAME,
+    genai.WORKFLOW_NAME,
+    genai.USAGE_INPUT_TOKENS,
+    genai.USAGE_OUTPUT_TOKENS,
+    genai.USAGE_CACHE_READ,
+    genai.USAGE_CACHE_WRITE,
+    genai.USAGE_REASONING,
+    genai.ERROR_TYPE,
+    genai.RESPONSE_TIME_TO_FIRST_CHUNK,
+    keys.LLM_COST_PREFIX + "total_cost",
+)
 """The attributes that metrics are made of."""
 
 
@@ -466,9 +501,16 @@ def _attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]
             found[keys.SPAN_OUTPUTS] = _rest(draft.rest_outputs)
         if "openinference" in options.conventions:
             found |= openinference.attributes(
-                draft.treated_as, draft.inputs, draft.outputs, draft.genai, draft.conversation, draft.parameters,
-                draft.raw.get(keys.CHAT_TOKEN_USAGE), draft.raw.get(keys.LLM_COST), draft.documents,
-            )  # fmt: skip
+                draft.treated_as,
+                draft.inputs,
+                draft.outputs,
+                draft.genai,
+                draft.conversation,
+                draft.parameters,
+                draft.raw.get(keys.CHAT_TOKEN_USAGE),
+                draft.raw.get(keys.LLM_COST),
+                draft.documents,
+            )
         if "mlflow" in options.conventions:
             found |= {k: v for k, v in draft.raw.items() if k not in UNREAD_KEYS}
             found |= {k: Written(draft.raw[k]).attribute() for k in WRITTEN_KEYS & draft.raw.keys()}

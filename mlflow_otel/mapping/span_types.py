@@ -35,7 +35,9 @@ TYPES: Final[dict[str, TypeRow]] = {
     "CHAT_MODEL": TypeRow("chat", genai.REQUEST_MODEL, "CLIENT", "LLM"),
     "LLM": TypeRow("chat", genai.REQUEST_MODEL, "CLIENT", "LLM"),
     "EMBEDDING": TypeRow("embeddings", genai.REQUEST_MODEL, "CLIENT", "EMBEDDING"),
-    "RETRIEVER": TypeRow("retrieval", genai.DATA_SOURCE_ID, "CLIENT", "RETRIEVER", needs_target=True),
+    "RETRIEVER": TypeRow(
+        "retrieval", genai.DATA_SOURCE_ID, "CLIENT", "RETRIEVER", needs_target=True
+    ),
     "TOOL": TypeRow("execute_tool", genai.TOOL_NAME, "INTERNAL", "TOOL"),
     "AGENT": TypeRow("invoke_agent", genai.AGENT_NAME, "INTERNAL", "AGENT"),
     "WORKFLOW": TypeRow("invoke_workflow", genai.WORKFLOW_NAME, "INTERNAL", "CHAIN"),
@@ -44,7 +46,7 @@ TYPES: Final[dict[str, TypeRow]] = {
     "GUARDRAIL": TypeRow(None, None, None, "GUARDRAIL"),
     "EVALUATOR": TypeRow(None, None, None, "EVALUATOR"),
     "UNKNOWN": TypeRow(None, None, None, "UNKNOWN"),
-}  # fmt: skip
+}
 
 OTHER: Final = TypeRow(None, None, None, "CHAIN")
 """CHAIN, TASK, PARSER and types users make up."""
@@ -52,9 +54,11 @@ OTHER: Final = TypeRow(None, None, None, "CHAIN")
 MODEL_TYPES: Final = frozenset({"CHAT_MODEL", "LLM"})
 
 CALL_TYPES: Final = {
-    "embedding": "EMBEDDING", "aembedding": "EMBEDDING",
-    "rerank": "RERANKER", "arerank": "RERANKER",
-}  # fmt: skip
+    "embedding": "EMBEDDING",
+    "aembedding": "EMBEDDING",
+    "rerank": "RERANKER",
+    "arerank": "RERANKER",
+}
 """LiteLLM's ``call_type`` to the type its span is treated as; MLflow gives all of them LLM."""
 
 Operation = Literal["chat", "text_completion", "generate_content"]

@@ -32,47 +32,89 @@ ABOVE_1HR: Final = keys.TOKEN_USAGE_PREFIX + "cache_creation_input_tokens_above_
 
 SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     genai.USAGE_INPUT_TOKENS: (
-        "input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "prompt_token_count", "promptTokenCount",
-        "inputTokenCount", "inputTextTokenCount", "request_tokens", "prompt_eval_count",
+        "input_tokens",
+        "prompt_tokens",
+        "inputTokens",
+        "promptTokens",
+        "prompt_token_count",
+        "promptTokenCount",
+        "inputTokenCount",
+        "inputTextTokenCount",
+        "request_tokens",
+        "prompt_eval_count",
         "tokens.input_tokens",
     ),
     genai.USAGE_OUTPUT_TOKENS: (
-        "output_tokens", "completion_tokens", "outputTokens", "completionTokens", "candidates_token_count",
-        "candidatesTokenCount", "outputTokenCount", "generation_token_count", "response_tokens", "eval_count",
+        "output_tokens",
+        "completion_tokens",
+        "outputTokens",
+        "completionTokens",
+        "candidates_token_count",
+        "candidatesTokenCount",
+        "outputTokenCount",
+        "generation_token_count",
+        "response_tokens",
+        "eval_count",
         "tokens.output_tokens",
     ),
     TOTAL: ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount"),
     genai.USAGE_CACHE_READ: (
-        "cache_read_input_tokens", "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
-        "input_token_details.cache_read", "cached_content_token_count", "cachedContentTokenCount",
-        "cacheReadInputTokens", "cacheReadInputTokenCount", "cache_read_tokens", "prompt_cache_hit_tokens",
-        "cached_input_tokens", "cachedInputTokens", "cached_tokens", "num_cached_tokens",
+        "cache_read_input_tokens",
+        "prompt_tokens_details.cached_tokens",
+        "input_tokens_details.cached_tokens",
+        "input_token_details.cache_read",
+        "cached_content_token_count",
+        "cachedContentTokenCount",
+        "cacheReadInputTokens",
+        "cacheReadInputTokenCount",
+        "cache_read_tokens",
+        "prompt_cache_hit_tokens",
+        "cached_input_tokens",
+        "cachedInputTokens",
+        "cached_tokens",
+        "num_cached_tokens",
     ),
     genai.USAGE_CACHE_WRITE: (
-        "cache_creation_input_tokens", "prompt_tokens_details.cache_creation_tokens",
-        "prompt_tokens_details.cache_write_tokens", "input_tokens_details.cache_write_tokens",
-        "input_token_details.cache_creation", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
-        "cache_write_tokens", "cache_write_input_tokens",
+        "cache_creation_input_tokens",
+        "prompt_tokens_details.cache_creation_tokens",
+        "prompt_tokens_details.cache_write_tokens",
+        "input_tokens_details.cache_write_tokens",
+        "input_token_details.cache_creation",
+        "cacheWriteInputTokens",
+        "cacheWriteInputTokenCount",
+        "cache_write_tokens",
+        "cache_write_input_tokens",
     ),
     ABOVE_1HR: (
-        "cache_creation.ephemeral_1h_input_tokens", "input_token_details.ephemeral_1h_input_tokens",
+        "cache_creation.ephemeral_1h_input_tokens",
+        "input_token_details.ephemeral_1h_input_tokens",
         "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
         "cache_creation_input_tokens_above_1hr",
     ),
     genai.USAGE_REASONING: (
-        "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens",
-        "output_tokens_details.thinking_tokens", "output_token_details.reasoning", "thoughts_token_count",
-        "thoughtsTokenCount", "reasoning_tokens", "reasoningTokens", "reasoning_output_tokens",
-        "details.reasoning_tokens", "thinking_tokens",
+        "completion_tokens_details.reasoning_tokens",
+        "output_tokens_details.reasoning_tokens",
+        "output_tokens_details.thinking_tokens",
+        "output_token_details.reasoning",
+        "thoughts_token_count",
+        "thoughtsTokenCount",
+        "reasoning_tokens",
+        "reasoningTokens",
+        "reasoning_output_tokens",
+        "details.reasoning_tokens",
+        "thinking_tokens",
     ),
     genai.USAGE_AUDIO_INPUT: (
-        "prompt_tokens_details.audio_tokens", "input_tokens_details.audio_tokens", "input_token_details.audio",
+        "prompt_tokens_details.audio_tokens",
+        "input_tokens_details.audio_tokens",
+        "input_token_details.audio",
     ),
     genai.USAGE_AUDIO_OUTPUT: (
-        "completion_tokens_details.audio_tokens", "output_tokens_details.audio_tokens",
+        "completion_tokens_details.audio_tokens",
+        "output_tokens_details.audio_tokens",
         "output_token_details.audio",
     ),
-}  # fmt: skip
+}
 """Attribute to its names in a usage object; the first that is there counts."""
 
 Names: TypeAlias = dict[str, "str | Names"]
@@ -95,17 +137,28 @@ NAMES: Final = _by_name()
 BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "input_tokens": ("cache_read_input_tokens", "cache_creation_input_tokens"),
     "inputTokens": (
-        "cacheReadInputTokens", "cacheReadInputTokenCount", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
+        "cacheReadInputTokens",
+        "cacheReadInputTokenCount",
+        "cacheWriteInputTokens",
+        "cacheWriteInputTokenCount",
     ),
     "candidates_token_count": ("thoughts_token_count",),
     "candidatesTokenCount": ("thoughtsTokenCount",),
-}  # fmt: skip
+}
 """Counts that do not include others beside them (Anthropic, Bedrock, Gemini); the convention's do."""
 
 HOLDERS: Final = ("usage", "usage_metadata", "usageMetadata", "token_usage", "models_usage")
 WRAPPERS: Final = (
-    "raw", "response", "body", "message", "response_metadata", "llm_output", "meta", "metadata", "additional_kwargs",
-)  # fmt: skip
+    "raw",
+    "response",
+    "body",
+    "message",
+    "response_metadata",
+    "llm_output",
+    "meta",
+    "metadata",
+    "additional_kwargs",
+)
 """What holds a usage object, and what holds such a holder."""
 COHERE: Final = ("tokens", "billed_units")
 
@@ -226,10 +279,15 @@ NOTES: Final = ("response_metadata", "meta")
 
 FLAT: Final = frozenset(
     {
-        "prompt_token_count", "generation_token_count", "inputTextTokenCount", "prompt_eval_count", "eval_count",
-        "prompt_tokens", "completion_tokens",
+        "prompt_token_count",
+        "generation_token_count",
+        "inputTextTokenCount",
+        "prompt_eval_count",
+        "eval_count",
+        "prompt_tokens",
+        "completion_tokens",
     }
-)  # fmt: skip
+)
 """Counts that stand in the answer itself: Llama's and Titan's bodies, Ollama's answers, LlamaIndex's."""
 
 

@@ -116,7 +116,9 @@ class Recorder:
         for index, measure in measures.of_spans(timed, batch.options.version):
             self._add([measure], spans[index].context, environment)
         if root is not None:
-            self._add(measures.of_trace(context, root.name, _seconds(root)), root.context, environment)  # fmt: skip
+            self._add(
+                measures.of_trace(context, root.name, _seconds(root)), root.context, environment
+            )
 
     def _add(self, found: list[Measure], span: SpanContext | None, environment: object) -> None:
         if not found or span is None or self._instruments is None:

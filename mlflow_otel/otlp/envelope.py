@@ -64,18 +64,30 @@ class Shape(NamedTuple):
 
 SHAPES: Final[dict[Signal, Shape]] = {
     "traces": Shape(
-        trace_service.ExportTraceServiceRequest, trace_pb2.ResourceSpans, trace_pb2.ScopeSpans,
-        trace_service.ExportTraceServiceResponse, "rejected_spans", "spans",
+        trace_service.ExportTraceServiceRequest,
+        trace_pb2.ResourceSpans,
+        trace_pb2.ScopeSpans,
+        trace_service.ExportTraceServiceResponse,
+        "rejected_spans",
+        "spans",
     ),
     "logs": Shape(
-        logs_service.ExportLogsServiceRequest, logs_pb2.ResourceLogs, logs_pb2.ScopeLogs,
-        logs_service.ExportLogsServiceResponse, "rejected_log_records", "log records",
+        logs_service.ExportLogsServiceRequest,
+        logs_pb2.ResourceLogs,
+        logs_pb2.ScopeLogs,
+        logs_service.ExportLogsServiceResponse,
+        "rejected_log_records",
+        "log records",
     ),
     "metrics": Shape(
-        metrics_service.ExportMetricsServiceRequest, metrics_pb2.ResourceMetrics, metrics_pb2.ScopeMetrics,
-        metrics_service.ExportMetricsServiceResponse, "rejected_data_points", "metrics",
+        metrics_service.ExportMetricsServiceRequest,
+        metrics_pb2.ResourceMetrics,
+        metrics_pb2.ScopeMetrics,
+        metrics_service.ExportMetricsServiceResponse,
+        "rejected_data_points",
+        "metrics",
     ),
-}  # fmt: skip
+}
 
 
 def request(groups: Iterable[Group]) -> bytes:

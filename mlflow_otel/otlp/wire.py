@@ -124,5 +124,14 @@ def attributes(tag: bytes, values: Mapping[str, Any] | None) -> bytes:
         inner = 1 + len(length) + size
         holder = VARINTS[inner] if inner < TABLE else _varint(inner)
         whole = len(name) + 1 + len(holder) + inner
-        pieces += (tag, VARINTS[whole] if whole < TABLE else _varint(whole), name, b"\x12", holder, b"\x0a", length, data)  # fmt: skip
+        pieces += (
+            tag,
+            VARINTS[whole] if whole < TABLE else _varint(whole),
+            name,
+            b"\x12",
+            holder,
+            b"\x0a",
+            length,
+            data,
+        )
     return b"".join(pieces)

@@ -112,5 +112,6 @@ class Later:
                 ACCOUNTING.warn(
                     "later.failed",
                     "An assessment or a metric did not leave (%s: %s). Please report it to mlflow-otel.",
-                    type(error).__name__, error,
-                )  # fmt: skip
+                    type(error).__name__,
+                    error,
+                )

@@ -98,8 +98,14 @@ class Events(_Own):
         self._logger = self._provider.get_logger(scope.name, scope.version, scope.schema_url)
 
     def emit(
-        self, name: str, timestamp: int, trace_id: int, span_id: int, flags: int, attributes: Mapping[str, Any]
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        timestamp: int,
+        trace_id: int,
+        span_id: int,
+        flags: int,
+        attributes: Mapping[str, Any],
+    ) -> None:
         """Emit one event in the trace and span it is about."""
         if self._queue is not None and len(self._queue) == self._queue.maxlen:
             self._accounting.count("dropped")

@@ -32,10 +32,14 @@ from mlflow_otel.tracing import store
 
 IMPORTED_AT_EACH_SPAN: Final = ("mlflow.pyfunc.context", "mlflow.agent.hint")
 IMPORTED_BY_US_AT_SPANS: Final = (
-    "mlflow.entities.trace_info", "mlflow.environment_variables", "mlflow.tracing.fluent",
-    "mlflow.tracing.processor.base_mlflow", "mlflow.tracing.trace_manager", "mlflow.tracing.utils.environment",
+    "mlflow.entities.trace_info",
+    "mlflow.environment_variables",
+    "mlflow.tracing.fluent",
+    "mlflow.tracing.processor.base_mlflow",
+    "mlflow.tracing.trace_manager",
+    "mlflow.tracing.utils.environment",
     "mlflow.tracking.fluent",
-)  # fmt: skip
+)
 PACKAGES: Final = ("mlflow", "mlflow-tracing", "mlflow-skinny")
 INSTALL_HINT: Final = "pip install 'mlflow-otel[tracing]' (or 'mlflow-otel[mlflow]')"
 

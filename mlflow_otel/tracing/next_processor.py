@@ -183,8 +183,9 @@ class NextProcessor:
                 "dropped.shutdown",
                 "%d spans were not exported before shutdown's time was up. MLFLOW_OTEL_SPOOL_DIR "
                 "keeps them for the next start.",
-                left, number=left,
-            )  # fmt: skip
+                left,
+                number=left,
+            )
 
 
 def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:

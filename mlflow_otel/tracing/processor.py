@@ -300,9 +300,14 @@ class MlflowSpanProcessor(SpanProcessor):
         known = TraceContext if trace is None else self._context(spans, trace)
         entries = None if trace is None else trace.entries
         return BatchContext(
-            known, self._guards.options, self._accounting, self._cost, entries, size,
+            known,
+            self._guards.options,
+            self._accounting,
+            self._cost,
+            entries,
+            size,
             keep=self._guards.keep,
-        )  # fmt: skip
+        )
 
     def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and trace.root is None:
@@ -402,8 +407,10 @@ class MlflowSpanProcessor(SpanProcessor):
             "processor_failed",
             "A span could not be followed (%s, %s: %s); it is exported without its trace's context. "
             "Please report it to mlflow-otel.",
-            where, type(error).__name__, error,
-        )  # fmt: skip
+            where,
+            type(error).__name__,
+            error,
+        )
 
 
 def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:

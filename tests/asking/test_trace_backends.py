@@ -148,8 +148,22 @@ OTLP_JSON = {
                             "status": {"code": 2, "message": "no"},
                             "attributes": [
                                 {"key": "n", "value": {"intValue": "42"}},
-                                {"key": "many", "value": {"arrayValue": {"values": [{"boolValue": True}, {"doubleValue": 1.5}]}}},
-                                {"key": "nested", "value": {"kvlistValue": {"values": [{"key": "a", "value": {"stringValue": "b"}}]}}},
+                                {
+                                    "key": "many",
+                                    "value": {
+                                        "arrayValue": {
+                                            "values": [{"boolValue": True}, {"doubleValue": 1.5}]
+                                        }
+                                    },
+                                },
+                                {
+                                    "key": "nested",
+                                    "value": {
+                                        "kvlistValue": {
+                                            "values": [{"key": "a", "value": {"stringValue": "b"}}]
+                                        }
+                                    },
+                                },
                                 {"key": "@jaeger@warnings", "value": {"stringValue": "clock skew"}},
                                 {"key": "mlflow.trace.state", "value": {"stringValue": "OK"}},
                             ],
@@ -161,7 +175,7 @@ OTLP_JSON = {
             ],
         }
     ]
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -180,8 +194,11 @@ def test_a_trace_comes_with_nanoseconds_types_and_nested_values(kind, path, answ
     assert (span.start, span.end) == (1700000000000000001, 1700000000000000777)
     assert (span.kind, span.status, span.status_message) == ("CLIENT", "ERROR", "no")
     assert span.attributes == {
-        "n": 42, "many": [True, 1.5], "nested": {"a": "b"}, "mlflow.trace.state": "OK",
-    }  # fmt: skip
+        "n": 42,
+        "many": [True, 1.5],
+        "nested": {"a": "b"},
+        "mlflow.trace.state": "OK",
+    }
     assert span.resource == {"service.name": "chat"}
     assert span.links == ((int(TRACE, 16), 0x563D623C76514F8E),)
     assert trace.summary.root == span.span_id
@@ -201,13 +218,38 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["resourceSpans", "scopeSpans", "spans", "spanId", "attributes", "key", "value", "intValue", "arrayValue", "kvlistValue", "values", "events", "links", "status", "code", "data", "traces", "traceID", "spanSets", "spanID", "tags", "startTime"]),
+            st.sampled_from(
+                [
+                    "resourceSpans",
+                    "scopeSpans",
+                    "spans",
+                    "spanId",
+                    "attributes",
+                    "key",
+                    "value",
+                    "intValue",
+                    "arrayValue",
+                    "kvlistValue",
+                    "values",
+                    "events",
+                    "links",
+                    "status",
+                    "code",
+                    "data",
+                    "traces",
+                    "traceID",
+                    "spanSets",
+                    "spanID",
+                    "tags",
+                    "startTime",
+                ]
+            ),
             inner,
             max_size=4,
         )
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150)
@@ -233,7 +275,9 @@ def test_tempo_that_knows_no_trace_gives_none(answer):
 
 
 def test_services_are_listed_by_either():
-    values = {"tagValues": [{"type": "string", "value": "shop"}, {"type": "string", "value": "chat"}]}  # fmt: skip
+    values = {
+        "tagValues": [{"type": "string", "value": "shop"}, {"type": "string", "value": "chat"}]
+    }
     answers = {
         "/api/services": {"data": ["shop", "chat"]},
         "/api/v2/search/tag/resource.service.name/values": values,
@@ -273,8 +317,9 @@ def test_narrowing_gives_the_newest_whatever_part_a_full_answer_has(
 
 @pytest.mark.parametrize("kind", ["tempo", "jaeger"])
 @pytest.mark.parametrize(
-    ("answer", "status"), [(b"<html>", 200), ({"error": "no"}, 500), ({}, 401), (b"[" * 100_000, 200)]
-)  # fmt: skip
+    ("answer", "status"),
+    [(b"<html>", 200), ({"error": "no"}, 500), ({}, 401), (b"[" * 100_000, 200)],
+)
 def test_a_backend_that_answers_otherwise_is_named_without_its_credentials(kind, answer, status):
     answers = {"/api/search": answer, "/api/services": answer}
     with Api(answers, status) as api:
@@ -357,7 +402,17 @@ def test_an_answer_is_read_up_to_a_size(monkeypatch):
         backend_for(f"tempo+http://{api.url}").find(query(), 5)
 
 
-@pytest.mark.parametrize("named", ["elastic+http://host", "jaeger", "jaeger+", "tempo+nonsense", "http://host:16686", "jaeger+http://[host"])  # fmt: skip
+@pytest.mark.parametrize(
+    "named",
+    [
+        "elastic+http://host",
+        "jaeger",
+        "jaeger+",
+        "tempo+nonsense",
+        "http://host:16686",
+        "jaeger+http://[host",
+    ],
+)
 def test_what_names_no_backend_is_refused_with_what_would(named):
     with pytest.raises(BackendError, match=r"jaeger\+http://host:16686"):
         backend_for(named)
@@ -371,7 +426,10 @@ def test_mlflow_without_a_server_says_what_is_missing():
 
 def test_mlflow_is_asked_in_its_own_words():
     where = "MLflow's server"
-    assert clause_of(Condition("session.id", "it's"), where) == 'metadata.`mlflow.trace.session` = "it\'s"'  # fmt: skip
+    assert (
+        clause_of(Condition("session.id", "it's"), where)
+        == 'metadata.`mlflow.trace.session` = "it\'s"'
+    )
     assert clause_of(Condition("mlflow.traceTag.env", "prod"), where) == "tag.`env` = 'prod'"
     assert clause_of(Condition("session.id", "'\""), where) is None
     for key in ("gen_ai.request.model", "mlflow.traceTag.a`b"):

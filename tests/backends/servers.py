@@ -165,9 +165,21 @@ def mlflow_server(folder):
     """Yield the URL of a real MLflow tracking server on SQLite."""
     (port,) = free_ports(1)
     command = [
-        str(MLFLOW_PYTHON), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder / "artifacts"),
-    ]  # fmt: skip
+        str(MLFLOW_PYTHON),
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--default-artifact-root",
+        str(folder / "artifacts"),
+    ]
     environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with running(command, f"http://127.0.0.1:{port}/health", folder / "mlflow.log", **environ):
         yield f"http://127.0.0.1:{port}"
@@ -226,9 +238,13 @@ def composed(*arguments, **environ):
     """Return compose.yaml as docker compose understands it."""
     command = [str(COMPOSE), "--profile", "*", *arguments, "config", "--format", "json"]
     done = subprocess.run(
-        command, cwd=CONFIG, env={**os.environ, "GRAFANA_PASSWORD": "secret", **environ},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        command,
+        cwd=CONFIG,
+        env={**os.environ, "GRAFANA_PASSWORD": "secret", **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout)
 
 

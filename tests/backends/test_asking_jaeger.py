@@ -39,16 +39,21 @@ def send(http, service, *traces):
         root = None
         for start, attributes in trace:
             span = spans.add(
-                name="s", trace_id=identity.to_bytes(16, "big"), span_id=next(numbers).to_bytes(8, "big"),
-                parent_span_id=root or b"", start_time_unix_nano=start, end_time_unix_nano=start + 1501,
-            )  # fmt: skip
+                name="s",
+                trace_id=identity.to_bytes(16, "big"),
+                span_id=next(numbers).to_bytes(8, "big"),
+                parent_span_id=root or b"",
+                start_time_unix_nano=start,
+                end_time_unix_nano=start + 1501,
+            )
             root = root or span.span_id
             for key, value in attributes.items():
                 fill(span.attributes.add(key=key).value, value)
     httpx.post(
-        f"http://127.0.0.1:{http}/v1/traces", content=request.SerializeToString(),
+        f"http://127.0.0.1:{http}/v1/traces",
+        content=request.SerializeToString(),
         headers={"content-type": "application/x-protobuf"},
-    ).raise_for_status()  # fmt: skip
+    ).raise_for_status()
     return sent
 
 
@@ -88,7 +93,14 @@ def when(condition, seconds=30):
 
 def test_a_trace_comes_back_as_it_was_sent(jaeger):
     url, http = jaeger
-    values = {"text": "ä", "n": 42, "x": 1.5, "yes": True, "many": ["a", "b"], "nested": {"a": {"b": 1}}}  # fmt: skip
+    values = {
+        "text": "ä",
+        "n": 42,
+        "x": 1.5,
+        "yes": True,
+        "many": ["a", "b"],
+        "nested": {"a": {"b": 1}},
+    }
     start = NOW - 60 * SECOND + 123
     child = start - 3600 * SECOND  # clocks apart: Jaeger warns about it in what it answers
     (identity,) = send(http, "whole", [(start, entry(**values)), (child, {})])

@@ -39,7 +39,9 @@ def asked(tmp_path_factory):
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
         environ |= {"MLFLOW_TRACKING_URI": url, "MLFLOW_DISABLE_TELEMETRY": "true"}
         command = [sys.executable, "-c", APP]
-        done = subprocess.run(command, env=environ, text=True, capture_output=True, timeout=100, check=True)  # fmt: skip
+        done = subprocess.run(
+            command, env=environ, text=True, capture_output=True, timeout=100, check=True
+        )
         traces = []
         for line in done.stdout.splitlines():
             if line.startswith("tr-"):

@@ -43,10 +43,15 @@ def stack(tmp_path_factory):
             http,
         ):
             yield {
-                "jaeger": jaeger, "jaeger_otlp": f"http://127.0.0.1:{jaeger_grpc}", "mlflow": mlflow,
-                "native": ids[0], "through": ids[1], "grpc": f"http://127.0.0.1:{grpc}",
-                "http": f"http://127.0.0.1:{http}", "records": records.store,
-            }  # fmt: skip
+                "jaeger": jaeger,
+                "jaeger_otlp": f"http://127.0.0.1:{jaeger_grpc}",
+                "mlflow": mlflow,
+                "native": ids[0],
+                "through": ids[1],
+                "grpc": f"http://127.0.0.1:{grpc}",
+                "http": f"http://127.0.0.1:{http}",
+                "records": records.store,
+            }
 
 
 def jaeger_search(url, service, number, **tags):
@@ -67,8 +72,10 @@ def jaeger_search(url, service, number, **tags):
 def test_the_examples_traces_are_found_in_jaeger_by_session(stack, tmp_path, way, protocol):
     service = f"chat-{way.replace('_', '-')}"
     environ = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": stack[way], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_SERVICE_NAME": service,
-    }  # fmt: skip
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack[way],
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_SERVICE_NAME": service,
+    }
     serve(environ, ["/chat", "/v2/chat"] * 3, tmp_path)
     by_session = jaeger_search(stack["jaeger"], service, 3, **{"session.id": "s-1"})
     assert len(by_session) == 3
@@ -83,7 +90,13 @@ def test_the_examples_traces_are_found_in_jaeger_by_session(stack, tmp_path, way
     )
     names = {span["operationName"] for span in by_request["spans"]}
     assert names == {"chat", "invoke_agent reply", "chat gpt-4o-mini"}
-    for tag, value in {"user.id": "u-0", "deployment.environment.name": "production", "mlflow.traceTag.region": "eu-west-1", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": "12"}.items():  # fmt: skip
+    for tag, value in {
+        "user.id": "u-0",
+        "deployment.environment.name": "production",
+        "mlflow.traceTag.region": "eu-west-1",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": "12",
+    }.items():
         assert jaeger_search(stack["jaeger"], service, 1, **{tag: value}), tag
 
 
@@ -175,9 +188,13 @@ def app_with(stack, way, protocol, **environ):
     """An app's provider with the pair on it, and its counters."""
     accounting = Accounting()
     settings = Settings.from_environment(
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": stack[way], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, **environ},
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": stack[way],
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            **environ,
+        },
         accounting,
-    )  # fmt: skip
+    )
     exporter = MlflowSpanExporter(settings, accounting=accounting)
     processor = MlflowSpanProcessor(exporter, settings, accounting=accounting)
     resource = Resource.create({"service.name": environ.get("OTEL_SERVICE_NAME", "delivery")})
@@ -225,9 +242,12 @@ def test_real_servers_take_what_is_compressed_here_and_requests_of_megabytes(
 
 def test_what_a_real_collector_finds_too_large_is_learned_from(stack):
     provider, processor, accounting = app_with(
-        stack, "grpc", "grpc",
-        MLFLOW_OTEL_MAX_REQUEST_BYTES="16000000", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2000",
-    )  # fmt: skip
+        stack,
+        "grpc",
+        "grpc",
+        MLFLOW_OTEL_MAX_REQUEST_BYTES="16000000",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2000",
+    )
     trace_id = one_trace(provider, 400, 20_000)
     assert processor.force_flush(60_000)
     provider.shutdown()
@@ -270,16 +290,27 @@ def test_feedback_by_request_id_is_an_evaluation_in_jaeger_and_a_log_record_and_
     stack, tmp_path, way, protocol
 ):
     service = f"feedback-{way}"
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": stack[way], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_SERVICE_NAME": service}  # fmt: skip
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack[way],
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_SERVICE_NAME": service,
+    }
 
     def give_feedback(base):
         answer = feedback(base, "req-1", is_correct=False, comment="It is Paris.")
         assert answer.status_code == 200, answer.text
 
     serve(environ, ["/chat"] * 2, tmp_path, give_feedback)
-    (trace,) = jaeger_search(stack["jaeger"], service, 1, **{"gen_ai.evaluation.name": "response_is_correct"})  # fmt: skip
+    (trace,) = jaeger_search(
+        stack["jaeger"], service, 1, **{"gen_ai.evaluation.name": "response_is_correct"}
+    )
     spans = {span["operationName"]: span for span in trace["spans"]}
-    assert set(spans) == {"chat", "invoke_agent reply", "chat gpt-4o-mini", "evaluation response_is_correct"}  # fmt: skip
+    assert set(spans) == {
+        "chat",
+        "invoke_agent reply",
+        "chat gpt-4o-mini",
+        "evaluation response_is_correct",
+    }
     evaluation, root = spans["evaluation response_is_correct"], spans["chat"]
     # As its child; Jaeger makes one FOLLOWS_FROM of a parent that is linked to, too.
     assert {r["spanID"] for r in evaluation["references"]} == {root["spanID"]}
@@ -308,7 +339,9 @@ print(json.dumps([made.trace_id]))
 """
 
 
-@pytest.mark.parametrize("instrument", ["mlflow_otel.instrument()", "mlflow_otel.instrumentation.current()"])  # fmt: skip
+@pytest.mark.parametrize(
+    "instrument", ["mlflow_otel.instrument()", "mlflow_otel.instrumentation.current()"]
+)
 @pytest.mark.parametrize("query", ["", "?service=looked-up"])
 def test_another_process_finds_the_trace_in_jaeger_which_takes_no_logs_and_nobody_is_warned(
     stack, tmp_path, instrument, query
@@ -365,9 +398,17 @@ def test_a_look_up_that_fails_says_whom_it_asked(stack, tmp_path):
     where = f"jaeger+http://user:secret@127.0.0.1:{port}"
     done = subprocess.run(
         [sys.executable, "-c", FEEDBACK.format(instrument="mlflow_otel.instrument()"), "nobody"],
-        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": stack["jaeger_otlp"], "MLFLOW_OTEL_TRACE_LOOKUP": where},
-        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-    )  # fmt: skip
+        env={
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": stack["jaeger_otlp"],
+            "MLFLOW_OTEL_TRACE_LOOKUP": where,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
     assert "TraceNotFoundError" in done.stderr
     assert f"http://127.0.0.1:{port}/api/services did not answer" in done.stderr
     assert "secret" not in done.stderr

@@ -134,7 +134,12 @@ def test_the_gateway_sends_each_backend_what_it_takes(tmp_path):
         calls = [line for line in text.splitlines() if line.startswith("mlflow_span_calls_total{")]
         assert len(calls) == 2
         (failed,) = [line for line in calls if "STATUS_CODE_ERROR" in line]
-        for label in ('gen_ai_request_model="gpt-4o-mini"', 'gen_ai_operation_name="chat"', 'mlflow_spanType="CHAT_MODEL"', 'error_type="ValueError"'):  # fmt: skip
+        for label in (
+            'gen_ai_request_model="gpt-4o-mini"',
+            'gen_ai_operation_name="chat"',
+            'mlflow_spanType="CHAT_MODEL"',
+            'error_type="ValueError"',
+        ):
             assert label in failed
         assert "s-1" not in text  # no sessions in labels
 
@@ -157,10 +162,12 @@ def balanced(folder, sampler):
         servers.configured(folder, "tail-sampling.yaml", **first),
         servers.configured(folder, "tail-sampling.yaml", **second),
         servers.configured(
-            folder, "tail-sampling-balance.yaml", OUT_ENDPOINT=sampler["OUT_ENDPOINT"],
+            folder,
+            "tail-sampling-balance.yaml",
+            OUT_ENDPOINT=sampler["OUT_ENDPOINT"],
             SAMPLERS=json.dumps([f"127.0.0.1:{port}" for port in ports]),
         ) as endpoint,
-    ):  # fmt: skip
+    ):
         yield endpoint
 
 
@@ -169,7 +176,11 @@ def through_kafka(folder, sampler):
     """Yield the endpoint of a first tier that puts each trace into one partition, read by two samplers."""
     files = "tail-sampling.yaml", "kafka-consume.yaml"
     with servers.kafka(folder) as broker:
-        common = {"program": servers.KAFKA_COLLECTOR, "KAFKA_BROKERS": f"[{broker}]", "OUT_ENDPOINT": sampler["OUT_ENDPOINT"]}  # fmt: skip
+        common = {
+            "program": servers.KAFKA_COLLECTOR,
+            "KAFKA_BROKERS": f"[{broker}]",
+            "OUT_ENDPOINT": sampler["OUT_ENDPOINT"],
+        }
         with (
             servers.configured(folder, "kafka.yaml", **common) as endpoint,
             servers.configured(folder, *files, **{**sampler, **common}),
@@ -192,7 +203,9 @@ def test_tail_sampling_keeps_what_is_worth_it_and_late_feedback_follows(tmp_path
             ids = app(endpoint, *SAMPLED, *boring, liked)
 
             def cases():
-                return {s["attributes"].get("mlflow.trace.name") for s in kept.store.spans()} - {None}  # fmt: skip
+                return {s["attributes"].get("mlflow.trace.name") for s in kept.store.spans()} - {
+                    None
+                }
 
             wanted = {case["name"] for case in SAMPLED} | ({"first"} & cases())
             eventually(lambda: cases() >= wanted)
@@ -211,7 +224,12 @@ def test_tail_sampling_keeps_what_is_worth_it_and_late_feedback_follows(tmp_path
             # Events are never sampled: quality is counted over all.
             assert len(kept.store.logs()) == 4
             # Metrics go past the samplers, of all traces.
-            counted = [m for m in kept.store.metrics() if m["name"] == "mlflow.trace.count" and m["attributes"]["mlflow.trace.name"] != "first"]  # fmt: skip
+            counted = [
+                m
+                for m in kept.store.metrics()
+                if m["name"] == "mlflow.trace.count"
+                and m["attributes"]["mlflow.trace.name"] != "first"
+            ]
             assert len({m["attributes"]["mlflow.trace.name"] for m in counted}) == 11
 
 
@@ -223,9 +241,13 @@ def test_redaction_masks_personal_data_or_drops_content(tmp_path, drop):
     with (
         Receiver() as gateway,
         servers.configured(
-            tmp_path, "agent.yaml", "redaction.yaml", GATEWAY_ENDPOINT=address(gateway), DROP_CONTENT=drop
+            tmp_path,
+            "agent.yaml",
+            "redaction.yaml",
+            GATEWAY_ENDPOINT=address(gateway),
+            DROP_CONTENT=drop,
         ) as endpoint,
-    ):  # fmt: skip
+    ):
         ids = app(endpoint, {"name": "secret", "says": PERSONAL})
         app(endpoint, {"feedback_on": ids["secret"], "value": True, "why": PERSONAL})
         eventually(lambda: len(gateway.store.spans()) == 2 and gateway.store.logs())
@@ -268,11 +290,18 @@ def as_values(attributes):
 
 
 MISSING = {
-    "session.id", "gen_ai.conversation.id", "user.id", "mlflow.trace.client_request_id",
-    "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.request.temperature",
-    "gen_ai.response.finish_reasons", "gen_ai.retrieval.documents", "deployment.environment.name",
+    "session.id",
+    "gen_ai.conversation.id",
+    "user.id",
+    "mlflow.trace.client_request_id",
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.request.temperature",
+    "gen_ai.response.finish_reasons",
+    "gen_ai.retrieval.documents",
+    "deployment.environment.name",
     "mlflow.chat.tokenUsage.total_tokens",
-}  # fmt: skip
+}
 INSTEAD = {"mlflow.spanInputs", "mlflow.spanOutputs"}
 
 
@@ -284,14 +313,25 @@ def test_mlflows_raw_otlp_becomes_what_ours_is_but_for_the_differences_that_the_
         ours = {s["name"]: s for s in direct.store.spans()}
     with (
         Receiver() as gateway,
-        servers.configured(tmp_path, "mlflow-native.yaml", GATEWAY_ENDPOINT=address(gateway)) as endpoint,
-    ):  # fmt: skip
+        servers.configured(
+            tmp_path, "mlflow-native.yaml", GATEWAY_ENDPOINT=address(gateway)
+        ) as endpoint,
+    ):
         natively(endpoint, "native", tmp_path)
-        native = {s["name"]: s for s in eventually(lambda: len(gateway.store.spans()) >= 5 and gateway.store.spans())}  # fmt: skip
+        native = {
+            s["name"]: s
+            for s in eventually(lambda: len(gateway.store.spans()) >= 5 and gateway.store.spans())
+        }
     assert set(ours) - set(native) == {
         "invoke_agent agent"
     }  # the root: MLflow loses it when there are tags
-    assert set(native) == {"chat gpt-4o-mini", "search", "execute_tool weather", "bad", "invoke_workflow plan"}  # fmt: skip
+    assert set(native) == {
+        "chat gpt-4o-mini",
+        "search",
+        "execute_tool weather",
+        "bad",
+        "invoke_workflow plan",
+    }
     missing, more = set(), set()
     for name, found in native.items():
         wanted, got = as_values(ours[name]["attributes"]), as_values(found["attributes"])

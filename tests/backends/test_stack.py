@@ -52,22 +52,35 @@ def test_every_panel_on_prometheus_has_rows(running, dashboard, panel, query):
     rows = eventually(lambda: running.promql(query))
     assert all(value >= 0 for _, values in rows for value in values)
     if panel in ("Failed", "Mean score", "Negative feedback"):
-        shown = {**dict.fromkeys(["all"], 0.2), "helpful": 0.6 if panel == "Mean score" else 0.4, "relevance": 0.75}  # fmt: skip
+        shown = {
+            **dict.fromkeys(["all"], 0.2),
+            "helpful": 0.6 if panel == "Mean score" else 0.4,
+            "relevance": 0.75,
+        }
         for labels, values in rows:
             name = next(iter(labels.values()), "all")
             assert values[-1] == pytest.approx(shown[name], abs=0.12)
 
 
 def test_the_dashboards_offer_the_services(running):
-    found = httpx.get(f"{running.prometheus}/api/v1/label/job/values", params={"match[]": "mlflow_trace_count_total"})  # fmt: skip
+    found = httpx.get(
+        f"{running.prometheus}/api/v1/label/job/values",
+        params={"match[]": "mlflow_trace_count_total"},
+    )
     assert found.json()["data"] == ["mlflow-otel-demo"]
 
 
 def test_from_a_slow_bucket_to_its_trace(running):
-    query = {"query": "mlflow_trace_duration_seconds_bucket", "start": time.time() - 300, "end": time.time()}  # fmt: skip
+    query = {
+        "query": "mlflow_trace_duration_seconds_bucket",
+        "start": time.time() - 300,
+        "end": time.time(),
+    }
     (series, *_) = eventually(
-        lambda: httpx.get(f"{running.prometheus}/api/v1/query_exemplars", params=query).json()["data"]
-    )  # fmt: skip
+        lambda: httpx.get(f"{running.prometheus}/api/v1/query_exemplars", params=query).json()[
+            "data"
+        ]
+    )
     linked = {exemplar["labels"]["trace_id"] for exemplar in series["exemplars"]}
     assert linked
     assert linked <= running.traces()
@@ -86,7 +99,9 @@ def test_prometheus_evaluates_the_alerts(running):
 
 def recognised(monkeypatch, endpoint, *, protocol="grpc", headers="", **ports):
     """What doctor says of who answers, the ports of those beside it being others than usual."""
-    known = [b._replace(port=ports.get(b.name.rsplit(" ", 1)[-1], b.port and 1)) for b in recognise.KNOWN]  # fmt: skip
+    known = [
+        b._replace(port=ports.get(b.name.rsplit(" ", 1)[-1], b.port and 1)) for b in recognise.KNOWN
+    ]
     monkeypatch.setattr(recognise, "KNOWN", known)
     environ = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
@@ -107,7 +122,9 @@ def test_doctor_recognises_the_gateway_jaeger_and_mlflow(running, monkeypatch):
     found = recognised(monkeypatch, direct, Collector=1, Jaeger=jaeger)
     assert found.text == "Jaeger; takes traces"
     assert "MLFLOW_OTEL_METRICS=false" in found.todo
-    found = recognised(monkeypatch, running.mlflow, protocol="http/protobuf", headers="x-mlflow-experiment-id=0")  # fmt: skip
+    found = recognised(
+        monkeypatch, running.mlflow, protocol="http/protobuf", headers="x-mlflow-experiment-id=0"
+    )
     assert found.text == "MLflow's tracking server; takes traces"
     assert "MLFLOW_OTEL_CONVENTIONS=genai,mlflow" in found.todo
 
@@ -131,7 +148,13 @@ def test_what_is_asked_in_mlflow_is_answered_by_jaeger(running, asked, mlflow, j
 
 def test_there_are_questions_in_the_readme():
     asked = {question for question, *_ in QUESTIONS}
-    assert {"a user's", "a session's", "an environment's", "more tokens than N", "a low score"} <= asked  # fmt: skip
+    assert {
+        "a user's",
+        "a session's",
+        "an environment's",
+        "more tokens than N",
+        "a low score",
+    } <= asked
 
 
 PARSE = """
@@ -156,7 +179,11 @@ def test_traceql_is_in_grafanas_grammar(tmp_path):
 
 
 def test_the_dashboards_are_what_the_generator_writes(tmp_path):
-    command = [str(servers.MLFLOW_PYTHON), str(servers.CONFIG / "grafana/generate.py"), str(tmp_path)]  # fmt: skip
+    command = [
+        str(servers.MLFLOW_PYTHON),
+        str(servers.CONFIG / "grafana/generate.py"),
+        str(tmp_path),
+    ]
     subprocess.run(command, check=True)
     made = {file.name: file.read_text() for file in tmp_path.glob("*.json")}
     kept = {f.name: f.read_text() for f in (servers.CONFIG / "grafana/dashboards").glob("*.json")}
@@ -193,8 +220,14 @@ def test_several_gateways_push_what_one_is_scraped_for(tmp_path):
     ):
         pushed = Stack(endpoint, "", prometheus, None, others)
         pushed.demo(3)
-        for name in ("mlflow_trace_count_total", "mlflow_trace_duration_seconds_bucket", "mlflow_llm_cost_total",
-                     "mlflow_assessment_score_sum", "mlflow_span_calls_total", "gen_ai_client_token_usage_sum"):  # fmt: skip
+        for name in (
+            "mlflow_trace_count_total",
+            "mlflow_trace_duration_seconds_bucket",
+            "mlflow_llm_cost_total",
+            "mlflow_assessment_score_sum",
+            "mlflow_span_calls_total",
+            "gen_ai_client_token_usage_sum",
+        ):
             assert eventually(lambda name=name: pushed.promql(f'{name}{{job="mlflow-otel-demo"}}'))
 
 
@@ -206,11 +239,20 @@ def test_compose_publishes_the_uis_alone_on_loopback_and_wants_a_password():
         for port in service.get("ports", ())
     }
     assert published == {
-        ("grafana", "127.0.0.1", "3000"), ("jaeger", "127.0.0.1", "16686"),
-        ("prometheus", "127.0.0.1", "9090"), ("mlflow", "127.0.0.1", "5000"),
-    }  # fmt: skip
+        ("grafana", "127.0.0.1", "3000"),
+        ("jaeger", "127.0.0.1", "16686"),
+        ("prometheus", "127.0.0.1", "9090"),
+        ("mlflow", "127.0.0.1", "5000"),
+    }
     unset = {k: v for k, v in os.environ.items() if k != "GRAFANA_PASSWORD"}
-    done = subprocess.run([str(servers.COMPOSE), "config"], cwd=servers.CONFIG, env=unset, capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [str(servers.COMPOSE), "config"],
+        cwd=servers.CONFIG,
+        env=unset,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert "GRAFANA_PASSWORD" in done.stderr
 
@@ -233,7 +275,9 @@ def test_compose_pins_every_image_mounts_what_is_there_and_checks_health():
 def test_compose_sends_to_mlflow_when_it_runs():
     with_mlflow = servers.composed("--env-file", "mlflow.env")["services"]["gateway"]["command"]
     assert with_mlflow[-1].endswith("exporters: [span_metrics, otlphttp/mlflow]")
-    arguments = [servers._here(servers.composed()["services"]["gateway"], part) for part in with_mlflow]  # fmt: skip
+    arguments = [
+        servers._here(servers.composed()["services"]["gateway"], part) for part in with_mlflow
+    ]
     subprocess.run([str(servers.COLLECTOR), "validate", *arguments, WITHOUT_TEMPO], check=True)
 
 
@@ -276,9 +320,15 @@ def test_the_images_command_serves_the_app(tmp_path):
     command = json.loads(re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)[1])
     (port,) = servers.free_ports(1)
     moved = {"0.0.0.0": "127.0.0.1", "8000": str(port)}
-    command = [str(servers.ROOT / ".venv/bin/python"), "-m", *(moved.get(part, part) for part in command)]  # fmt: skip
+    command = [
+        str(servers.ROOT / ".venv/bin/python"),
+        "-m",
+        *(moved.get(part, part) for part in command),
+    ]
     environ = {"PYTHONPATH": str(servers.ROOT / "examples"), "OTEL_SDK_DISABLED": "true"}
-    with servers.running(command, f"http://127.0.0.1:{port}/openapi.json", tmp_path / "app.log", **environ):  # fmt: skip
+    with servers.running(
+        command, f"http://127.0.0.1:{port}/openapi.json", tmp_path / "app.log", **environ
+    ):
         paths = httpx.get(f"http://127.0.0.1:{port}/openapi.json").json()["paths"]
     assert {"/chat", "/chat_feedback"} <= paths.keys()
 
@@ -286,7 +336,12 @@ def test_the_images_command_serves_the_app(tmp_path):
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory):
     """What `kubectl apply -k` would send, checked against Kubernetes' own schemas."""
-    built = subprocess.run([str(servers.KUSTOMIZE), "build", str(servers.CONFIG)], capture_output=True, text=True, check=True)  # fmt: skip
+    built = subprocess.run(
+        [str(servers.KUSTOMIZE), "build", str(servers.CONFIG)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     file = tmp_path_factory.mktemp("kubernetes") / "all.yaml"
     file.write_text(built.stdout)
     validate = servers.MLFLOW_PYTHON.parent / "kubernetes-validate"
@@ -319,9 +374,17 @@ def test_every_pod_has_probes_and_limits_and_runs_without_privileges(manifests):
 
 
 def test_what_scales_and_what_names_every_pod(manifests):
-    scaled = {m["spec"]["scaleTargetRef"]["name"] for m in manifests if m["kind"] == "HorizontalPodAutoscaler"}  # fmt: skip
+    scaled = {
+        m["spec"]["scaleTargetRef"]["name"]
+        for m in manifests
+        if m["kind"] == "HorizontalPodAutoscaler"
+    }
     assert scaled == {"chat-app", "balance", "gateway"}
-    headless = {m["metadata"]["name"] for m in manifests if m["kind"] == "Service" and m["spec"].get("clusterIP") == "None"}  # fmt: skip
+    headless = {
+        m["metadata"]["name"]
+        for m in manifests
+        if m["kind"] == "Service" and m["spec"].get("clusterIP") == "None"
+    }
     assert headless == {"balance", "sampler", "gateway"}
 
 
@@ -332,8 +395,16 @@ def test_no_secret_is_written_down(manifests):
 
 @pytest.mark.parametrize("name", ["agent", "balance", "sampler", "gateway"])
 def test_each_collector_of_kubernetes_takes_its_files(manifests, tmp_path, name):
-    (files,) = [m["data"] for m in manifests if m["kind"] == "ConfigMap" and m["metadata"]["name"].startswith("collector-files")]  # fmt: skip
-    (common,) = [m["data"] for m in manifests if m["kind"] == "ConfigMap" and not m["metadata"]["name"].startswith("collector-files")]  # fmt: skip
+    (files,) = [
+        m["data"]
+        for m in manifests
+        if m["kind"] == "ConfigMap" and m["metadata"]["name"].startswith("collector-files")
+    ]
+    (common,) = [
+        m["data"]
+        for m in manifests
+        if m["kind"] == "ConfigMap" and not m["metadata"]["name"].startswith("collector-files")
+    ]
     for file, text in files.items():
         (tmp_path / file).write_text(text)
     (container,) = workloads(manifests)[name]["spec"]["template"]["spec"]["containers"]

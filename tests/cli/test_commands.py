@@ -29,10 +29,21 @@ def run(*arguments, **environ):
 def test_the_demo_shows_what_arrived():
     done = run("demo")
     assert done.returncode == 0, done.stderr
-    for shown in ("session s-alice-1", "user bob", "request req-3", "tags app_version=1.2.0 environment=demo",
-                  "execute_tool track_order", "ERROR TimeoutError", "tokens", "state ERROR",
-                  "✗ helpful: false  HUMAN user", "• relevance: 0.9  LLM_JUDGE judge-1", "user: Where is order 17?",
-                  "29 spans of 5 traces arrived", "Next:"):  # fmt: skip
+    for shown in (
+        "session s-alice-1",
+        "user bob",
+        "request req-3",
+        "tags app_version=1.2.0 environment=demo",
+        "execute_tool track_order",
+        "ERROR TimeoutError",
+        "tokens",
+        "state ERROR",
+        "✗ helpful: false  HUMAN user",
+        "• relevance: 0.9  LLM_JUDGE judge-1",
+        "user: Where is order 17?",
+        "29 spans of 5 traces arrived",
+        "Next:",
+    ):
         assert shown in done.stdout
     assert done.stdout.count("The model's provider closed the connection") == 1, (
         "an error is told once"
@@ -75,7 +86,14 @@ def test_env_as_json_has_value_default_and_what_is_accepted_of_each_variable():
     done = run("env", "--json", OTEL_EXPORTER_OTLP_ENDPOINT="http://ann:secret@collector:4317")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert rows["MLFLOW_TRACE_SAMPLING_RATIO"]["accepts"] == "a number from 0 to 1"
-    assert rows["OTEL_EXPORTER_OTLP_PROTOCOL" if "OTEL_EXPORTER_OTLP_PROTOCOL" in rows else "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]["default"] == "grpc"  # fmt: skip
+    assert (
+        rows[
+            "OTEL_EXPORTER_OTLP_PROTOCOL"
+            if "OTEL_EXPORTER_OTLP_PROTOCOL" in rows
+            else "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+        ]["default"]
+        == "grpc"
+    )
     traces = rows["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
     assert traces["value"] == "http://collector:4317"
     assert traces["source"] == "OTEL_EXPORTER_OTLP_ENDPOINT"

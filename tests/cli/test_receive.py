@@ -25,10 +25,18 @@ from mlflow_otel.settings import OtlpSettings
 def span(trace, number, parent="", session=None, **attributes):
     found = {"session.id": session, **attributes} if session else attributes
     return {
-        "trace_id": f"{trace:032x}", "span_id": f"{number:016x}", "parent_span_id": parent,
-        "name": f"span {number}", "start_time": number, "end_time": number + 1, "status": "UNSET",
-        "status_message": "", "attributes": found, "resource": {}, "events": [],
-    }  # fmt: skip
+        "trace_id": f"{trace:032x}",
+        "span_id": f"{number:016x}",
+        "parent_span_id": parent,
+        "name": f"span {number}",
+        "start_time": number,
+        "end_time": number + 1,
+        "status": "UNSET",
+        "status_message": "",
+        "attributes": found,
+        "resource": {},
+        "events": [],
+    }
 
 
 class Clock:
@@ -80,7 +88,11 @@ def test_a_trace_whose_root_never_comes_is_shown_after_a_while():
 
 def test_a_verdict_is_shown_once_though_it_comes_as_event_and_as_span():
     live = LiveTraces()
-    judged = {"gen_ai.evaluation.name": "tone", "gen_ai.evaluation.score.label": "kind", "mlflow.assessment.id": "a-1"}  # fmt: skip
+    judged = {
+        "gen_ai.evaluation.name": "tone",
+        "gen_ai.evaluation.score.label": "kind",
+        "mlflow.assessment.id": "a-1",
+    }
     live.add("traces", [span(1, 1), span(1, 3, f"{1:016x}", **judged)])
     live.add("logs", [span(1, 1, **judged)])
     (found,) = live.due(everything=True)
@@ -101,9 +113,22 @@ def test_what_waits_is_bounded_and_the_oldest_is_forgotten_and_counted():
 def receiving(*options):
     """A running `mlflow-otel receive`; yields its endpoints and a queue of the lines it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow_otel", "receive", "--grpc-port", "0", "--http-port", "0", *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "mlflow_otel",
+            "receive",
+            "--grpc-port",
+            "0",
+            "--http-port",
+            "0",
+            *options,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
     lines = queue.Queue()
     threading.Thread(target=lambda: [*map(lines.put, process.stdout)], daemon=True).start()
     try:
@@ -161,8 +186,15 @@ def test_a_busy_port_is_one_line(port, receiver):
     other = "--http-port" if port == "--grpc-port" else "--grpc-port"
     done = subprocess.run(
         [sys.executable, "-m", "mlflow_otel", "receive", port, str(busy), other, "0"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1
-    (said,) = [line for line in done.stderr.splitlines() if "mlflow" in line or "Cannot" in line or "Traceback" in line]  # fmt: skip
+    (said,) = [
+        line
+        for line in done.stderr.splitlines()
+        if "mlflow" in line or "Cannot" in line or "Traceback" in line
+    ]
     assert "--grpc-port 0 --http-port 0" in said

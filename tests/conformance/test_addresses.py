@@ -26,11 +26,18 @@ def _no_proxies(monkeypatch):
 @pytest.mark.parametrize(
     "form",
     [
-        "127.0.0.1:{port}", "localhost:{port}", "localhost.:{port}", "http://127.0.0.1:{port}",
-        "http://localhost.:{port}", "dns:localhost:{port}", "dns:///localhost:{port}",
-        "dns://127.0.0.53/localhost:{port}", "ipv4:127.0.0.1:{port}", "http://[::ffff:127.0.0.1]:{port}",
+        "127.0.0.1:{port}",
+        "localhost:{port}",
+        "localhost.:{port}",
+        "http://127.0.0.1:{port}",
+        "http://localhost.:{port}",
+        "dns:localhost:{port}",
+        "dns:///localhost:{port}",
+        "dns://127.0.0.53/localhost:{port}",
+        "ipv4:127.0.0.1:{port}",
+        "http://[::ffff:127.0.0.1]:{port}",
     ],
-)  # fmt: skip
+)
 def test_what_grpc_takes_for_a_target_is_taken(form):
     with GrpcPeer() as peer:
         sender = transport(form.format(port=peer.port), "grpc", insecure=True)
@@ -74,7 +81,9 @@ def test_http_takes_a_host_with_a_trailing_dot_and_one_without_a_scheme():
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-@pytest.mark.parametrize("endpoint", ["http://", "http://:1", "http://[::1", "http://host:port", "http://host:99999"])  # fmt: skip
+@pytest.mark.parametrize(
+    "endpoint", ["http://", "http://:1", "http://[::1", "http://host:port", "http://host:99999"]
+)
 def test_what_names_no_host_is_an_error_that_says_so(endpoint, protocol):
     with pytest.raises(ValueError, match=r"host|IPv6|[Pp]ort"):
         transport(endpoint, protocol)
@@ -156,7 +165,20 @@ def black_hole(address, port):
 @pytest.fixture(scope="module")
 def proxy_port():
     """proxy.py, which wants credentials."""
-    with ProxyServer(["--port", "0", "--basic-auth", "ann:secret", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "ERROR"]) as running:  # fmt: skip
+    with ProxyServer(
+        [
+            "--port",
+            "0",
+            "--basic-auth",
+            "ann:secret",
+            "--num-workers",
+            "1",
+            "--num-acceptors",
+            "1",
+            "--log-level",
+            "ERROR",
+        ]
+    ) as running:
         yield running.flags.port
 
 
@@ -190,7 +212,17 @@ def test_a_proxy_that_refuses_is_no_refusal_of_the_server(peer, proxy_port, monk
 
 
 @BOTH
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "socks9://127.0.0.1:9", "http://no.such.host.invalid:1", "http://[", "http://127.0.0.1:port"])  # fmt: skip
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://127.0.0.1:9",
+        "socks5://127.0.0.1:9",
+        "socks9://127.0.0.1:9",
+        "http://no.such.host.invalid:1",
+        "http://[",
+        "http://127.0.0.1:port",
+    ],
+)
 def test_whatever_is_wrong_with_a_proxy_is_retryable(peer, proxy, monkeypatch):
     monkeypatch.setenv("http_proxy", proxy)
     with peer() as running:
@@ -200,7 +232,16 @@ def test_whatever_is_wrong_with_a_proxy_is_retryable(peer, proxy, monkeypatch):
 
 
 @BOTH
-@pytest.mark.parametrize("proxy", ["http://ann:S3CRET@[", "socks9://ann:S3CRET@127.0.0.1:9", "http://ann:S3CRET@127.0.0.1:port", "ann:S3CRET@@:1", "http://ann:S3%2fCRET@127.0.0.1:port"])  # fmt: skip
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://ann:S3CRET@[",
+        "socks9://ann:S3CRET@127.0.0.1:9",
+        "http://ann:S3CRET@127.0.0.1:port",
+        "ann:S3CRET@@:1",
+        "http://ann:S3%2fCRET@127.0.0.1:port",
+    ],
+)
 def test_what_is_wrong_with_a_proxy_is_said_without_its_credentials(peer, proxy, monkeypatch):
     monkeypatch.setenv("http_proxy", proxy)
     sender = transport("http://127.0.0.1:1", peer.protocol)
@@ -225,7 +266,9 @@ def test_a_proxy_that_repeats_what_it_was_sent_makes_nothing_show_its_credential
 
 
 @BOTH
-@pytest.mark.parametrize("excepted", ["127.0.0.1", "127.0.0.0/8", "example.com,127.0.0.1", "*", "127.0.0.1:{port}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "excepted", ["127.0.0.1", "127.0.0.0/8", "example.com,127.0.0.1", "*", "127.0.0.1:{port}"]
+)
 def test_hosts_that_no_proxy_names_are_reached_without(peer, excepted, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with peer() as running:
@@ -244,4 +287,6 @@ def test_http_takes_the_users_netrc_where_no_credentials_are_set(tmp_path, monke
         sender = transport(f"http://127.0.0.1:{running.port}", "http/protobuf")
         assert sender.send(b"", 5).result == "accepted"
         sender.close()
-    assert running.calls[0][0]["authorization"] == "Basic " + base64.b64encode(b"ann:se:cret").decode()  # fmt: skip
+    assert (
+        running.calls[0][0]["authorization"] == "Basic " + base64.b64encode(b"ann:se:cret").decode()
+    )

@@ -65,22 +65,43 @@ def http_answer(raw, timeout=TIMEOUT):
 
 HTTP_ANSWERS = {
     "503, body cut short": (b"HTTP/1.1 503 U\r\nContent-Length: 500\r\n\r\noops", "retryable"),
-    "503, chunks cut short": (b"HTTP/1.1 503 U\r\nTransfer-Encoding: chunked\r\n\r\n100\r\noops", "retryable"),
-    "503, said to be gzip": (b"HTTP/1.1 503 U\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\noops", "retryable"),
-    "503, unknown coding": (b"HTTP/1.1 503 U\r\nContent-Encoding: zz\r\nContent-Length: 4\r\n\r\noops", "retryable"),
+    "503, chunks cut short": (
+        b"HTTP/1.1 503 U\r\nTransfer-Encoding: chunked\r\n\r\n100\r\noops",
+        "retryable",
+    ),
+    "503, said to be gzip": (
+        b"HTTP/1.1 503 U\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\noops",
+        "retryable",
+    ),
+    "503, unknown coding": (
+        b"HTTP/1.1 503 U\r\nContent-Encoding: zz\r\nContent-Length: 4\r\n\r\noops",
+        "retryable",
+    ),
     "400, body cut short": (b"HTTP/1.1 400 B\r\nContent-Length: 500\r\n\r\noops", "rejected"),
-    "400, no text": (b"HTTP/1.1 400 B\r\nContent-Type: text/plain; charset=nonsense\r\nContent-Length: 3\r\n\r\n\xe9\xe9\xe9", "rejected"),
+    "400, no text": (
+        b"HTTP/1.1 400 B\r\nContent-Type: text/plain; charset=nonsense\r\nContent-Length: 3\r\n\r\n\xe9\xe9\xe9",
+        "rejected",
+    ),
     "200, body cut short": (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\noops", "accepted"),
-    "200, chunks cut short": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\noops", "accepted"),
-    "200, said to be gzip": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\noops", "accepted"),
-    "200, a header of 3 MB": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 3_000_000 + b"\r\n\r\n", "accepted"),
+    "200, chunks cut short": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\noops",
+        "accepted",
+    ),
+    "200, said to be gzip": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\noops",
+        "accepted",
+    ),
+    "200, a header of 3 MB": (
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 3_000_000 + b"\r\n\r\n",
+        "accepted",
+    ),
     "closed at once": (b"", "retryable"),
     "a status line cut short": (b"HTTP/1.1 20", "retryable"),
     "no HTTP": (b"\x00\x01garbage\r\n\r\n", "retryable"),
     "HTTP/2": (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00?\x00\x00", "retryable"),
     "100 and no more": (b"HTTP/1.1 100 Continue\r\n\r\n", "retryable"),
     "a proxy that wants credentials": (b"HTTP/1.1 407 P\r\nContent-Length: 0\r\n\r\n", "retryable"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HTTP_ANSWERS)
@@ -135,7 +156,9 @@ def trailers(*pairs, **how):
 
 
 def cut_after_the_status(server, stream):
-    server.headers(stream, (":status", "200"), ("grpc-status", "3"), ("content-type", "application/grpc"))  # fmt: skip
+    server.headers(
+        stream, (":status", "200"), ("grpc-status", "3"), ("content-type", "application/grpc")
+    )
     return "close"
 
 
@@ -146,21 +169,43 @@ def reset(server, stream):
 
 GRPC_ANSWERS = {
     "OK": (trailers(("grpc-status", "0")), "accepted", "OK"),
-    "OK, a message that is no gzip": (trailers(("grpc-status", "0"), body=b"\1\0\0\0\4oops", headers=(("grpc-encoding", "gzip"),)), "accepted", "OK"),
+    "OK, a message that is no gzip": (
+        trailers(
+            ("grpc-status", "0"), body=b"\1\0\0\0\4oops", headers=(("grpc-encoding", "gzip"),)
+        ),
+        "accepted",
+        "OK",
+    ),
     "OK, no message": (trailers(("grpc-status", "0"), body=b""), "accepted", "OK"),
     "refused": (trailers(("grpc-status", "3")), "rejected", "INVALID_ARGUMENT"),
     "refused, then cut": (cut_after_the_status, "rejected", "INVALID_ARGUMENT"),
     "a code that gRPC has not": (trailers(("grpc-status", "99")), "rejected", "UNKNOWN"),
     "a huge code": (trailers(("grpc-status", "9" * 5000)), "retryable", "UNAVAILABLE"),
-    "a code that is a digit to Python": (trailers(("grpc-status", "\u00b2")), "retryable", "UNAVAILABLE"),
+    "a code that is a digit to Python": (
+        trailers(("grpc-status", "\u00b2")),
+        "retryable",
+        "UNAVAILABLE",
+    ),
     "a negative code": (trailers(("grpc-status", "-1")), "retryable", "UNAVAILABLE"),
     "no status": (trailers(("x", "y")), "retryable", "UNAVAILABLE"),
     "reset": (reset, "retryable", "UNAVAILABLE"),
     "closed": (lambda *_: "close", "retryable", "UNAVAILABLE"),
-    "a proxy's 503": (lambda server, stream: server.headers(stream, (":status", "503"), end=True), "retryable", "UNAVAILABLE"),
-    "a proxy's 403": (lambda server, stream: server.headers(stream, (":status", "403"), end=True), "rejected", "PERMISSION_DENIED"),
-    "details that are none": (trailers(("grpc-status", "14"), ("grpc-status-details-bin", "!!!")), "retryable", "UNAVAILABLE"),
-}  # fmt: skip
+    "a proxy's 503": (
+        lambda server, stream: server.headers(stream, (":status", "503"), end=True),
+        "retryable",
+        "UNAVAILABLE",
+    ),
+    "a proxy's 403": (
+        lambda server, stream: server.headers(stream, (":status", "403"), end=True),
+        "rejected",
+        "PERMISSION_DENIED",
+    ),
+    "details that are none": (
+        trailers(("grpc-status", "14"), ("grpc-status-details-bin", "!!!")),
+        "retryable",
+        "UNAVAILABLE",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", GRPC_ANSWERS)
@@ -253,13 +298,17 @@ def test_the_deadline_holds_while_a_grpc_server_gives_signs_of_life():
 def test_with_export_in_the_apps_thread_a_dripped_answer_ends_at_the_deadline():
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     with answering(lambda connection: dripped(connection, head, b"\0")) as port:
-        exporter, accounting = exporter_for(f"http://127.0.0.1:{port}", "http/protobuf", asynchronous=False)  # fmt: skip
+        exporter, accounting = exporter_for(
+            f"http://127.0.0.1:{port}", "http/protobuf", asynchronous=False
+        )
         exporter.export(make_spans(1))  # would never come back
         exporter.shutdown()
     assert accounting.snapshot() == {"exported": 1}
 
 
-def test_a_server_that_repeats_the_netrc_files_password_makes_nothing_show_it(tmp_path, monkeypatch, caplog):  # fmt: skip
+def test_a_server_that_repeats_the_netrc_files_password_makes_nothing_show_it(
+    tmp_path, monkeypatch, caplog
+):
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login ann password S3CRETpw\n")
     file.chmod(0o600)
@@ -283,7 +332,17 @@ def test_a_server_that_repeats_the_netrc_files_password_makes_nothing_show_it(tm
     assert "S3CRET" not in caplog.text
 
 
-WAITS = ["\u00b2", "9" * 400, "1e9", "-5", "nan", "Fri, 99 Foo 99999 99:99:99 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "0 0", ""]  # fmt: skip
+WAITS = [
+    "\u00b2",
+    "9" * 400,
+    "1e9",
+    "-5",
+    "nan",
+    "Fri, 99 Foo 99999 99:99:99 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -2359",
+    "0 0",
+    "",
+]
 
 
 @pytest.mark.parametrize("asked", WAITS)
@@ -293,7 +352,10 @@ def test_whatever_a_server_asks_to_wait_is_a_number_of_seconds_or_nothing(asked)
 
 
 def test_sending_threads_survive_any_wait_that_a_server_asks_for():
-    answers = [b"HTTP/1.1 503 U\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n" % asked.encode("latin-1") for asked in WAITS]  # fmt: skip
+    answers = [
+        b"HTTP/1.1 503 U\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n" % asked.encode("latin-1")
+        for asked in WAITS
+    ]
     lock = threading.Lock()
 
     def answer(connection):
@@ -303,7 +365,9 @@ def test_sending_threads_survive_any_wait_that_a_server_asks_for():
             connection.sendall(raw)
 
     with answering(answer) as port:
-        exporter, accounting = exporter_for(f"http://127.0.0.1:{port}", "http/protobuf", max_workers=2)  # fmt: skip
+        exporter, accounting = exporter_for(
+            f"http://127.0.0.1:{port}", "http/protobuf", max_workers=2
+        )
         for _ in range(20):  # each huge wait is a request that is given up; the threads go on
             exporter.export(make_spans(1))
         exporter.force_flush(2000)
@@ -376,7 +440,9 @@ def test_one_bad_header_is_left_out_and_named_and_the_others_are_sent(caplog):
             "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a,bad key=S3CRET,Bearer T0KEN,x-line=a%0D%0Ab,x-user=ann",
         }
         accounting = Accounting()
-        exporter = MlflowSpanExporter(Settings.from_environment(environ, accounting), accounting=accounting)  # fmt: skip
+        exporter = MlflowSpanExporter(
+            Settings.from_environment(environ, accounting), accounting=accounting
+        )
         exporter.export(make_spans(1))
         assert exporter.force_flush(10_000)
         exporter.shutdown()

@@ -75,10 +75,13 @@ def test_nginx_that_ends_a_connection_after_five_requests_gets_each_once(protoco
         grpc = protocol == "grpc"
         (tmp_path / "nginx.conf").write_text(
             NGINX.format(
-                folder=tmp_path, port=port, upstream=server.port, http2="http2" if grpc else "",
+                folder=tmp_path,
+                port=port,
+                upstream=server.port,
+                http2="http2" if grpc else "",
                 pass_to="grpc_pass grpc://127.0.0.1" if grpc else "proxy_pass http://127.0.0.1",
             )
-        )  # fmt: skip
+        )
         command = (program("nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"))
         with running(*command, port=port):
             exporter, accounting = exporter_for(f"http://127.0.0.1:{port}", protocol, max_workers=4)
@@ -160,7 +163,9 @@ def test_through_tinyproxy_each_request_arrives(peer, secure, credentials, tmp_p
     sizes = [10, 100_000, 1_000_000] * 5
     with peer(tls=tls) as server, running(program("tinyproxy"), "-d", "-c", str(config), port=port):
         scheme = "https" if secure else "http"
-        sender = transport(f"{scheme}://127.0.0.1:{server.port}", peer.protocol, certificate=files["ca.pem"])  # fmt: skip
+        sender = transport(
+            f"{scheme}://127.0.0.1:{server.port}", peer.protocol, certificate=files["ca.pem"]
+        )
         assert [sender.send(b"x" * size, 30).result for size in sizes] == ["accepted"] * 15
         sender.close()
     assert [size for _, size in server.calls] == sizes

@@ -26,7 +26,9 @@ def _quick_backoff(monkeypatch):
 
 def test_a_server_that_ends_each_connection_after_a_second_gets_each_call_once():
     with Grpc(("slow", 0.3), **AGE) as server:
-        exporter, accounting = exporter_for(f"http://127.0.0.1:{server.port}", "grpc", max_workers=4)  # fmt: skip
+        exporter, accounting = exporter_for(
+            f"http://127.0.0.1:{server.port}", "grpc", max_workers=4
+        )
         for _ in range(40):
             exporter.export(make_spans(1))
         assert exporter.force_flush(60_000)
@@ -68,7 +70,9 @@ def test_a_server_that_was_restarted_gets_the_next_request_at_the_first_try(peer
 def test_when_all_kept_connections_went_silent_each_request_waits_for_one_timeout_at_most(kind):
     protocol = "grpc" if kind is Grpc else "http/protobuf"
     with kind(("slow", 0.5)) as server, Proxy(server.port) as proxy:
-        exporter, accounting = exporter_for(f"http://127.0.0.1:{proxy.port}", protocol, max_workers=10)  # fmt: skip
+        exporter, accounting = exporter_for(
+            f"http://127.0.0.1:{proxy.port}", protocol, max_workers=10
+        )
         for _ in range(10):
             exporter.export(make_spans(1))
         assert exporter.force_flush(30_000)
@@ -128,7 +132,10 @@ def test_children_leave_their_parents_connection_alone(peer, run_app, tmp_path):
     import sys
 
     files = certificates.make(tmp_path / "certificates")
-    with peer(tls=(files["server.pem"], files["server.key"])) as running, Proxy(running.port) as proxy:  # fmt: skip
+    with (
+        peer(tls=(files["server.pem"], files["server.key"])) as running,
+        Proxy(running.port) as proxy,
+    ):
         given = json.dumps([f"https://127.0.0.1:{proxy.port}", peer.protocol, files["ca.pem"]])
         environ = {"GIVEN": given, "PYTHONPATH": os.pathsep.join(sys.path)}
         assert run_app(FORKING, environ, timeout=100) == ["accepted"] * 6

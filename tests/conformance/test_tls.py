@@ -33,7 +33,9 @@ def secured(files, name="server", *, clients=False):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost."])
 def test_a_server_of_a_trusted_ca_is_taken(peer, host, files):
     with peer(tls=secured(files)) as running:
-        sender = transport(f"https://{host}:{running.port}", peer.protocol, certificate=files["ca.pem"])  # fmt: skip
+        sender = transport(
+            f"https://{host}:{running.port}", peer.protocol, certificate=files["ca.pem"]
+        )
         assert [sender.send(b"x" * 100_000, 10).result for _ in range(3)] == ["accepted"] * 3
         sender.close()
 
@@ -42,7 +44,9 @@ def test_a_server_of_a_trusted_ca_is_taken(peer, host, files):
 @pytest.mark.parametrize("name", ["expired", "other"])
 def test_an_expired_certificate_or_another_hosts_is_refused_and_the_request_kept(peer, name, files):
     with peer(tls=secured(files, name)) as running:
-        sender = transport(f"https://localhost:{running.port}", peer.protocol, certificate=files["ca.pem"])  # fmt: skip
+        sender = transport(
+            f"https://localhost:{running.port}", peer.protocol, certificate=files["ca.pem"]
+        )
         outcome = sender.send(b"", 10)
         sender.close()
     assert (outcome.result, outcome.reason) == ("retryable", "tls")
@@ -204,7 +208,9 @@ def test_a_certificate_that_is_written_later_loses_nothing(peer, files, tmp_path
             "OTEL_EXPORTER_OTLP_PROTOCOL": peer.protocol,
             "OTEL_EXPORTER_OTLP_CERTIFICATE": str(roots),
         }
-        exporter = MlflowSpanExporter(Settings.from_environment(environ, accounting), accounting=accounting)  # fmt: skip
+        exporter = MlflowSpanExporter(
+            Settings.from_environment(environ, accounting), accounting=accounting
+        )
         exporter.export(make_spans(2))
         while not accounting.snapshot().get("retried"):
             time.sleep(0.01)

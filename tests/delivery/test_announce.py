@@ -77,7 +77,7 @@ with mlflow.start_span("a"):
     pass
 flushed = handle.force_flush(2000)
 print(json.dumps(said))
-"""  # fmt: skip
+"""
 
 
 def test_the_first_failed_try_and_the_start_are_said_at_once(run_app):

@@ -18,8 +18,13 @@ from tests.delivery.test_faults import BOTH, App, exporter_for
 from tests.export.test_exporter import make_spans
 
 RETRYABLE_CODES = {
-    "CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"
-}  # fmt: skip
+    "CANCELLED",
+    "DEADLINE_EXCEEDED",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+}
 RETRYABLE_STATUSES = {429, 502, 503, 504}
 
 
@@ -51,7 +56,9 @@ def test_each_grpc_status_is_retried_or_not_as_the_specification_says(code):
     assert counted.get("dropped.rejected", 0) == (not arrived)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 403, 404, 408, 429, 500, 501, 502, 503, 504])  # fmt: skip
+@pytest.mark.parametrize(
+    "status", [301, 302, 307, 400, 401, 403, 404, 408, 429, 500, 501, 502, 503, 504]
+)
 def test_each_http_status_is_retried_or_not_as_the_specification_says(status):
     with Http((status, None), "ok") as server:
         exporter, accounting = exporter_for(server)

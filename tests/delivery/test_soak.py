@@ -42,13 +42,19 @@ class Moody:
         self.chance = chance
         code = grpc.StatusCode
         unavailable, refused, busy = (
-            ((code.UNAVAILABLE, None), (code.INVALID_ARGUMENT, None), (code.RESOURCE_EXHAUSTED, 0.1))
+            (
+                (code.UNAVAILABLE, None),
+                (code.INVALID_ARGUMENT, None),
+                (code.RESOURCE_EXHAUSTED, 0.1),
+            )
             if kind is Grpc
             else ((503, None), (400, None), (429, 0))
-        )  # fmt: skip
+        )
         large = (
-            (code.RESOURCE_EXHAUSTED, None, "message larger than max") if kind is Grpc else (413, None)
-        )  # fmt: skip
+            (code.RESOURCE_EXHAUSTED, None, "message larger than max")
+            if kind is Grpc
+            else (413, None)
+        )
         self.answers = ["ok"] * 8 + [("slow", 0.2), unavailable, busy, refused, partial(1), large]
         self.calm = False
 
@@ -123,8 +129,9 @@ def test_soak(kind, spool, tmp_path, monkeypatch):
             ended[number] = count
 
         workers = [
-            threading.Thread(target=work, args=(n, random.Random(chance.random()))) for n in range(3)
-        ]  # fmt: skip
+            threading.Thread(target=work, args=(n, random.Random(chance.random())))
+            for n in range(3)
+        ]
         for worker in workers:
             worker.start()
         disturb(proxy, random.Random(chance.random()), until)

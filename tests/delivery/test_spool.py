@@ -332,7 +332,10 @@ def test_what_a_killed_writer_left_half_written_is_swept_away(tmp_path):
 
 
 def test_a_backend_that_is_down_is_said_once_when_its_requests_are_spooled(tmp_path, caplog):
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem"}  # fmt: skip
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem",
+    }
     leave_behind(tmp_path, 3, environ)
     said = [r.getMessage() for r in caplog.records if r.name == "mlflow_otel"]
     assert len(said) == 1
@@ -442,7 +445,9 @@ def test_the_bytes_of_all_addressees_count_together(tmp_path):
     assert not files(tmp_path)
 
 
-def test_one_request_that_cannot_be_read_is_skipped_and_the_others_arrive(tmp_path, caplog, monkeypatch):  # fmt: skip
+def test_one_request_that_cannot_be_read_is_skipped_and_the_others_arrive(
+    tmp_path, caplog, monkeypatch
+):
     port = free_port()
     leave_behind(tmp_path, 3, at(port))
     unreadable, *_ = files(tmp_path)

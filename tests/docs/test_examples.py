@@ -20,7 +20,11 @@ PUBLIC = sorted(name for name in mlflow_otel.__all__ if name != "__version__")
 
 
 def test_the_public_names_are_these():
-    seen = {n for n, v in vars(mlflow_otel).items() if not n.startswith("_") and not isinstance(v, types.ModuleType)}  # fmt: skip
+    seen = {
+        n
+        for n, v in vars(mlflow_otel).items()
+        if not n.startswith("_") and not isinstance(v, types.ModuleType)
+    }
     assert seen - {"annotations"} == set(PUBLIC)
 
 

@@ -35,20 +35,64 @@ OFF = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "false"}
 NAMED = frozenset(
     {
         # Who, which and what kind: fields of payloads whose text is a name, an ID, a model or a reason.
-        "model", "model_id", "modelId", "model_name", "model_version", "modelVersion", "id", "name", "type", "role",
-        "finish_reason", "finishReason", "stop_reason", "stopReason", "tool_call_id", "call_id", "toolUseId", "tool_use_id",
-        "tool_name", "agent_name", "response_id", "provider_response_id", "responseId", "doc_id", "node_id", "encoding_format", "service_tier", "reasoning_effort",
-        "object", "status", "system", "start_time", "end_time", "cycle_id", "parent_cycle_id",
-        "provider", "kind", "fully_qualified_type", "input_types", "execution_mode", "method", "route", "address", "scheme",
+        "model",
+        "model_id",
+        "modelId",
+        "model_name",
+        "model_version",
+        "modelVersion",
+        "id",
+        "name",
+        "type",
+        "role",
+        "finish_reason",
+        "finishReason",
+        "stop_reason",
+        "stopReason",
+        "tool_call_id",
+        "call_id",
+        "toolUseId",
+        "tool_use_id",
+        "tool_name",
+        "agent_name",
+        "response_id",
+        "provider_response_id",
+        "responseId",
+        "doc_id",
+        "node_id",
+        "encoding_format",
+        "service_tier",
+        "reasoning_effort",
+        "object",
+        "status",
+        "system",
+        "start_time",
+        "end_time",
+        "cycle_id",
+        "parent_cycle_id",
+        "provider",
+        "kind",
+        "fully_qualified_type",
+        "input_types",
+        "execution_mode",
+        "method",
+        "route",
+        "address",
+        "scheme",
         "available_functions",
     }
-)  # fmt: skip
+)
 IDENTITY = frozenset(
     {
-        "mlflow.spanType", "mlflow.message.format", "mlflow.llm.model", "mlflow.llm.provider", "mlflow.traceRequestId",
-        "mlflow.spanFunctionName", "mlflow.experimentId",
+        "mlflow.spanType",
+        "mlflow.message.format",
+        "mlflow.llm.model",
+        "mlflow.llm.provider",
+        "mlflow.traceRequestId",
+        "mlflow.spanFunctionName",
+        "mlflow.experimentId",
     }
-)  # fmt: skip
+)
 
 
 def planted(value, key=None):
@@ -79,10 +123,19 @@ RECORDED = {
 
 def span_of(attributes, *, scope=MLFLOW, name="call", events=(), links=(), status=None):
     return ReadableSpan(
-        name=name, context=OF, parent=None, resource=Resource({"service.name": "shop"}), attributes=attributes,
-        events=events, links=links, kind=SpanKind.INTERNAL, status=status or Status(), start_time=1, end_time=2,
+        name=name,
+        context=OF,
+        parent=None,
+        resource=Resource({"service.name": "shop"}),
+        attributes=attributes,
+        events=events,
+        links=links,
+        kind=SpanKind.INTERNAL,
+        status=status or Status(),
+        start_time=1,
+        end_time=2,
         instrumentation_scope=scope,
-    )  # fmt: skip
+    )
 
 
 def sent(span, environ=OFF, context=NO_CONTEXT):
@@ -114,9 +167,12 @@ def test_nothing_planted_in_a_recorded_payload_leaves(identity, vocabulary):
     ]
     for scope in (MLFLOW, OTHER):
         span = span_of(
-            attributes, scope=scope, name=recorded["name"], events=events,
+            attributes,
+            scope=scope,
+            name=recorded["name"],
+            events=events,
             status=Status(StatusCode.ERROR, PLANTED),
-        )  # fmt: skip
+        )
         body = sent(span, {**OFF, "MLFLOW_OTEL_CONVENTIONS": vocabulary})
         assert MARKER.encode() not in body
 
@@ -126,19 +182,59 @@ KEYS = st.one_of(
     st.text("abc._0", min_size=1, max_size=12),
     st.sampled_from(
         [
-            "input", "output.value", "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tools", "db.query.text",
-            "db.statement", "url.full", "url.query", "url.path", "http.url", "http.target", "http.request.header.cookie",
-            "exception.message", "exception.stacktrace", "code.stacktrace", "gen_ai.prompt", "gen_ai.completion.0.content",
-            "gen_ai.agent.description", "gen_ai.tool.definitions", "gen_ai.tool.call.result", "gen_ai.request.stop_sequences",
-            "llm.prompts.0.prompt.text", "llm.input_messages.0.message.content", "reranker.query", "crew", "tasks",
-            "haystack.component.input", "traceloop.entity.output", "embedding.embeddings.0.embedding.text", "metadata",
-            "retrieval.documents.0.document.content", "retrieval.documents.0.document.metadata", "tool.parameters",
-            "gen_ai.retrieval.documents", "mlflow.linkedPrompts", "llm.invocation_parameters", "mlflow.chat.tokenUsage",
-            "mlflow.llm.cost", "user.email", "graphql.document", "messaging.kafka.message.key", "process.command_line",
-            "logfire.msg", "mlflow.trace.metadata.note", "error.message", "error.type", "exception.type", "name", "id",
+            "input",
+            "output.value",
+            "mlflow.spanInputs",
+            "mlflow.spanOutputs",
+            "mlflow.chat.tools",
+            "db.query.text",
+            "db.statement",
+            "url.full",
+            "url.query",
+            "url.path",
+            "http.url",
+            "http.target",
+            "http.request.header.cookie",
+            "exception.message",
+            "exception.stacktrace",
+            "code.stacktrace",
+            "gen_ai.prompt",
+            "gen_ai.completion.0.content",
+            "gen_ai.agent.description",
+            "gen_ai.tool.definitions",
+            "gen_ai.tool.call.result",
+            "gen_ai.request.stop_sequences",
+            "llm.prompts.0.prompt.text",
+            "llm.input_messages.0.message.content",
+            "reranker.query",
+            "crew",
+            "tasks",
+            "haystack.component.input",
+            "traceloop.entity.output",
+            "embedding.embeddings.0.embedding.text",
+            "metadata",
+            "retrieval.documents.0.document.content",
+            "retrieval.documents.0.document.metadata",
+            "tool.parameters",
+            "gen_ai.retrieval.documents",
+            "mlflow.linkedPrompts",
+            "llm.invocation_parameters",
+            "mlflow.chat.tokenUsage",
+            "mlflow.llm.cost",
+            "user.email",
+            "graphql.document",
+            "messaging.kafka.message.key",
+            "process.command_line",
+            "logfire.msg",
+            "mlflow.trace.metadata.note",
+            "error.message",
+            "error.type",
+            "exception.type",
+            "name",
+            "id",
         ]
     ),
-)  # fmt: skip
+)
 VALUES = st.recursive(
     st.sampled_from([PLANTED, f'{{"content": "{PLANTED}"}}', f'["{PLANTED}"]']),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("text"), inner, max_size=1),
@@ -148,22 +244,32 @@ ATTRIBUTES = st.dictionaries(KEYS, VALUES, max_size=6)
 
 
 @given(
-    attributes=ATTRIBUTES, inside=ATTRIBUTES, scope=st.sampled_from([MLFLOW, OTHER]),
-    type_=st.sampled_from(["CHAT_MODEL", "LLM", "TOOL", "RETRIEVER", "AGENT", "EMBEDDING", "CHAIN", "MEMORY"]),
+    attributes=ATTRIBUTES,
+    inside=ATTRIBUTES,
+    scope=st.sampled_from([MLFLOW, OTHER]),
+    type_=st.sampled_from(
+        ["CHAT_MODEL", "LLM", "TOOL", "RETRIEVER", "AGENT", "EMBEDDING", "CHAIN", "MEMORY"]
+    ),
     vocabulary=st.sampled_from(VOCABULARIES),
-)  # fmt: skip
+)
 @settings(max_examples=150, deadline=None)
 def test_nothing_planted_in_any_field_of_a_span_leaves(
     attributes, inside, scope, type_, vocabulary
 ):
     span = span_of(
-        {**attributes, "mlflow.spanType": json.dumps(type_)}, scope=scope,
+        {**attributes, "mlflow.spanType": json.dumps(type_)},
+        scope=scope,
         events=[Event("exception", inside, 5), Event("gen_ai.choice", inside, 6)],
-        links=[Link(OF, inside)], status=Status(StatusCode.ERROR, PLANTED),
-    )  # fmt: skip
+        links=[Link(OF, inside)],
+        status=Status(StatusCode.ERROR, PLANTED),
+    )
     context = TraceContext(
-        trace_id="tr-1", tags={"plan": "pro"}, metadata={"note": PLANTED}, request_preview=PLANTED, response_preview=PLANTED
-    )  # fmt: skip
+        trace_id="tr-1",
+        tags={"plan": "pro"},
+        metadata={"note": PLANTED},
+        request_preview=PLANTED,
+        response_preview=PLANTED,
+    )
     body = sent(span, {**OFF, "MLFLOW_OTEL_CONVENTIONS": vocabulary}, context)
     assert MARKER.encode() not in body
     left = the_span(body)
@@ -173,14 +279,34 @@ def test_nothing_planted_in_any_field_of_a_span_leaves(
 
 
 SAFE = {
-    "http.request.method": "GET", "http.route": "/ask/{id}", "server.address": "shop", "db.system.name": "postgresql",
-    "rpc.service": "Shop", "gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.response.finish_reasons": ("stop",),
-    "gen_ai.tool.name": "t", "gen_ai.agent.name": "a", "haystack.component.name": "prompt_builder", "traceloop.entity.name": "dairy",
-    "traceloop.span.kind": "task", "retrieval.documents.12.document.id": "doc-7", "retrieval.documents.12.document.score": 0.75,
-    "llm.model_name": "m", "openinference.span.kind": "LLM", "session.id": "s", "user.id": "u", "crew_id": "c-1",
-    "process": "Process.sequential", "event_loop.cycle_id": "e", "unheard.of.count": 3, "unheard.of.ratio": 0.5, "unheard.of.flag": True,
-    "tag.tags": ("plan:pro",), "error.type": "TimeoutError",
-}  # fmt: skip
+    "http.request.method": "GET",
+    "http.route": "/ask/{id}",
+    "server.address": "shop",
+    "db.system.name": "postgresql",
+    "rpc.service": "Shop",
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "m",
+    "gen_ai.response.finish_reasons": ("stop",),
+    "gen_ai.tool.name": "t",
+    "gen_ai.agent.name": "a",
+    "haystack.component.name": "prompt_builder",
+    "traceloop.entity.name": "dairy",
+    "traceloop.span.kind": "task",
+    "retrieval.documents.12.document.id": "doc-7",
+    "retrieval.documents.12.document.score": 0.75,
+    "llm.model_name": "m",
+    "openinference.span.kind": "LLM",
+    "session.id": "s",
+    "user.id": "u",
+    "crew_id": "c-1",
+    "process": "Process.sequential",
+    "event_loop.cycle_id": "e",
+    "unheard.of.count": 3,
+    "unheard.of.ratio": 0.5,
+    "unheard.of.flag": True,
+    "tag.tags": ("plan:pro",),
+    "error.type": "TimeoutError",
+}
 
 
 @pytest.mark.parametrize("scope", [MLFLOW, OTHER], ids=["MLflow's", "another's"])
@@ -194,10 +320,12 @@ def test_names_types_ids_models_counts_and_flags_leave(scope):
 
 def test_of_documents_prompts_and_token_usage_the_parts_leave_that_are_no_content():
     found = {
-        "gen_ai.retrieval.documents": json.dumps([{"id": "d", "score": 0.5, "content": PLANTED, "metadata": {"t": PLANTED}}]),
+        "gen_ai.retrieval.documents": json.dumps(
+            [{"id": "d", "score": 0.5, "content": PLANTED, "metadata": {"t": PLANTED}}]
+        ),
         "mlflow.linkedPrompts": json.dumps([{"name": "p", "version": "3", "template": PLANTED}]),
         "llm.invocation_parameters": json.dumps({"temperature": 0.5, "stop": [PLANTED]}),
-    }  # fmt: skip
+    }
     left = the_span(sent(span_of(found, scope=OTHER)))
     assert {a.key: json.loads(a.value.string_value) for a in left.attributes} == {
         "gen_ai.retrieval.documents": [{"id": "d", "score": 0.5}],
@@ -207,8 +335,10 @@ def test_of_documents_prompts_and_token_usage_the_parts_leave_that_are_no_conten
 
 
 @pytest.mark.parametrize(
-    "value", [42, 0.5, True, (0.1, 0.2), (17, 4), b"x"], ids=["int", "double", "bool", "vector", "token IDs", "bytes"]
-)  # fmt: skip
+    "value",
+    [42, 0.5, True, (0.1, 0.2), (17, 4), b"x"],
+    ids=["int", "double", "bool", "vector", "token IDs", "bytes"],
+)
 def test_an_answer_that_is_a_number_and_a_vector_are_content(value):
     keys = (
         "output.value",
@@ -234,12 +364,19 @@ def test_safe_attributes_leave_wherever_they_stand():
         "mlflow.trace.metadata.app": "web",
     }
     span = span_of(values, scope=OTHER, events=[Event("e", values, 5)], links=[Link(OF, values)])
-    left = the_span(sent(span, {**OFF, "MLFLOW_OTEL_SAFE_ATTRIBUTES": "tenant, shop.*,mlflow.trace.metadata.*"}))  # fmt: skip
+    left = the_span(
+        sent(span, {**OFF, "MLFLOW_OTEL_SAFE_ATTRIBUTES": "tenant, shop.*,mlflow.trace.metadata.*"})
+    )
     for found in (left.attributes, left.events[0].attributes, left.links[0].attributes):
         assert [a.key for a in found] == ["tenant", "shop.cart.note", "mlflow.trace.metadata.app"]
 
 
-RAISED = {"exception.type": "shop.Declined", "exception.message": "no", "exception.stacktrace": "at", "exception.escaped": "False"}  # fmt: skip
+RAISED = {
+    "exception.type": "shop.Declined",
+    "exception.message": "no",
+    "exception.stacktrace": "at",
+    "exception.escaped": "False",
+}
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["unasked", "asked for"])
@@ -256,9 +393,14 @@ def test_messages_of_errors_leave_only_when_asked_for(asked):
 
 
 JUDGED = {
-    "rationale": PLANTED, "error_message": PLANTED, "metadata": {"note": PLANTED, "count": 3}, "error_code": "TIMEOUT",
-    "source_type": "HUMAN", "source_id": "ann", "assessment_id": "a-1",
-}  # fmt: skip
+    "rationale": PLANTED,
+    "error_message": PLANTED,
+    "metadata": {"note": PLANTED, "count": 3},
+    "error_code": "TIMEOUT",
+    "source_type": "HUMAN",
+    "source_id": "ann",
+    "assessment_id": "a-1",
+}
 
 
 @pytest.mark.parametrize(
@@ -282,8 +424,10 @@ def test_of_an_evaluation_scores_and_labels_leave_in_event_and_span(kind, value,
     view = AssessmentView(name="judge", kind=kind, value=value, time=5, **JUDGED)
     event = assessment.event_attributes(view, {"session.id": "s", "team": "blue"}, guards.options)
     span = span_of(
-        assessment.span_attributes(event, guards.options), scope=SCOPE, status=Status(StatusCode.ERROR, PLANTED)
-    )  # fmt: skip
+        assessment.span_attributes(event, guards.options),
+        scope=SCOPE,
+        status=Status(StatusCode.ERROR, PLANTED),
+    )
     assert MARKER not in str(event)
     assert MARKER.encode() not in sent(span)
     assert event.get("gen_ai.evaluation.score.value") == score
@@ -308,7 +452,10 @@ def test_what_could_not_be_mapped_is_held_back_too(monkeypatch):
     monkeypatch.setattr(mapped, "map_span", fail)
     accounting = Accounting()
     guards = Guards.of(Settings.from_environment(OFF), accounting)
-    span = span_of({"note": PLANTED, "count": 3}, links=[Link(OF, BoundedAttributes(attributes={"note": PLANTED}))])  # fmt: skip
+    span = span_of(
+        {"note": PLANTED, "count": 3},
+        links=[Link(OF, BoundedAttributes(attributes={"note": PLANTED}))],
+    )
     body = envelope.request(
         encode_spans(
             [MappedSpan(span, BatchContext(options=guards.options, accounting=accounting))]

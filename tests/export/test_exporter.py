@@ -162,8 +162,12 @@ def test_tls_and_mutual_tls(tmp_path, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_backend_that_refuses_is_counted(protocol):
     result, counted = export(
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    )  # fmt: skip
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        }
+    )
     assert result is SpanExportResult.FAILURE
     assert counted["dropped"] == 3
     assert counted["dropped.unreachable"] == 3
@@ -172,8 +176,12 @@ def test_a_backend_that_refuses_is_counted(protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_certificates_that_do_not_exist_are_one_message_and_no_exception(protocol):
     result, counted = export(
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem"}
-    )  # fmt: skip
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem",
+        }
+    )
     assert result is SpanExportResult.FAILURE
     assert counted["dropped"] == 3
 
@@ -262,13 +270,19 @@ def test_a_forked_child_exports_over_a_connection_of_its_own(run_app, receiver):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("nonsense", ["http://", "http://127.0.0.1:port", "::::", "http://[::1", "ftp://a b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "nonsense", ["http://", "http://127.0.0.1:port", "::::", "http://[::1", "ftp://a b"]
+)
 def test_a_nonsense_endpoint_is_a_message_at_the_first_try_and_at_the_loss_and_no_exception(
     protocol, nonsense, caplog
 ):
     result, counted = export(
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": nonsense, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
-    )  # fmt: skip
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": nonsense,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
+        }
+    )
     assert result is SpanExportResult.FAILURE
     assert counted["dropped"] == 3
     messages = [r.getMessage() for r in caplog.records if r.name == "mlflow_otel"]

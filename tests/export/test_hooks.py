@@ -113,9 +113,13 @@ def exported(environ=None, provider_of=None, run=pay, **arguments):
     """Return the bytes of a request that our own exporter sends."""
     with Receiver() as receiver:
         settings = Settings.from_environment(
-            {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", **(environ or {})},
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+                **(environ or {}),
+            },
             asynchronous=False,
-        )  # fmt: skip
+        )
         accounting = Accounting()
         exporter = MlflowSpanExporter(settings, accounting=accounting, **arguments)
         provider = TracerProvider(shutdown_on_exit=False)
@@ -134,9 +138,12 @@ def linked(tracer):
 
 @pytest.mark.parametrize(
     "provider_of",
-    [SimpleSpanProcessor, lambda exporter: MlflowSpanProcessor(exporter, Settings(asynchronous=False))],
+    [
+        SimpleSpanProcessor,
+        lambda exporter: MlflowSpanProcessor(exporter, Settings(asynchronous=False)),
+    ],
     ids=["alone", "behind the processor"],
-)  # fmt: skip
+)
 def test_the_exporters_own_redact_holds_for_any_span_that_it_is_given(provider_of):
     spans, _ = exported(provider_of=provider_of, run=linked, redact=without_secret)
     assert SECRET not in str(spans)
@@ -145,9 +152,12 @@ def test_the_exporters_own_redact_holds_for_any_span_that_it_is_given(provider_o
 
 @pytest.mark.parametrize(
     "provider_of",
-    [SimpleSpanProcessor, lambda exporter: MlflowSpanProcessor(exporter, Settings(asynchronous=False))],
+    [
+        SimpleSpanProcessor,
+        lambda exporter: MlflowSpanProcessor(exporter, Settings(asynchronous=False)),
+    ],
     ids=["alone", "behind the processor"],
-)  # fmt: skip
+)
 def test_the_exporters_own_filter_counts_what_it_holds_back(provider_of):
     spans, counted = exported(
         provider_of=provider_of, run=linked, should_export=lambda span: span.name != "outer"
@@ -163,9 +173,12 @@ def test_a_function_that_a_variable_names_is_used(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     spans, counted = exported(
-        {"MLFLOW_OTEL_REDACT": "shop_hooks:redact", "MLFLOW_OTEL_SHOULD_EXPORT": "shop_hooks:Only.outer"},
+        {
+            "MLFLOW_OTEL_REDACT": "shop_hooks:redact",
+            "MLFLOW_OTEL_SHOULD_EXPORT": "shop_hooks:Only.outer",
+        },
         run=linked,
-    )  # fmt: skip
+    )
     assert [span["name"] for span in spans] == ["outer"]
     assert SECRET not in str(spans)
     assert counted["filtered"] == 1
@@ -219,8 +232,11 @@ def test_texts_of_an_evaluation_are_redacted_in_event_span_and_metrics(monkeypat
         mlflow_otel.uninstrument()
         handle = mlflow_otel.instrument(redact=without_secret)
         mlflow.log_feedback(
-            trace_id=f"tr-{7:032x}", name="judge", value=f"no {SECRET}", rationale=f"It shows {SECRET}."
-        )  # fmt: skip
+            trace_id=f"tr-{7:032x}",
+            name="judge",
+            value=f"no {SECRET}",
+            rationale=f"It shows {SECRET}.",
+        )
         assert handle.force_flush(10_000)
         mlflow_otel.uninstrument()
         sent = [receiver.store.spans(), receiver.store.logs(), receiver.store.metrics()]
@@ -253,5 +269,12 @@ def test_spans_below_a_provider_of_the_apps_are_filtered_and_redacted_too(run_ap
     provider.force_flush()
     print(json.dumps([{s.name: s.attributes.get("card") for s in memory.get_finished_spans()}, handle.stats().get("filtered")]))
     """
-    found = run_app(code, {"MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false", "MLFLOW_OTEL_ASSESSMENT_SIGNALS": "none", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"})  # fmt: skip
+    found = run_app(
+        code,
+        {
+            "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
+            "MLFLOW_OTEL_ASSESSMENT_SIGNALS": "none",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        },
+    )
     assert found == [{"answer": None, "request": "hidden"}, 1]

@@ -32,7 +32,9 @@ from mlflow_otel.export.mapped import BatchContext, MappedSpan
 from mlflow_otel.export.spans import encode_spans
 from mlflow_otel.otlp import envelope
 
-SCOPE = InstrumentationScope("shop", "1.2", "https://opentelemetry.io/schemas/1.30.0", {"team": "blue"})  # fmt: skip
+SCOPE = InstrumentationScope(
+    "shop", "1.2", "https://opentelemetry.io/schemas/1.30.0", {"team": "blue"}
+)
 RESOURCE = Resource({"service.name": "shop", "n": 3}, "https://opentelemetry.io/schemas/1.30.0")
 HERE = SpanContext((1 << 127) + 7, (1 << 63) + 9, is_remote=False, trace_flags=TraceFlags(1))
 
@@ -43,11 +45,31 @@ def _quiet_stock_encoder(caplog):
     caplog.set_level(logging.CRITICAL, "opentelemetry")
 
 
-def span_of(attributes=None, *, context=HERE, parent=None, name="s", kind=SpanKind.CLIENT, events=(), links=(), status=None):  # fmt: skip
+def span_of(
+    attributes=None,
+    *,
+    context=HERE,
+    parent=None,
+    name="s",
+    kind=SpanKind.CLIENT,
+    events=(),
+    links=(),
+    status=None,
+):
     return ReadableSpan(
-        name=name, context=context, parent=parent, resource=RESOURCE, attributes=attributes, events=events, links=links,
-        kind=kind, status=status or Status(), start_time=1, end_time=2, instrumentation_scope=SCOPE,
-    )  # fmt: skip
+        name=name,
+        context=context,
+        parent=parent,
+        resource=RESOURCE,
+        attributes=attributes,
+        events=events,
+        links=links,
+        kind=kind,
+        status=status or Status(),
+        start_time=1,
+        end_time=2,
+        instrumentation_scope=SCOPE,
+    )
 
 
 def ours(spans):
@@ -81,8 +103,12 @@ def attribute(span):
 
 
 DIFFERENCES = {
-    "the flags of a span's trace leave, as trace.proto has them": Difference(span_of(), lambda s: s.flags, 0x101),
-    "the flags of a link's trace leave": Difference(span_of(links=[Link(LINKED)]), lambda s: s.links[0].flags, 0x303),
+    "the flags of a span's trace leave, as trace.proto has them": Difference(
+        span_of(), lambda s: s.flags, 0x101
+    ),
+    "the flags of a link's trace leave": Difference(
+        span_of(links=[Link(LINKED)]), lambda s: s.links[0].flags, 0x303
+    ),
     "the state of a link's trace leaves": Difference(
         span_of(links=[Link(LINKED)]), lambda s: s.links[0].trace_state, "shop=a,cart=b"
     ),
@@ -90,7 +116,9 @@ DIFFERENCES = {
         span_of({"k": 2**63}), lambda s: s.attributes and attribute(s).string_value, str(2**63)
     ),
     "so it is within a list": Difference(
-        span_of({"k": (2**63, 1)}), lambda s: s.attributes and attribute(s).array_value.values[0].string_value, str(2**63)
+        span_of({"k": (2**63, 1)}),
+        lambda s: s.attributes and attribute(s).array_value.values[0].string_value,
+        str(2**63),
     ),
     "a lone surrogate in a value costs one character": Difference(
         span_of({"k": "a\ud800b"}), lambda s: s.attributes and attribute(s).string_value, "a?b"
@@ -105,12 +133,14 @@ DIFFERENCES = {
         span_of({"k": None}), lambda s: len(s.attributes), 0
     ),
     "None within a list is an empty value": Difference(
-        span_of({"k": ("a", None)}), lambda s: s.attributes and attribute(s).array_value.values[1].WhichOneof("value"), None
+        span_of({"k": ("a", None)}),
+        lambda s: s.attributes and attribute(s).array_value.values[1].WhichOneof("value"),
+        None,
     ),
     "an object that OTLP has no form for is its text": Difference(
         span_of({"k": 1j}), lambda s: s.attributes and attribute(s).string_value, '"1j"'
     ),
-}  # fmt: skip
+}
 ONLY_IN_OLD_SDKS = {
     "a value of None says nothing and stays out": "newer ones send a key without a value",
     "None within a list is an empty value": "newer ones do the same",
@@ -136,20 +166,30 @@ def test_each_difference_is_there_and_is_meant(row):
 
 # All else is the same. Values as an app may give them; SDKs of different age let different ones through.
 SCALARS = st.one_of(
-    st.text(max_size=5), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False),
+    st.text(max_size=5),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
     st.binary(max_size=5),
-)  # fmt: skip
+)
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 ATTRIBUTES = st.dictionaries(st.text("abc.é", min_size=1, max_size=6), VALUES, max_size=4)
 STATES = st.sampled_from([TraceState(), STATE])
 CONTEXTS = st.builds(
-    SpanContext, st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans(),
-    st.integers(0, 3).map(TraceFlags), STATES,
-)  # fmt: skip
+    SpanContext,
+    st.integers(1, 2**128 - 1),
+    st.integers(1, 2**64 - 1),
+    st.booleans(),
+    st.integers(0, 3).map(TraceFlags),
+    STATES,
+)
 
 
 @st.composite
@@ -161,7 +201,9 @@ def bounded(draw):
     return held
 
 
-EVENTS = st.lists(st.builds(Event, st.text(max_size=4), bounded(), st.integers(0, 2**63)), max_size=3)  # fmt: skip
+EVENTS = st.lists(
+    st.builds(Event, st.text(max_size=4), bounded(), st.integers(0, 2**63)), max_size=3
+)
 LINKS = st.lists(st.builds(Link, CONTEXTS, bounded()), max_size=3)
 STATUSES = st.one_of(
     st.just(Status()),
@@ -169,9 +211,16 @@ STATUSES = st.one_of(
     st.builds(lambda text: Status(StatusCode.ERROR, text), st.none() | st.text(max_size=4)),
 )
 SPANS = st.builds(
-    span_of, st.none() | ATTRIBUTES | bounded(), context=CONTEXTS, parent=st.none() | CONTEXTS, name=st.text(max_size=5),
-    kind=st.sampled_from(SpanKind), events=EVENTS, links=LINKS, status=STATUSES,
-)  # fmt: skip
+    span_of,
+    st.none() | ATTRIBUTES | bounded(),
+    context=CONTEXTS,
+    parent=st.none() | CONTEXTS,
+    name=st.text(max_size=5),
+    kind=st.sampled_from(SpanKind),
+    events=EVENTS,
+    links=LINKS,
+    status=STATUSES,
+)
 
 
 def flattened(request):
@@ -209,12 +258,21 @@ def test_a_generated_span_says_what_the_stock_exporter_says(spans):
 
 @given(
     attributes=st.dictionaries(st.text("abc", min_size=1, max_size=3), VALUES, max_size=6),
-    linked=st.lists(CONTEXTS, max_size=4), remote=st.none() | CONTEXTS, status=STATUSES,
-)  # fmt: skip
+    linked=st.lists(CONTEXTS, max_size=4),
+    remote=st.none() | CONTEXTS,
+    status=STATUSES,
+)
 @settings(max_examples=60, deadline=None)
 def test_so_does_one_that_went_through_the_sdk_and_its_limits(attributes, linked, remote, status):
     memory = InMemorySpanExporter()
-    limits = SpanLimits(max_span_attributes=4, max_events=2, max_links=3, max_event_attributes=2, max_link_attributes=2, max_span_attribute_length=3)  # fmt: skip
+    limits = SpanLimits(
+        max_span_attributes=4,
+        max_events=2,
+        max_links=3,
+        max_event_attributes=2,
+        max_link_attributes=2,
+        max_span_attribute_length=3,
+    )
     provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     parent = None if remote is None else set_span_in_context(NonRecordingSpan(remote))
@@ -232,12 +290,16 @@ def test_so_does_one_that_went_through_the_sdk_and_its_limits(attributes, linked
 
 
 ANNOTATED = {
-    "gen_ai.operation.name": "chat", "gen_ai.system": "openai", "gen_ai.request.model": "m",
-    "gen_ai.usage.input_tokens": 12, "mlflow.spanType": '"CHAT_MODEL"', "mlflow.llm.provider": '"openai"',
+    "gen_ai.operation.name": "chat",
+    "gen_ai.system": "openai",
+    "gen_ai.request.model": "m",
+    "gen_ai.usage.input_tokens": 12,
+    "mlflow.spanType": '"CHAT_MODEL"',
+    "mlflow.llm.provider": '"openai"',
     "mlflow.spanInputs": '{"messages": [{"role": "system", "content": "Steer."}, {"role": "user", "content": "Port?"}], "more": 1}',
     "mlflow.spanOutputs": '{"messages": [{"role": "assistant", "content": "Starboard."}]}',
     "mlflow.chat.tokenUsage": '{"input_tokens": 13, "output_tokens": 3}',
-}  # fmt: skip
+}
 OWN = '[{"role":"user","parts":[{"type":"text","content":"by the library"}]}]'
 
 
@@ -245,7 +307,10 @@ def test_the_gaps_of_a_span_that_mlflow_annotated_are_filled_and_nothing_is_over
     found = mapped(span_of(ANNOTATED, name="chat m"))
     assert (found.name, found.kind) == ("chat m", SpanKind.CLIENT)
     left = found.attributes
-    assert left["gen_ai.input.messages"] == '[{"role":"user","parts":[{"type":"text","content":"Port?"}]}]'  # fmt: skip
+    assert (
+        left["gen_ai.input.messages"]
+        == '[{"role":"user","parts":[{"type":"text","content":"Port?"}]}]'
+    )
     assert left["gen_ai.system_instructions"] == '[{"type":"text","content":"Steer."}]'
     assert "Starboard." in left["gen_ai.output.messages"]
     assert left["gen_ai.provider.name"] == "openai"

@@ -146,7 +146,9 @@ def test_expectations_assessments_and_errors_leave_too(backend):
     mlflow.log_assessment(trace_id, Expectation(name="plain", value="Paris"))
     mlflow.log_feedback(trace_id=trace_id, name="judge", error=AssessmentError("TIMEOUT", "slow"))
     mlflow.log_feedback(trace_id=trace_id, name="judge", error=ValueError("no answer"))
-    found = {e["attributes"]["gen_ai.evaluation.name"]: e["attributes"] for e in backend.events()[:3]}  # fmt: skip
+    found = {
+        e["attributes"]["gen_ai.evaluation.name"]: e["attributes"] for e in backend.events()[:3]
+    }
     assert found["answer"]["mlflow.assessment.value"] == '{"city":"Paris"}'
     assert found["plain"]["mlflow.assessment.value"] == '"Paris"'
     assert found["judge"]["error.type"] == "TIMEOUT"
@@ -264,7 +266,10 @@ def test_feedback_by_client_request_id_finds_a_trace_under_way(backend):
 
 
 def test_a_request_that_is_not_found_is_an_error_that_says_where_was_looked(backend):
-    with pytest.raises(mlflow_otel.TraceNotFoundError, match=r"'gone'.*this process's recent traces.*MLFLOW_OTEL_TRACE_LOOKUP"):  # fmt: skip
+    with pytest.raises(
+        mlflow_otel.TraceNotFoundError,
+        match=r"'gone'.*this process's recent traces.*MLFLOW_OTEL_TRACE_LOOKUP",
+    ):
         mlflow_otel.log_feedback(client_request_id="gone", value=1)
     with pytest.raises(MlflowException, match="either"):
         mlflow_otel.log_feedback(value=1)
@@ -306,7 +311,9 @@ def test_the_signals_are_those_asked_for(receiver, monkeypatch, signals):
 def test_metric_labels_are_bounded(backend):
     for number in range(60):
         mlflow.log_feedback(trace_id=UNKNOWN, name="comment", value=f"said {number}")
-    labels = {p["attributes"]["gen_ai.evaluation.score.label"]: p["value"] for p in backend.points()}  # fmt: skip
+    labels = {
+        p["attributes"]["gen_ai.evaluation.score.label"]: p["value"] for p in backend.points()
+    }
     assert len(labels) == 51
     assert labels["_OTHER"] == 10
     assert len({e["attributes"]["gen_ai.evaluation.score.label"] for e in backend.events()}) == 60
@@ -388,7 +395,10 @@ def test_without_recording_feedback_on_a_sampled_out_trace_is_ignored_as_mlflow_
         pass
     mlflow.log_feedback(trace_id=span.trace_id, value=1)
     """
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint, "MLFLOW_TRACE_SAMPLING_RATIO": "0"}  # fmt: skip
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+        "MLFLOW_TRACE_SAMPLING_RATIO": "0",
+    }
     run_app(code, env)
     assert receiver.store.spans() == []
     assert receiver.store.logs() == []
@@ -450,7 +460,10 @@ def test_in_a_shared_app_events_and_metrics_go_through_the_apps_own_providers(ru
     found = [m.name for r in reader.get_metrics_data().resource_metrics for s in r.scope_metrics for m in s.metrics]
     print(json.dumps([held.trace_id, dict(held.attributes)["gen_ai.evaluation.name"], found]))
     """
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint, "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"}  # fmt: skip
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+        "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
+    }
     trace_id, name, found = run_app(code, env)
     assert (trace_id, name) == (7, "n")
     assert {"mlflow.assessment.count", "mlflow.assessment.score"} <= set(found)
@@ -508,5 +521,7 @@ def test_an_evaluation_names_the_experiment_as_its_trace_does(run_app, receiver)
             "MLFLOW_EXPERIMENT_NAME": "shop",
         },
     )
-    spans = {s["name"]: s["attributes"].get("mlflow.experiment.name") for s in receiver.store.spans()}  # fmt: skip
+    spans = {
+        s["name"]: s["attributes"].get("mlflow.experiment.name") for s in receiver.store.spans()
+    }
     assert spans == {"root": "shop", "evaluation good": "shop"}

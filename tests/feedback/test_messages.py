@@ -18,9 +18,13 @@ from tests.conftest import ROOT
 
 TRACE = f"tr-{7:032x}"
 FULL = {
-    "source": AssessmentSource("LLM_JUDGE", "gpt-4"), "trace_id": TRACE, "metadata": {"k": "v"}, "span_id": "a" * 16,
-    "create_time_ms": 1_700_000_000_123, "last_update_time_ms": 1_700_000_001_456,
-}  # fmt: skip
+    "source": AssessmentSource("LLM_JUDGE", "gpt-4"),
+    "trace_id": TRACE,
+    "metadata": {"k": "v"},
+    "span_id": "a" * 16,
+    "create_time_ms": 1_700_000_000_123,
+    "last_update_time_ms": 1_700_000_001_456,
+}
 ENTITIES = [
     Feedback(name="n", value=0.5, rationale="why", overrides="a-0", valid=False, **FULL),
     Feedback(name="n", value=True, source=AssessmentSource("HUMAN", "ann"), trace_id=TRACE),
@@ -98,7 +102,14 @@ FILES = sorted((ROOT / "proto").rglob("*.proto"))
 def test_the_fields_are_named_as_mlflows():
     from mlflow.protos import assessments_pb2 as theirs
 
-    for name in ("Assessment", "AssessmentSource", "AssessmentError", "Feedback", "Expectation", "IssueReference"):  # fmt: skip
+    for name in (
+        "Assessment",
+        "AssessmentSource",
+        "AssessmentError",
+        "Feedback",
+        "Expectation",
+        "IssueReference",
+    ):
         here = {f.name for f in assessment_pb2.DESCRIPTOR.message_types_by_name[name].fields}
         there = {f.name for f in theirs.DESCRIPTOR.message_types_by_name[name].fields}
         assert here - there <= {"client_request_id"}

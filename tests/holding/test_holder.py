@@ -27,7 +27,9 @@ class Machine(RuleBasedStateMachine):
     )
     def begin(self, max_traces, max_items, max_bytes, remember_all):
         self.now = 0.0
-        self.bounds = HoldBounds(max_traces, max_items, max_bytes, 10.0, 10_000 if remember_all else 3)  # fmt: skip
+        self.bounds = HoldBounds(
+            max_traces, max_items, max_bytes, 10.0, 10_000 if remember_all else 3
+        )
         self.holder = Holder(self.bounds, HeldTrace, lambda: self.now)
         self.next_id = 0
         self.open = []  # (trace, item) that started and did not come

@@ -10,14 +10,28 @@ from mlflow_otel.mapping.model import MappingOptions
 
 OPTIONS = MappingOptions()
 EVERYTHING = AssessmentView(
-    name="faithfulness", kind="feedback", value=0.5, time=1, rationale="it is", error_code="TIMEOUT",
-    error_message="too slow", source_type="LLM_JUDGE", source_id="gpt-4", assessment_id="a-1",
-    run_id="run-1", overrides="a-0", valid=True, metadata={"model": "m", "n": 3}, operation="update",
-)  # fmt: skip
+    name="faithfulness",
+    kind="feedback",
+    value=0.5,
+    time=1,
+    rationale="it is",
+    error_code="TIMEOUT",
+    error_message="too slow",
+    source_type="LLM_JUDGE",
+    source_id="gpt-4",
+    assessment_id="a-1",
+    run_id="run-1",
+    overrides="a-0",
+    valid=True,
+    metadata={"model": "m", "n": 3},
+    operation="update",
+)
 
 
 def event(value=True, options=OPTIONS, **fields):
-    view = AssessmentView(name="n", kind=fields.pop("kind", "feedback"), value=value, time=1, **fields)  # fmt: skip
+    view = AssessmentView(
+        name="n", kind=fields.pop("kind", "feedback"), value=value, time=1, **fields
+    )
     return assessment.event_attributes(view, {}, options)
 
 
@@ -48,7 +62,11 @@ def test_a_feedback_value_is_a_score_a_label_or_json(value, expected):
 @pytest.mark.parametrize("value", [1, True, "Paris", {"a": 1}, [1]])
 def test_an_expectation_has_a_value_and_no_score(value):
     found = event(value, kind="expectation")
-    assert set(found) == {"gen_ai.evaluation.name", "mlflow.assessment.type", "mlflow.assessment.value"}  # fmt: skip
+    assert set(found) == {
+        "gen_ai.evaluation.name",
+        "mlflow.assessment.type",
+        "mlflow.assessment.value",
+    }
 
 
 def test_every_field_has_its_attribute():

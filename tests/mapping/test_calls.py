@@ -54,10 +54,17 @@ def rest(found, side="Inputs"):
 
 
 values = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
-    st.integers().map(str), st.floats(allow_nan=False).map(str), st.lists(st.text(max_size=3), max_size=3),
-    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.integers().map(str),
+    st.floats(allow_nan=False).map(str),
+    st.lists(st.text(max_size=3), max_size=3),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -90,9 +97,14 @@ def test_a_parameter_has_its_conventions_type_or_stays_where_it_was(parameters, 
 @pytest.mark.parametrize("omitted", OMITTED)
 @pytest.mark.parametrize("name", ["temperature", "tools", "instructions", "tool_choice", "user"])
 def test_what_was_not_given_is_nowhere(omitted, name):
-    found = mapped({"messages": [{"role": "user", "content": "hi"}], name: omitted}, conventions=(
-        "genai", "openinference", "mlflow",
-    ))  # fmt: skip
+    found = mapped(
+        {"messages": [{"role": "user", "content": "hi"}], name: omitted},
+        conventions=(
+            "genai",
+            "openinference",
+            "mlflow",
+        ),
+    )
     assert omitted not in json.dumps(found.attributes)
     assert found.attributes["gen_ai.input.messages"]
 
@@ -117,8 +129,13 @@ def test_a_call_traced_by_hand_leaves_out_what_was_not_given_too():
 
 
 counts = st.one_of(
-    st.none(), st.integers(0, 10**6), st.integers(0, 99).map(str), st.just(1.5), st.just("many"), st.booleans()
-)  # fmt: skip
+    st.none(),
+    st.integers(0, 10**6),
+    st.integers(0, 99).map(str),
+    st.just(1.5),
+    st.just("many"),
+    st.booleans(),
+)
 
 
 @st.composite
@@ -146,7 +163,12 @@ def leaves(value, path=()):
 
 
 @settings(max_examples=200, deadline=None)
-@given(usages(), st.one_of(st.none(), st.dictionaries(st.sampled_from(["input_tokens", "output_tokens", "x"]), counts)))  # fmt: skip
+@given(
+    usages(),
+    st.one_of(
+        st.none(), st.dictionaries(st.sampled_from(["input_tokens", "output_tokens", "x"]), counts)
+    ),
+)
 def test_no_count_is_lost_and_each_has_its_type(usage, mlflows):
     answer = {"choices": [{"message": {"role": "assistant", "content": "ho"}}], "usage": usage}
     found = mapped({"messages": [{"role": "user", "content": "hi"}]}, answer, usage=mlflows)
@@ -170,14 +192,41 @@ def test_no_count_is_lost_and_each_has_its_type(usage, mlflows):
 @pytest.mark.parametrize(
     ("usage", "input_tokens", "cached", "reasoning"),
     [
-        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}}, 9, 4, 2),
-        ({"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4}, "output_tokens_details": {"reasoning_tokens": 2}}, 9, 4, 2),
+        (
+            {
+                "prompt_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
+            9,
+            4,
+            2,
+        ),
+        (
+            {
+                "input_tokens": 9,
+                "input_tokens_details": {"cached_tokens": 4},
+                "output_tokens_details": {"reasoning_tokens": 2},
+            },
+            9,
+            4,
+            2,
+        ),
         ({"input_tokens": 5, "cache_read_input_tokens": 4}, 9, 4, None),
         ({"inputTokens": 5, "cacheReadInputTokens": 4}, 9, 4, None),
         ({"prompt_cache_hit_tokens": 4, "prompt_tokens": 9}, 9, 4, None),
-        ({"input_tokens": 9, "input_token_details": {"cache_read": 4}, "output_token_details": {"reasoning": 2}}, 9, 4, 2),
+        (
+            {
+                "input_tokens": 9,
+                "input_token_details": {"cache_read": 4},
+                "output_token_details": {"reasoning": 2},
+            },
+            9,
+            4,
+            2,
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_providers_spelling_of_cached_and_reasoning_tokens(
     usage, input_tokens, cached, reasoning
 ):
@@ -203,13 +252,36 @@ def test_the_long_lived_cache_is_told_apart():
 @pytest.mark.parametrize(
     ("type_", "inputs", "outputs", "own"),
     [
-        ("LLM", {"messages": [{"role": "user", "content": "hull"}]}, {"data": [{"embedding": [0.5]}]}, {"call_type": "embedding"}),
-        ("LLM", {"model": "e", "input": ["hull"]}, {"data": [{"embedding": [0.5], "index": 0}]}, {}),
-        ("CHAT_MODEL", {"modelId": "amazon.titan-embed-text-v2:0", "body": '{"inputText": "hull", "dimensions": 256}'}, {"body": {"embedding": [0.5], "inputTextTokenCount": 3}}, {}),
-        ("LLM", {"contents": ["hull"], "config": {"output_dimensionality": 256}}, {"embeddings": [{"values": [0.5]}]}, {}),
+        (
+            "LLM",
+            {"messages": [{"role": "user", "content": "hull"}]},
+            {"data": [{"embedding": [0.5]}]},
+            {"call_type": "embedding"},
+        ),
+        (
+            "LLM",
+            {"model": "e", "input": ["hull"]},
+            {"data": [{"embedding": [0.5], "index": 0}]},
+            {},
+        ),
+        (
+            "CHAT_MODEL",
+            {
+                "modelId": "amazon.titan-embed-text-v2:0",
+                "body": '{"inputText": "hull", "dimensions": 256}',
+            },
+            {"body": {"embedding": [0.5], "inputTextTokenCount": 3}},
+            {},
+        ),
+        (
+            "LLM",
+            {"contents": ["hull"], "config": {"output_dimensionality": 256}},
+            {"embeddings": [{"values": [0.5]}]},
+            {},
+        ),
         ("EMBEDDING", {"texts": ["hull"]}, [[0.5]], {}),
     ],
-)  # fmt: skip
+)
 def test_an_embedding_is_one_whatever_its_span_is_called(type_, inputs, outputs, own):
     found = mapped(inputs, outputs, type_, conventions=("genai", "openinference"), **own)
     sent = found.attributes
@@ -227,15 +299,81 @@ def test_an_embedding_is_one_whatever_its_span_is_called(type_, inputs, outputs,
 @pytest.mark.parametrize(
     ("model", "body", "answer", "operation", "tokens_asked", "reason"),
     [
-        ("eu.anthropic.claude-x", {"messages": [{"role": "user", "content": "Name a pier."}], "max_tokens": 3}, {"content": [{"type": "text", "text": "Here."}], "stop_reason": "max_tokens"}, "chat", 3, "length"),
-        ("amazon.nova-lite-v1:0", {"messages": [{"role": "user", "content": [{"text": "Name a pier."}]}], "inferenceConfig": {"maxTokens": 3}}, {"output": {"message": {"role": "assistant", "content": [{"text": "Here."}]}}, "stopReason": "end_turn"}, "chat", 3, "stop"),
-        ("mistral.mistral-large", {"messages": [{"role": "user", "content": "Name a pier."}], "max_tokens": 3}, {"choices": [{"message": {"role": "assistant", "content": "Here."}, "finish_reason": "length"}]}, "chat", 3, "length"),
-        ("mistral.mistral-7b", {"prompt": "Name a pier.", "max_tokens": 3}, {"outputs": [{"text": "Here.", "stop_reason": "stop"}]}, "text_completion", 3, "stop"),
-        ("meta.llama3", {"prompt": "Name a pier.", "max_gen_len": 3}, {"generation": "Here.", "stop_reason": "length"}, "text_completion", 3, "length"),
-        ("cohere.command-r", {"message": "Name a pier.", "max_tokens": 3}, {"text": "Here.", "finish_reason": "COMPLETE"}, "chat", 3, "stop"),
-        ("arn:aws:bedrock:us-east-1::foundation-model/ai21.jamba", {"messages": [{"role": "user", "content": "Name a pier."}], "max_tokens": 3}, {"choices": [{"message": {"role": "assistant", "content": "Here."}, "finish_reason": "stop"}]}, "chat", 3, "stop"),
+        (
+            "eu.anthropic.claude-x",
+            {"messages": [{"role": "user", "content": "Name a pier."}], "max_tokens": 3},
+            {"content": [{"type": "text", "text": "Here."}], "stop_reason": "max_tokens"},
+            "chat",
+            3,
+            "length",
+        ),
+        (
+            "amazon.nova-lite-v1:0",
+            {
+                "messages": [{"role": "user", "content": [{"text": "Name a pier."}]}],
+                "inferenceConfig": {"maxTokens": 3},
+            },
+            {
+                "output": {"message": {"role": "assistant", "content": [{"text": "Here."}]}},
+                "stopReason": "end_turn",
+            },
+            "chat",
+            3,
+            "stop",
+        ),
+        (
+            "mistral.mistral-large",
+            {"messages": [{"role": "user", "content": "Name a pier."}], "max_tokens": 3},
+            {
+                "choices": [
+                    {
+                        "message": {"role": "assistant", "content": "Here."},
+                        "finish_reason": "length",
+                    }
+                ]
+            },
+            "chat",
+            3,
+            "length",
+        ),
+        (
+            "mistral.mistral-7b",
+            {"prompt": "Name a pier.", "max_tokens": 3},
+            {"outputs": [{"text": "Here.", "stop_reason": "stop"}]},
+            "text_completion",
+            3,
+            "stop",
+        ),
+        (
+            "meta.llama3",
+            {"prompt": "Name a pier.", "max_gen_len": 3},
+            {"generation": "Here.", "stop_reason": "length"},
+            "text_completion",
+            3,
+            "length",
+        ),
+        (
+            "cohere.command-r",
+            {"message": "Name a pier.", "max_tokens": 3},
+            {"text": "Here.", "finish_reason": "COMPLETE"},
+            "chat",
+            3,
+            "stop",
+        ),
+        (
+            "arn:aws:bedrock:us-east-1::foundation-model/ai21.jamba",
+            {"messages": [{"role": "user", "content": "Name a pier."}], "max_tokens": 3},
+            {
+                "choices": [
+                    {"message": {"role": "assistant", "content": "Here."}, "finish_reason": "stop"}
+                ]
+            },
+            "chat",
+            3,
+            "stop",
+        ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("written", [json.dumps, lambda body: body], ids=["as text", "as it is"])
 def test_a_body_for_invoke_model_is_read_in_its_makers_shape(
     model, body, answer, operation, tokens_asked, reason, written
@@ -243,8 +381,9 @@ def test_a_body_for_invoke_model_is_read_in_its_makers_shape(
     found = mapped(
         {"modelId": model, "body": written(body), "accept": "application/json"},
         {"body": written(answer), "contentType": "application/json"},
-        "LLM", mlflow__message__format="bedrock",
-    )  # fmt: skip
+        "LLM",
+        mlflow__message__format="bedrock",
+    )
     sent = found.attributes
     assert sent["gen_ai.operation.name"] == operation
     assert sent["gen_ai.request.model"] == model

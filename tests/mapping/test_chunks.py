@@ -112,9 +112,16 @@ def test_calls_in_any_pieces_are_whole_again_however_they_alternate(calls, chanc
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "[]", "7", '{"choices": [7]}', '{"choices": [{"index": "a"}]}',
-     '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": {"a": 1}}, {"index": 0, "id": "b"}]}}]}'],
-)  # fmt: skip
+    [
+        None,
+        "",
+        "[]",
+        "7",
+        '{"choices": [7]}',
+        '{"choices": [{"index": "a"}]}',
+        '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": {"a": 1}}, {"index": 0, "id": "b"}]}}]}',
+    ],
+)
 def test_chunks_of_another_shape_change_nothing_that_outputs_say(value):
     event = EventView("mlflow.chunk.item.0", 1, {"mlflow.chunk.value": value})
     said = {

@@ -48,11 +48,21 @@ def mapped(message_format, type_, inputs, outputs):
             {"type": "uri", "modality": "video", "uri": "https://v.test/a.mp4", "fps": 2},
         ),
         (
-            {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}, {"type": "reference", "reference_ids": [4]}]},
-            {"type": "reasoning", "content": "Hm.", "thinking": [{"type": "reference", "reference_ids": [4]}]},
+            {
+                "type": "thinking",
+                "thinking": [
+                    {"type": "text", "text": "Hm."},
+                    {"type": "reference", "reference_ids": [4]},
+                ],
+            },
+            {
+                "type": "reasoning",
+                "content": "Hm.",
+                "thinking": [{"type": "reference", "reference_ids": [4]}],
+            },
         ),
     ],
-)  # fmt: skip
+)
 def test_an_item_is_a_part_of_its_kind(item, part):
     assert items.part(item) == part
 
@@ -61,7 +71,12 @@ def test_an_item_is_a_part_of_its_kind(item, part):
     ("block", "part"),
     [
         (
-            {"citationsContent": {"content": [{"text": "By "}, {"text": "ferry."}], "citations": [{"title": "Quay"}]}},
+            {
+                "citationsContent": {
+                    "content": [{"text": "By "}, {"text": "ferry."}],
+                    "citations": [{"title": "Quay"}],
+                }
+            },
             {"type": "text", "content": "By ferry.", "citations": [{"title": "Quay"}]},
         ),
         (
@@ -70,21 +85,36 @@ def test_an_item_is_a_part_of_its_kind(item, part):
         ),
         (
             {"guardContent": {"image": {"format": "png", "source": {"bytes": "b'PNG'"}}}},
-            {"type": "blob", "modality": "image", "content": "UE5H", "mime_type": "image/png", "guardContent": True},
+            {
+                "type": "blob",
+                "modality": "image",
+                "content": "UE5H",
+                "mime_type": "image/png",
+                "guardContent": True,
+            },
         ),
-        ({"cachePoint": {"type": "default"}}, {"type": "cachePoint", "cachePoint": {"type": "default"}}),
+        (
+            {"cachePoint": {"type": "default"}},
+            {"type": "cachePoint", "cachePoint": {"type": "default"}},
+        ),
         ({"blob": {"x": 1}}, {"type": "unknown", "blob": {"x": 1}, "item_type": "blob"}),
     ],
-)  # fmt: skip
+)
 def test_a_block_is_what_its_key_says(block, part):
     assert blocks.block(block) == part
 
 
 def test_thoughts_and_images_beside_the_content_are_parts():
     said = {
-        "role": "user", "content": "What is it?", "thinking": "Hm.",
-        "images": ["iVBORw0K", "./quay.png", {"type": "image_url", "image_url": {"url": "https://i.test/1.png"}}],
-    }  # fmt: skip
+        "role": "user",
+        "content": "What is it?",
+        "thinking": "Hm.",
+        "images": [
+            "iVBORw0K",
+            "./quay.png",
+            {"type": "image_url", "image_url": {"url": "https://i.test/1.png"}},
+        ],
+    }
     found = chat.message(said)
     assert [p["type"] for p in found["parts"]] == ["reasoning", "text", "blob", "uri"]
     assert found["images"] == ["./quay.png"]
@@ -121,8 +151,10 @@ def test_coheres_calls_stand_in_its_answer():
     called = {"text": "I look.", "tool_calls": [{"name": "f", "parameters": {"day": 3}}]}
     found = convert(None, {"message": "Cross?"}, called)
     assert found.outputs[0]["parts"][1] == {
-        "type": "tool_call", "name": "f", "arguments": {"day": 3},
-    }  # fmt: skip
+        "type": "tool_call",
+        "name": "f",
+        "arguments": {"day": 3},
+    }
 
 
 USED = {"completion_tokens_details": {"reasoning_tokens": 9}, "prompt_tokens": 13}
@@ -132,11 +164,44 @@ USED = {"completion_tokens_details": {"reasoning_tokens": 9}, "prompt_tokens": 1
     "outputs",
     [
         {"replies": [{"role": "assistant", "content": "x", "meta": {"usage": USED}}]},
-        {"generations": [[{"message": {"type": "ai", "response_metadata": {"token_usage": USED}}}]]},
-        {"generations": [[{"message": {"type": "ai", "usage_metadata": {"input_tokens": 13, "output_token_details": {"reasoning": 9}}}}]]},
-        {"generations": [[{"message": {"kwargs": {"usage_metadata": {"input_tokens": 13, "output_token_details": {"reasoning": 9}}}}}]]},
+        {
+            "generations": [
+                [{"message": {"type": "ai", "response_metadata": {"token_usage": USED}}}]
+            ]
+        },
+        {
+            "generations": [
+                [
+                    {
+                        "message": {
+                            "type": "ai",
+                            "usage_metadata": {
+                                "input_tokens": 13,
+                                "output_token_details": {"reasoning": 9},
+                            },
+                        }
+                    }
+                ]
+            ]
+        },
+        {
+            "generations": [
+                [
+                    {
+                        "message": {
+                            "kwargs": {
+                                "usage_metadata": {
+                                    "input_tokens": 13,
+                                    "output_token_details": {"reasoning": 9},
+                                }
+                            }
+                        }
+                    }
+                ]
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_an_only_answer_says_what_the_call_used(outputs):
     found = tokens.of_response(outputs, {})
     assert found.attributes["gen_ai.usage.reasoning.output_tokens"] == 9
@@ -147,30 +212,45 @@ def test_an_only_answer_says_what_the_call_used(outputs):
 
 
 def test_coheres_and_titans_tokens_are_counted():
-    cohere = tokens.of_response({"usage": {"tokens": {"input_tokens": 5, "output_tokens": 6}, "billed_units": {"input_tokens": 1}}}, {})  # fmt: skip
+    cohere = tokens.of_response(
+        {
+            "usage": {
+                "tokens": {"input_tokens": 5, "output_tokens": 6},
+                "billed_units": {"input_tokens": 1},
+            }
+        },
+        {},
+    )
     assert cohere.attributes == {
-        "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 6,
-    }  # fmt: skip
+        "gen_ai.usage.input_tokens": 5,
+        "gen_ai.usage.output_tokens": 6,
+    }
     assert cohere.left == {"billed_units": {"input_tokens": 1}}
-    titan = tokens.of_response({"inputTextTokenCount": 3, "results": [{"tokenCount": 2}, {"tokenCount": 4}]}, {})  # fmt: skip
+    titan = tokens.of_response(
+        {"inputTextTokenCount": 3, "results": [{"tokenCount": 2}, {"tokenCount": 4}]}, {}
+    )
     assert titan.attributes["gen_ai.usage.output_tokens"] == 6
 
 
 @pytest.mark.parametrize(
     ("reason", "word"),
     [
-        ("model_length", "length"), ("PROHIBITED_CONTENT", "content_filter"), ("ERROR_TOXIC", "content_filter"),
-        ("MALFORMED_FUNCTION_CALL", "error"), ("a_new_one", "a_new_one"),
+        ("model_length", "length"),
+        ("PROHIBITED_CONTENT", "content_filter"),
+        ("ERROR_TOXIC", "content_filter"),
+        ("MALFORMED_FUNCTION_CALL", "error"),
+        ("a_new_one", "a_new_one"),
     ],
-)  # fmt: skip
+)
 def test_a_finish_reason_is_the_conventions_word(reason, word):
     assert parts.finish_reason(reason) == word
 
 
 def test_bedrocks_own_tools_have_their_type_and_its_cache_points_are_no_tools():
     assert tools.definition({"systemTool": {"name": "nova_grounding"}}) == {
-        "type": "systemTool", "name": "nova_grounding",
-    }  # fmt: skip
+        "type": "systemTool",
+        "name": "nova_grounding",
+    }
     assert tools.definition({"cachePoint": {"type": "default"}}) is None
 
 
@@ -183,24 +263,57 @@ def test_an_embedding_in_base64_is_an_embedding():
 
 STORES = {
     "elasticsearch": (
-        {"took": 5, "hits": {"total": 2, "hits": [{"_id": "e-1", "_score": 1.5, "_source": {"text": "noon", "pier": "p-4"}}]}},
+        {
+            "took": 5,
+            "hits": {
+                "total": 2,
+                "hits": [{"_id": "e-1", "_score": 1.5, "_source": {"text": "noon", "pier": "p-4"}}],
+            },
+        },
         {"id": "e-1", "score": 1.5, "content": "noon", "pier": "p-4"},
         {"took": 5, "hits": {"total": 2}},
     ),
-    "milvus": ([[{"id": 4, "distance": 0.5, "entity": {"text": "noon"}}]], {"id": "4", "distance": 0.5, "content": "noon"}, None),
-    "weaviate": ({"objects": [{"uuid": "w-1", "properties": {"text": "noon"}}]}, {"id": "w-1", "content": "noon"}, None),
-    "vertex": ({"contexts": {"contexts": [{"text": "noon", "score": 0.5}]}}, {"content": "noon", "score": 0.5}, None),
+    "milvus": (
+        [[{"id": 4, "distance": 0.5, "entity": {"text": "noon"}}]],
+        {"id": "4", "distance": 0.5, "content": "noon"},
+        None,
+    ),
+    "weaviate": (
+        {"objects": [{"uuid": "w-1", "properties": {"text": "noon"}}]},
+        {"id": "w-1", "content": "noon"},
+        None,
+    ),
+    "vertex": (
+        {"contexts": {"contexts": [{"text": "noon", "score": 0.5}]}},
+        {"content": "noon", "score": 0.5},
+        None,
+    ),
     "bedrock": (
-        {"retrievalResults": [{"content": {"text": "noon", "type": "TEXT"}, "score": 0.5}], "nextToken": "t-1"},
+        {
+            "retrievalResults": [{"content": {"text": "noon", "type": "TEXT"}, "score": 0.5}],
+            "nextToken": "t-1",
+        },
         {"content": "noon", "content_": {"type": "TEXT"}, "score": 0.5},
         {"nextToken": "t-1"},
     ),
     "llamaindex": (
-        [{"node": {"id_": "n-1", "text": "noon", "class_name": "TextNode"}, "score": 0.5, "class_name": "NodeWithScore"}],
-        {"id": "n-1", "content": "noon", "score": 0.5, "class_name": "TextNode", "class_name_": "NodeWithScore"},
+        [
+            {
+                "node": {"id_": "n-1", "text": "noon", "class_name": "TextNode"},
+                "score": 0.5,
+                "class_name": "NodeWithScore",
+            }
+        ],
+        {
+            "id": "n-1",
+            "content": "noon",
+            "score": 0.5,
+            "class_name": "TextNode",
+            "class_name_": "NodeWithScore",
+        },
         None,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -38,11 +38,18 @@ def out(library, scenario, **kwargs):
 @pytest.mark.parametrize(
     ("library", "scenario"),
     [
-        ("openai-2", "chat"), ("openai-responses", "text"), ("anthropic", "text"), ("google-genai", "text"),
-        ("boto3", "text"), ("langchain", "chain"), ("llama-index", "chat"), ("mistralai", "chat"), ("groq", "chat"),
+        ("openai-2", "chat"),
+        ("openai-responses", "text"),
+        ("anthropic", "text"),
+        ("google-genai", "text"),
+        ("boto3", "text"),
+        ("langchain", "chain"),
+        ("llama-index", "chat"),
+        ("mistralai", "chat"),
+        ("groq", "chat"),
         ("litellm", "chat"),
     ],
-)  # fmt: skip
+)
 def test_system_question_and_answer(library, scenario):
     found = out(library, scenario)
     assert [p["content"] for p in found["gen_ai.system_instructions"]] == ["You are terse."]
@@ -65,9 +72,15 @@ def test_a_tool_call_has_its_arguments_as_an_object(library):
 
 @pytest.mark.parametrize(
     ("library", "scenario"),
-    [("openai-2", "chat_tool_result"), ("openai-responses", "tool_result"), ("anthropic", "tool_result"),
-     ("google-genai", "tool_result"), ("boto3", "tool_result"), ("mistralai", "tool_result")],
-)  # fmt: skip
+    [
+        ("openai-2", "chat_tool_result"),
+        ("openai-responses", "tool_result"),
+        ("anthropic", "tool_result"),
+        ("google-genai", "tool_result"),
+        ("boto3", "tool_result"),
+        ("mistralai", "tool_result"),
+    ],
+)
 def test_a_tool_result_is_the_tools_message(library, scenario):
     last = out(library, scenario)["gen_ai.input.messages"][-1]
     assert last["role"] == "tool"
@@ -75,7 +88,15 @@ def test_a_tool_result_is_the_tools_message(library, scenario):
     assert "21" in json.dumps(last["parts"][0]["response"])
 
 
-@pytest.mark.parametrize(("library", "scenario"), [("anthropic", "thinking"), ("google-genai", "thinking"), ("openai-responses", "reasoning"), ("boto3", "reasoning")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("library", "scenario"),
+    [
+        ("anthropic", "thinking"),
+        ("google-genai", "thinking"),
+        ("openai-responses", "reasoning"),
+        ("boto3", "reasoning"),
+    ],
+)
 def test_reasoning_is_kept_apart_from_the_answer(library, scenario):
     (answer,) = out(library, scenario)["gen_ai.output.messages"]
     kinds = [p["type"] for p in answer["parts"] if not p["type"].startswith("redacted")]
@@ -83,7 +104,17 @@ def test_reasoning_is_kept_apart_from_the_answer(library, scenario):
     assert kinds[-1] == "text"
 
 
-@pytest.mark.parametrize(("library", "scenario"), [("openai-2", "chat_image"), ("anthropic", "image"), ("google-genai", "image"), ("boto3", "image"), ("langchain", "image"), ("openai-responses", "image")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("library", "scenario"),
+    [
+        ("openai-2", "chat_image"),
+        ("anthropic", "image"),
+        ("google-genai", "image"),
+        ("boto3", "image"),
+        ("langchain", "image"),
+        ("openai-responses", "image"),
+    ],
+)
 def test_images_are_image_parts(library, scenario):
     parts = out(library, scenario)["gen_ai.input.messages"][0]["parts"]
     images = [p for p in parts if p.get("modality") == "image"]
@@ -127,7 +158,10 @@ def test_bedrock_is_the_provider_that_was_called_not_the_models_maker():
     assert out("boto3", "text")["gen_ai.provider.name"] == "aws.bedrock"
 
 
-@pytest.mark.parametrize(("library", "scenario"), [("anthropic", "stream"), ("openai-agents", "stream"), ("llama-index", "agent")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("library", "scenario"),
+    [("anthropic", "stream"), ("openai-agents", "stream"), ("llama-index", "agent")],
+)
 def test_a_stream_that_was_not_read_is_no_answer(library, scenario):
     spans = [
         span

@@ -29,8 +29,13 @@ def test_langchains_own_messages_keep_who_spoke_and_what_was_called():
     found = talk("langchain: a batch of dumped messages and generations")
     assert found.system == [{"type": "text", "content": "Be brief.", "item_id": "s-1"}]
     assert [m["role"] for m in found.inputs] == [
-        "user", "assistant", "tool", "tool", "harbourmaster", "assistant",
-    ]  # fmt: skip
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+        "harbourmaster",
+        "assistant",
+    ]
     answer = found.inputs[2]["parts"][0]
     assert (answer["id"], answer["response"], answer["name"]) == ("call_l1", "at nine", "ferries")
     assert answer["artifact"] == {"sheet": "F-9"}
@@ -120,8 +125,10 @@ def test_a_tool_of_bedrocks_own_is_no_tool_of_the_clients():
 def test_custom_and_later_kinds_of_calls_keep_name_and_input():
     calls = only(talk("chat completions: every kind of part and call").inputs, "tool_call")
     assert [(c["name"], c["id"]) for c in calls] == [
-        ("ferries", "call_81"), ("ask", "call_82"), ("x", "call_83"),
-    ]  # fmt: skip
+        ("ferries", "call_81"),
+        ("ask", "call_82"),
+        ("x", "call_83"),
+    ]
     assert calls[0]["arguments"] == {"day": 3}
     assert calls[1]["arguments"] == "when?"
     assert calls[2]["payload"] == [1, "deep-83"]
@@ -139,12 +146,15 @@ def test_a_spoken_answer_has_its_mime_type_and_its_transcript():
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("anthropic: documents, server tools, thinking, a failed tool", ["Low at two.", "High at eight."]),
+        (
+            "anthropic: documents, server tools, thinking, a failed tool",
+            ["Low at two.", "High at eight."],
+        ),
         ("converse: documents, citations, veiled thought", ["# Low at two", "a,b\n1,2"]),
         ("gemini: signatures, code, media, grounding", ["noon"]),
         ("chat completions: every kind of part and call", ["noon"]),
     ],
-)  # fmt: skip
+)
 def test_a_document_of_plain_text_is_text_and_no_blob(name, texts):
     documents = [p for p in only(talk(name).inputs, "text") if p.get("modality") == "document"]
     assert [p["content"] for p in documents] == texts
@@ -189,11 +199,16 @@ def test_kinds_that_nobody_knows_yet_are_told_by_how_they_are_named(kind, become
     assert "b-1" in json.dumps(part)
 
 
-@pytest.mark.parametrize("said", ["human", "ai", "tool", "function", "system", "HumanMessage", "AIMessageChunk"])  # fmt: skip
+@pytest.mark.parametrize(
+    "said", ["human", "ai", "tool", "function", "system", "HumanMessage", "AIMessageChunk"]
+)
 def test_a_message_type_of_langchains_is_a_role(said):
     assert chat.message({"type": said, "content": "x"})["role"] in {
-        "user", "assistant", "tool", "system",
-    }  # fmt: skip
+        "user",
+        "assistant",
+        "tool",
+        "system",
+    }
 
 
 @pytest.mark.parametrize(

@@ -131,17 +131,36 @@ def test_the_older_tag_style_and_the_newer_one_mean_the_same():
 
 def test_entry_spans_carry_the_trace():
     trace = TraceContext(
-        tags={"team": "a", "mlflow.traceName": "t", "mlflow.linkedPrompts": '[{"name":"p","version":"1"}]'},
-        metadata={"k": "v", "mlflow.sourceRun": "r", "mlflow.modelId": "m", "mlflow.source.git.commit": "c"},
-        state="OK", token_usage={"input_tokens": 3}, cost={"total_cost": 0.5}, request_preview="q",
-    )  # fmt: skip
+        tags={
+            "team": "a",
+            "mlflow.traceName": "t",
+            "mlflow.linkedPrompts": '[{"name":"p","version":"1"}]',
+        },
+        metadata={
+            "k": "v",
+            "mlflow.sourceRun": "r",
+            "mlflow.modelId": "m",
+            "mlflow.source.git.commit": "c",
+        },
+        state="OK",
+        token_usage={"input_tokens": 3},
+        cost={"total_cost": 0.5},
+        request_preview="q",
+    )
     found = entry(trace, MappingOptions())
     assert found == {
-        "mlflow.traceTag.team": "a", "mlflow.trace.metadata.k": "v", "mlflow.run.id": "r", "mlflow.model.id": "m",
-        "vcs.ref.head.revision": "c", "mlflow.trace.token_usage.input_tokens": 3, "mlflow.trace.cost.total_cost": 0.5,
-        "mlflow.linkedPrompts": '[{"name":"p","version":"1"}]', "mlflow.trace.name": "t", "mlflow.trace.state": "OK",
+        "mlflow.traceTag.team": "a",
+        "mlflow.trace.metadata.k": "v",
+        "mlflow.run.id": "r",
+        "mlflow.model.id": "m",
+        "vcs.ref.head.revision": "c",
+        "mlflow.trace.token_usage.input_tokens": 3,
+        "mlflow.trace.cost.total_cost": 0.5,
+        "mlflow.linkedPrompts": '[{"name":"p","version":"1"}]',
+        "mlflow.trace.name": "t",
+        "mlflow.trace.state": "OK",
         "mlflow.trace.request_preview": "q",
-    }  # fmt: skip
+    }
     assert "mlflow.trace.request_preview" not in entry(trace, MappingOptions(capture_content=False))
 
 
@@ -210,11 +229,41 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 KEYS = st.sampled_from(
-    ["mlflow.spanType", "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tokenUsage", "mlflow.llm.cost",
-     "mlflow.llm.model", "mlflow.llm.provider", "mlflow.chat.tools", "mlflow.linkedPrompts", "session.id", "x",
-     "mlflow.spanFunctionName", "gen_ai.tool.name", "mlflow.message.format"]
-)  # fmt: skip
-RAW = VALUES | VALUES.map(lambda v: json.dumps(v, default=str)) | st.sampled_from(['{"messages": [', '"CHAT_MODEL"', '"TOOL"', '"RETRIEVER"', '"AGENT"', '"openai"', '"anthropic"', '"gemini"', '"bedrock"', '{"messages":[{"role":null,"content":[null,1,{"type":null}]}]}'])  # fmt: skip
+    [
+        "mlflow.spanType",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
+        "mlflow.chat.tokenUsage",
+        "mlflow.llm.cost",
+        "mlflow.llm.model",
+        "mlflow.llm.provider",
+        "mlflow.chat.tools",
+        "mlflow.linkedPrompts",
+        "session.id",
+        "x",
+        "mlflow.spanFunctionName",
+        "gen_ai.tool.name",
+        "mlflow.message.format",
+    ]
+)
+RAW = (
+    VALUES
+    | VALUES.map(lambda v: json.dumps(v, default=str))
+    | st.sampled_from(
+        [
+            '{"messages": [',
+            '"CHAT_MODEL"',
+            '"TOOL"',
+            '"RETRIEVER"',
+            '"AGENT"',
+            '"openai"',
+            '"anthropic"',
+            '"gemini"',
+            '"bedrock"',
+            '{"messages":[{"role":null,"content":[null,1,{"type":null}]}]}',
+        ]
+    )
+)
 
 
 @settings(max_examples=400, deadline=None)

@@ -14,10 +14,18 @@ from mlflow_otel.mapping.span import map_span
 from mlflow_otel.mapping.trace import stamp
 
 leaf = st.one_of(st.integers(1000, 9999), st.text("abcdef", min_size=5, max_size=9), st.booleans())
-nested = st.recursive(leaf, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=2), max_leaves=4)  # fmt: skip
+nested = st.recursive(
+    leaf,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
 fields = st.dictionaries(
-    st.sampled_from(["strict", "cache_control", "format", "max_uses", "filters", "zeta"]), nested, max_size=4
-)  # fmt: skip
+    st.sampled_from(["strict", "cache_control", "format", "max_uses", "filters", "zeta"]),
+    nested,
+    max_size=4,
+)
 
 
 def leaves(value):
@@ -44,16 +52,35 @@ def sent(type_, inputs=None, outputs=None, conventions=("genai",)):
 
 
 SHAPES = {
-    "openai chat": lambda more: {"type": "function", "function": {"name": "ring", "description": "Rings.", "parameters": {"type": "object"}, **more}},
+    "openai chat": lambda more: {
+        "type": "function",
+        "function": {
+            "name": "ring",
+            "description": "Rings.",
+            "parameters": {"type": "object"},
+            **more,
+        },
+    },
     "beside the wrapper": lambda more: {"type": "function", "function": {"name": "ring"}, **more},
-    "openai responses": lambda more: {"type": "function", "name": "ring", "parameters": {"type": "object"}, **more},
+    "openai responses": lambda more: {
+        "type": "function",
+        "name": "ring",
+        "parameters": {"type": "object"},
+        **more,
+    },
     "custom": lambda more: {"type": "custom", "custom": {"name": "ring", **more}},
     "anthropic": lambda more: {"name": "ring", "input_schema": {"type": "object"}, **more},
-    "bedrock": lambda more: {"toolSpec": {"name": "ring", "inputSchema": {"json": {"type": "object"}}, **more}},
+    "bedrock": lambda more: {
+        "toolSpec": {"name": "ring", "inputSchema": {"json": {"type": "object"}}, **more}
+    },
     "built in": lambda more: {"type": "web_search_20250305", **more},
     "gemini's own": lambda more: {"google_search": more},
-    "pydantic ai": lambda more: {"name": "ring", "parameters_json_schema": {"type": "object"}, **more},
-}  # fmt: skip
+    "pydantic ai": lambda more: {
+        "name": "ring",
+        "parameters_json_schema": {"type": "object"},
+        **more,
+    },
+}
 
 
 @settings(max_examples=60)
@@ -83,9 +110,14 @@ scores = st.one_of(st.floats(0, 1), st.integers(0, 3), st.sampled_from(["0.25", 
 documents = st.fixed_dictionaries(
     {"content": st.text("abcdef ", min_size=1, max_size=12)},
     optional={
-        "id": identities, "score": scores, "url": leaf, "metadata": nested, "distance": leaf, "title": nested,
+        "id": identities,
+        "score": scores,
+        "url": leaf,
+        "metadata": nested,
+        "distance": leaf,
+        "title": nested,
     },
-)  # fmt: skip
+)
 
 
 @settings(max_examples=80)
@@ -156,7 +188,12 @@ def test_what_is_no_document_stays_in_the_outputs(outputs):
 def test_openinference_has_a_message_for_each_tools_answer():
     results = [{"type": "tool_result", "tool_use_id": f"t{n}", "content": f"r{n}"} for n in (1, 2)]
     said = [{"role": "user", "content": [*results, {"type": "text", "text": "Go on."}]}]
-    found = sent("CHAT_MODEL", {"messages": said, "max_tokens": 5}, {"stop_reason": "x", "content": []}, ("openinference",))  # fmt: skip
+    found = sent(
+        "CHAT_MODEL",
+        {"messages": said, "max_tokens": 5},
+        {"stop_reason": "x", "content": []},
+        ("openinference",),
+    )
     prefix = "llm.input_messages"
     for index in (0, 1):
         assert found[f"{prefix}.{index}.message.role"] == "tool"
@@ -170,13 +207,28 @@ def test_openinference_has_a_message_for_each_tools_answer():
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, {"type": "audio", "audio.audio.url": "data:audio/wav;base64,AAAA"}),
-        ({"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}, {"type": "document", "document.document.url": "data:application/pdf;base64,AAAA"}),
-        ({"type": "file", "file": {"file_id": "f-1"}}, {"type": "document", "document.document.id": "f-1"}),
-        ({"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}, {"type": "image", "image.image.url": "https://x.example/a.png"}),
-        ({"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}, {"type": "reasoning", "text": "Hm.", "signature": "c2ln"}),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            {"type": "audio", "audio.audio.url": "data:audio/wav;base64,AAAA"},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
+            {"type": "document", "document.document.url": "data:application/pdf;base64,AAAA"},
+        ),
+        (
+            {"type": "file", "file": {"file_id": "f-1"}},
+            {"type": "document", "document.document.id": "f-1"},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+            {"type": "image", "image.image.url": "https://x.example/a.png"},
+        ),
+        (
+            {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+            {"type": "reasoning", "text": "Hm.", "signature": "c2ln"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_openinference_calls_media_and_reasoning_by_their_names(item, expected):
     said = [{"role": "user", "content": [{"type": "text", "text": "See:"}, item]}]
     found = sent("CHAT_MODEL", {"messages": said}, None, ("openinference",))
@@ -186,8 +238,13 @@ def test_openinference_calls_media_and_reasoning_by_their_names(item, expected):
 
 @pytest.mark.parametrize(
     ("written", "session", "sessions"),
-    [('["s-1", "s-2"]', "s-1", ["s-1", "s-2"]), ("s-1", "s-1", None), ("[draft]", "[draft]", None), ("[]", "[]", None)],
-)  # fmt: skip
+    [
+        ('["s-1", "s-2"]', "s-1", ["s-1", "s-2"]),
+        ("s-1", "s-1", None),
+        ("[draft]", "[draft]", None),
+        ("[]", "[]", None),
+    ],
+)
 def test_of_several_sessions_the_first_is_the_session(written, session, sessions):
     found = stamp(TraceContext(metadata={"mlflow.trace.session": written}), MappingOptions())
     assert found["session.id"] == found["gen_ai.conversation.id"] == session

@@ -48,8 +48,14 @@ def test_blanks_between_go_and_those_in_text_stay(text):
 
 @pytest.mark.parametrize(
     ("text", "sent"),
-    [('"21 °C"', "21 °C"), ('{"a": 1}', '{"a":1}'), ("[1, 2]", "[1,2]"), ("7", "7"), ("half {", "half {")],
-)  # fmt: skip
+    [
+        ('"21 °C"', "21 °C"),
+        ('{"a": 1}', '{"a":1}'),
+        ("[1, 2]", "[1,2]"),
+        ("7", "7"),
+        ("half {", "half {"),
+    ],
+)
 def test_as_text_everything_that_is_no_text_is_json(text, sent):
     assert str(Written(text).as_text()) == sent
 

@@ -13,7 +13,11 @@ from mlflow_otel.signals.bounds import Bounds
 from tests import payloads
 
 RECORDED = dict(payloads.recorded())
-COMPARED = {*(name for names in ATTRIBUTES.values() for name in names), *TOKENS.values(), "error.type"}  # fmt: skip
+COMPARED = {
+    *(name for names in ATTRIBUTES.values() for name in names),
+    *TOKENS.values(),
+    "error.type",
+}
 
 
 AGENTS = ("invoke_agent", "invoke_workflow")
@@ -67,7 +71,11 @@ def test_a_call_that_two_libraries_trace_counts_once():
 
 
 def test_what_an_agent_sums_up_is_not_counted_beside_its_calls():
-    spans = [call(1, parent=3, **USAGE), call(2, parent=3, **USAGE), call(3, type_="AGENT", **USAGE)]  # fmt: skip
+    spans = [
+        call(1, parent=3, **USAGE),
+        call(2, parent=3, **USAGE),
+        call(3, type_="AGENT", **USAGE),
+    ]
     tokens = [value for name, value, _ in found(*spans) if name == "gen_ai.client.token.usage"]
     assert sorted(tokens) == [3, 3, 7, 7]
 
@@ -85,7 +93,11 @@ def test_values_past_a_bound_count_as_other_and_known_ones_as_before():
 
 
 def scenario(library, name):
-    spans = [span for key, span in RECORDED.items() if key.startswith(library) and key.split("/")[1] == name]  # fmt: skip
+    spans = [
+        span
+        for key, span in RECORDED.items()
+        if key.startswith(library) and key.split("/")[1] == name
+    ]
     numbers = {span["span_id"]: number for number, span in enumerate(spans, 1)}
     return [
         Timed(payloads.view(span), number, numbers.get(span["parent_id"]), 1.0)

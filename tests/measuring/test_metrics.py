@@ -56,17 +56,25 @@ def work(number):
         pass
 """
 CALL = {
-    "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
     "deployment.environment.name": "prod",
-}  # fmt: skip
+}
 ANSWERED = {**CALL, "gen_ai.response.model": "gpt-4o-2024"}
 AGENT = {"gen_ai.agent.name": "agent", "deployment.environment.name": "prod"}
 TRACE = {"mlflow.trace.name": "agent", "deployment.environment.name": "prod"}
 UNITS = {
-    "gen_ai.client.operation.duration": "s", "gen_ai.client.operation.time_to_first_chunk": "s",
-    "gen_ai.client.token.usage": "{token}", "gen_ai.execute_tool.duration": "s", "gen_ai.invoke_agent.duration": "s",
-    "mlflow.llm.cost": "{USD}", "mlflow.trace.cost": "{USD}", "mlflow.trace.count": "{trace}", "mlflow.trace.duration": "s",
-}  # fmt: skip
+    "gen_ai.client.operation.duration": "s",
+    "gen_ai.client.operation.time_to_first_chunk": "s",
+    "gen_ai.client.token.usage": "{token}",
+    "gen_ai.execute_tool.duration": "s",
+    "gen_ai.invoke_agent.duration": "s",
+    "mlflow.llm.cost": "{USD}",
+    "mlflow.trace.cost": "{USD}",
+    "mlflow.trace.count": "{trace}",
+    "mlflow.trace.duration": "s",
+}
 
 
 def by_name(points):
@@ -92,11 +100,22 @@ def test_the_conventions_metrics_leave_with_units_and_attributes(run_app, receiv
     (tool,) = found["gen_ai.execute_tool.duration"]
     assert tool[0] == 4
     assert tool[1]["gen_ai.tool.name"] == "look_up"
-    states = [(1, {**TRACE, "mlflow.trace.state": "ERROR"}), (3, {**TRACE, "mlflow.trace.state": "OK"})]  # fmt: skip
+    states = [
+        (1, {**TRACE, "mlflow.trace.state": "ERROR"}),
+        (3, {**TRACE, "mlflow.trace.state": "OK"}),
+    ]
     assert found["mlflow.trace.count"] == states
-    tokens = {p["attributes"]["gen_ai.token.type"]: p["sum"] for p in points if p["name"] == "gen_ai.client.token.usage" and "gen_ai.response.model" in p["attributes"]}  # fmt: skip
+    tokens = {
+        p["attributes"]["gen_ai.token.type"]: p["sum"]
+        for p in points
+        if p["name"] == "gen_ai.client.token.usage" and "gen_ai.response.model" in p["attributes"]
+    }
     assert tokens == {"input": 60, "output": 15}
-    spent = [p["sum"] for p in points if p["name"] == "mlflow.trace.cost" and p["attributes"]["mlflow.trace.state"] == "OK"]  # fmt: skip
+    spent = [
+        p["sum"]
+        for p in points
+        if p["name"] == "mlflow.trace.cost" and p["attributes"]["mlflow.trace.state"] == "OK"
+    ]
     assert spent == [pytest.approx(0.09)]
     assert "ann" not in str(points)
 
@@ -110,7 +129,11 @@ OFF = {
 
 @pytest.mark.parametrize("off", OFF)
 def test_they_are_off_without_an_endpoint_or_when_told(run_app, receiver, off):
-    where = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if off == "no endpoint" else "OTEL_EXPORTER_OTLP_ENDPOINT"  # fmt: skip
+    where = (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        if off == "no endpoint"
+        else "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
     run_app(APP + "\nwork(1)", {where: receiver.grpc_endpoint, **OFF[off]})
     assert len(receiver.store.spans()) == 6
     assert receiver.store.metrics() == []
@@ -148,7 +171,10 @@ work(1)
     run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint})
     last = {}  # cumulative: the highest of each instance is what it counted
     for point in receiver.store.metrics():
-        if point["name"] == "mlflow.trace.count" and point["attributes"]["mlflow.trace.state"] == "OK":  # fmt: skip
+        if (
+            point["name"] == "mlflow.trace.count"
+            and point["attributes"]["mlflow.trace.state"] == "OK"
+        ):
             instance = point["resource"].get("service.instance.id")
             last[instance] = max(last.get(instance, 0), point["value"])
     assert sorted(last.values()) == [2, 4]
@@ -186,7 +212,22 @@ print(json.dumps({
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1",
     }
     found = run_app(code, env)
-    assert found["seconds"] == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]  # fmt: skip
+    assert found["seconds"] == [
+        0.01,
+        0.02,
+        0.04,
+        0.08,
+        0.16,
+        0.32,
+        0.64,
+        1.28,
+        2.56,
+        5.12,
+        10.24,
+        20.48,
+        40.96,
+        81.92,
+    ]
     assert found["tokens"] == [4**power for power in range(14)]
     assert found["same trace"] == [True]
     assert found["scope"] == "mlflow_otel"
@@ -251,7 +292,9 @@ def test_a_span_that_was_exported_is_measured_by_what_its_mapping_found():
     assert processor.force_flush()
     (mapped,) = kept.get_finished_spans()
     assert mapped.attributes["gen_ai.request.model"] == "m"
-    assert mapped.batch.outlines == {mapped.context.span_id: {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}}  # fmt: skip
+    assert mapped.batch.outlines == {
+        mapped.context.span_id: {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    }
     mapped.batch.outlines[mapped.context.span_id] = {"gen_ai.operation.name": "embeddings"}
     assert recorder._signals.later.drain(10)
     ((point,),) = (

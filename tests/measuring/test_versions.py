@@ -19,13 +19,17 @@ CHAT = {
     "mlflow.spanType": '"CHAT_MODEL"',
     "mlflow.spanInputs": json.dumps(
         {
-            "model": "m", "messages": [{"role": "user", "content": "hi"}], "reasoning": {"effort": "low"},
+            "model": "m",
+            "messages": [{"role": "user", "content": "hi"}],
+            "reasoning": {"effort": "low"},
             "previous_response_id": "r-0",
         }
     ),
-    "mlflow.spanOutputs": json.dumps({"choices": [{"message": {"role": "assistant", "content": "ho"}, "finish_reason": "stop"}]}),
+    "mlflow.spanOutputs": json.dumps(
+        {"choices": [{"message": {"role": "assistant", "content": "ho"}, "finish_reason": "stop"}]}
+    ),
     "mlflow.chat.tokenUsage": '{"input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 2}',
-}  # fmt: skip
+}
 
 
 def typed(span_type, **attributes):
@@ -74,7 +78,10 @@ def test_each_measure_has_an_instrument(version):
 
 
 def test_the_newest_conventions_metrics():
-    found = [(m.name, m.value, m.attributes.get("gen_ai.token.modality")) for m in measured(TRACE, LATEST)]  # fmt: skip
+    found = [
+        (m.name, m.value, m.attributes.get("gen_ai.token.modality"))
+        for m in measured(TRACE, LATEST)
+    ]
     prefix = "gen_ai.client.inference"
     assert found.count((f"{prefix}.duration", 1.0, None)) == 2
     assert found.count((f"{prefix}.usage.input_tokens", 7, "unknown")) == 2
@@ -122,8 +129,13 @@ def test_the_newest_attributes_and_the_schema_of_each(version):
 
 @pytest.mark.parametrize(
     ("value", "latest"),
-    [("gen_ai_latest_experimental", True), ("http, gen_ai_latest_experimental", True), ("http", False), ("", False)],
-)  # fmt: skip
+    [
+        ("gen_ai_latest_experimental", True),
+        ("http, gen_ai_latest_experimental", True),
+        ("http", False),
+        ("", False),
+    ],
+)
 def test_the_newest_are_asked_for_as_opentelemetry_says(monkeypatch, value, latest):
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", value)
     assert Settings.from_environment().latest_conventions is latest

@@ -23,7 +23,10 @@ def test_flush_at_each_local_root(tmp_path, shared):
     assert len(backend.times) == 2  # one request a trace
 
 
-HANDLERS = "import asyncio, os\n" + TRACED + """
+HANDLERS = (
+    "import asyncio, os\n"
+    + TRACED
+    + """
 from fastapi.testclient import TestClient
 from fastapi import FastAPI
 
@@ -55,7 +58,8 @@ except KeyError:
 assert asyncio.run(async_handler("b")) == "b"
 assert TestClient(app).get("/c").json() == "c"
 os._exit(3)
-"""  # fmt: skip
+"""
+)
 
 
 def test_flush_after_handlers_and_apps(tmp_path):
@@ -80,7 +84,9 @@ def test_a_flush_takes_no_longer_than_one_request_may(tmp_path):
     assert "went on" in app.output
 
 
-SERVED = TRACED + """
+SERVED = (
+    TRACED
+    + """
 from fastapi import FastAPI
 inner = FastAPI()
 
@@ -90,7 +96,8 @@ async def ask(name: str):
     return name
 
 app = mlflow_otel.flush_after(inner)
-"""  # fmt: skip
+"""
+)
 
 
 def test_a_whole_app_is_flushed_after_each_request(tmp_path):

@@ -10,7 +10,9 @@ import pytest
 
 from tests.processes.apps import TRACED, Http, both, free_port, get, running
 
-FASTAPI = TRACED + """
+FASTAPI = (
+    TRACED
+    + """
 from fastapi import FastAPI
 app = FastAPI()
 
@@ -18,9 +20,12 @@ app = FastAPI()
 def ask(name: str):
     work(name)
     return name
-"""  # fmt: skip
+"""
+)
 UNTOUCHED = FASTAPI.replace("import mlflow, mlflow_otel\nmlflow_otel.instrument()", "import mlflow")
-FLASK = TRACED + """
+FLASK = (
+    TRACED
+    + """
 from flask import Flask
 app = Flask(__name__)
 
@@ -28,8 +33,11 @@ app = Flask(__name__)
 def ask(name):
     work(name)
     return name
-"""  # fmt: skip
-DJANGO = TRACED + """
+"""
+)
+DJANGO = (
+    TRACED
+    + """
 import sys
 from django.conf import settings
 from django.core.management import execute_from_command_line
@@ -45,7 +53,8 @@ def ask(request, name):
 urlpatterns = [path("<str:name>", ask)]
 if __name__ == "__main__":
     execute_from_command_line(sys.argv)
-"""  # fmt: skip
+"""
+)
 GUNICORN = (
     sys.executable,
     "-m",
@@ -58,16 +67,52 @@ GUNICORN = (
 )
 
 SERVERS = {
-    "uvicorn": (FASTAPI, (sys.executable, "-m", "uvicorn", "--port", "{port}", "web:app"), -signal.SIGTERM),
-    "uvicorn --workers 2": (FASTAPI, (sys.executable, "-m", "uvicorn", "--workers", "2", "--port", "{port}", "web:app"), 0),
-    "opentelemetry-instrument uvicorn": (UNTOUCHED, (str(sys.prefix) + "/bin/opentelemetry-instrument", sys.executable, "-m", "uvicorn", "--port", "{port}", "web:app"), -signal.SIGTERM),
-    "flask run": (FLASK, (sys.executable, "-m", "flask", "--app", "web", "run", "--port", "{port}"), -signal.SIGTERM),
-    "django runserver": (DJANGO, (sys.executable, "web.py", "runserver", "--noreload", "127.0.0.1:{port}"), -signal.SIGTERM),
+    "uvicorn": (
+        FASTAPI,
+        (sys.executable, "-m", "uvicorn", "--port", "{port}", "web:app"),
+        -signal.SIGTERM,
+    ),
+    "uvicorn --workers 2": (
+        FASTAPI,
+        (sys.executable, "-m", "uvicorn", "--workers", "2", "--port", "{port}", "web:app"),
+        0,
+    ),
+    "opentelemetry-instrument uvicorn": (
+        UNTOUCHED,
+        (
+            str(sys.prefix) + "/bin/opentelemetry-instrument",
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--port",
+            "{port}",
+            "web:app",
+        ),
+        -signal.SIGTERM,
+    ),
+    "flask run": (
+        FLASK,
+        (sys.executable, "-m", "flask", "--app", "web", "run", "--port", "{port}"),
+        -signal.SIGTERM,
+    ),
+    "django runserver": (
+        DJANGO,
+        (sys.executable, "web.py", "runserver", "--noreload", "127.0.0.1:{port}"),
+        -signal.SIGTERM,
+    ),
     "gunicorn": (FLASK, (*GUNICORN, "--worker-class", "sync"), 0),
-    "gunicorn gthread, preloaded": (FLASK, (*GUNICORN, "--worker-class", "gthread", "--threads", "2", "--preload"), 0),
+    "gunicorn gthread, preloaded": (
+        FLASK,
+        (*GUNICORN, "--worker-class", "gthread", "--threads", "2", "--preload"),
+        0,
+    ),
     "gunicorn uvicorn": (FASTAPI, (*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker"), 0),
-    "gunicorn uvicorn, preloaded": (FASTAPI, (*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "--preload"), 0),
-}  # fmt: skip
+    "gunicorn uvicorn, preloaded": (
+        FASTAPI,
+        (*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "--preload"),
+        0,
+    ),
+}
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -82,8 +127,12 @@ def test_what_a_server_answered_before_sigterm_leaves(tmp_path, server):
     }
     with (
         Http("ok") as backend,
-        running([part.format(port=port) for part in command], tmp_path, {**backend.environ, **instrumented}) as app,
-    ):  # fmt: skip
+        running(
+            [part.format(port=port) for part in command],
+            tmp_path,
+            {**backend.environ, **instrumented},
+        ) as app,
+    ):
         asked = [get(app, f"http://127.0.0.1:{port}/r{number}").strip('"') for number in range(6)]
         assert app.end() == status, app.output
     assert asked == [f"r{number}" for number in range(6)]

@@ -32,7 +32,11 @@ def test_other_signals_that_end_a_process(tmp_path, number):
 
 
 def test_spans_that_ended_below_an_open_root_leave_too(tmp_path):
-    code = IMPORTS + TRACED + "with mlflow.start_span('open'):\n    work('a')\n    print('ready')\n    time.sleep(600)\n"  # fmt: skip
+    code = (
+        IMPORTS
+        + TRACED
+        + "with mlflow.start_span('open'):\n    work('a')\n    print('ready')\n    time.sleep(600)\n"
+    )
     with Http("ok") as server, script(code, tmp_path, server.environ) as app:
         app.wait_for("ready")
         assert app.end() == -signal.SIGTERM
@@ -81,7 +85,10 @@ def test_an_ignored_signal_stays_ignored(tmp_path):
 
 
 def test_nobody_sees_that_the_default_action_is_ours(tmp_path):
-    code = IMPORTS + TRACED + """
+    code = (
+        IMPORTS
+        + TRACED
+        + """
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 assert signal.signal(signal.SIGTERM, signal.SIG_DFL) is signal.SIG_DFL
 assert signal.signal(signal.SIGTERM, signal.SIG_IGN) is signal.SIG_DFL
@@ -91,7 +98,8 @@ mlflow_otel.uninstrument()
 assert signal.signal is not before and signal.signal.__module__ == "signal"
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 os.kill(os.getpid(), signal.SIGTERM)
-"""  # fmt: skip
+"""
+    )
     with Http("ok") as server, script(code, tmp_path, server.environ) as app:
         assert app.wait() == -signal.SIGTERM, app.output
 
@@ -111,7 +119,10 @@ def test_atexit_leaves_signals_alone(tmp_path):
     assert sorted(server.names) == both("a")
 
 
-BUSY = IMPORTS + TRACED + """
+BUSY = (
+    IMPORTS
+    + TRACED
+    + """
 work('first')
 print('ready')
 count = 0
@@ -119,7 +130,8 @@ while True:
     work(f's{count}')
     count += 1
     sys.stdout.write(f'{count}\\n')
-"""  # fmt: skip
+"""
+)
 
 
 @pytest.mark.parametrize("attempt", range(2))
@@ -148,11 +160,14 @@ def test_a_hanging_backend_holds_the_end_up_for_the_shutdown_bound(tmp_path):
 
 
 def test_instrument_outside_the_main_thread_says_what_it_cannot_do(tmp_path):
-    code = IMPORTS + """
+    code = (
+        IMPORTS
+        + """
 import mlflow_otel
 thread = threading.Thread(target=mlflow_otel.instrument)
 thread.start(); thread.join()
-"""  # fmt: skip
+"""
+    )
     with Http("ok") as server, script(code, tmp_path, server.environ) as app:
         assert app.wait() == 0
     assert app.output.count("Call instrument() in the main thread") == 1

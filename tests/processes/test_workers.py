@@ -10,7 +10,9 @@ import pytest
 
 from tests.processes.apps import TRACED, Http, both, free_port, running, script
 
-POOL = TRACED + """
+POOL = (
+    TRACED
+    + """
 import multiprocessing, os, sys
 
 def task(number):
@@ -20,7 +22,8 @@ def task(number):
 if __name__ == "__main__":
     with multiprocessing.get_context(sys.argv[1] if len(sys.argv) > 1 else METHOD).Pool(2) as pool:
         assert os.getpid() not in pool.map(task, range(6), chunksize=1)
-"""  # fmt: skip
+"""
+)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -32,7 +35,9 @@ def test_a_pool_that_is_left_by_with(tmp_path, method):
     assert sorted(backend.names) == both(*(f"t{number}" for number in range(6)))
 
 
-CELERY = TRACED + """
+CELERY = (
+    TRACED
+    + """
 from celery import Celery
 app = Celery("tasks", broker="filesystem://", broker_transport_options={
     "data_folder_in": "FOLDER", "data_folder_out": "FOLDER", "control_folder": "FOLDER"})
@@ -45,14 +50,28 @@ def task(number):
 if __name__ == "__main__":
     for number in range(4):
         task.delay(number)
-"""  # fmt: skip
+"""
+)
 
 
 def test_celerys_prefork_pool(tmp_path):
     folder = tmp_path / "broker"
     folder.mkdir()
     (tmp_path / "tasks.py").write_text(CELERY.replace("FOLDER", str(folder)))
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool", "prefork", "--concurrency", "2", "-l", "INFO"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "tasks",
+        "worker",
+        "--pool",
+        "prefork",
+        "--concurrency",
+        "2",
+        "-l",
+        "INFO",
+    ]
     with Http("ok") as backend, running(command, tmp_path, backend.environ) as app:
         sending = [sys.executable, "tasks.py"]
         subprocess.run(sending, cwd=tmp_path, env={**os.environ, **backend.environ}, check=True)
@@ -92,7 +111,7 @@ def test_rqs_work_horses(tmp_path, kind, imported):
     (tmp_path / "tasks.py").write_text(RQ)
     (tmp_path / "enqueue.py").write_text(ENQUEUE)
     port = str(free_port())
-    redis = ["redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"]  # fmt: skip
+    redis = ["redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"]
     rq = ["worker", "--burst", "--url", f"redis://127.0.0.1:{port}", "--worker-class", kind]
     first = "import tasks\n" if imported == "by the worker" else ""
     (tmp_path / "run.py").write_text(

@@ -77,7 +77,9 @@ def test_a_grpc_message_that_unpacks_to_more_is_refused_and_the_next_is_taken(re
         assert call(request_of("a")) == b""
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30, str(server.MAX_BODY_BYTES + 1), "٣"])  # fmt: skip
+@pytest.mark.parametrize(
+    "length", ["-1", "x", "1e3", "9" * 30, str(server.MAX_BODY_BYTES + 1), "٣"]
+)
 def test_a_length_that_cannot_be_is_answered_and_nothing_breaks(receiver, length):
     connection = http.client.HTTPConnection("127.0.0.1", receiver.http_port, timeout=10)
     connection.putrequest("POST", "/v1/traces")

@@ -114,7 +114,11 @@ print(json.dumps([type(p).__name__ for p in trace.get_tracer_provider()._active_
 
 
 def test_beside_mlflows_own_export_each_span_leaves_once_and_annotated(run_app):
-    environ = {**SHARED, "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # fmt: skip
+    environ = {
+        **SHARED,
+        "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
     environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "true"}
     code = (
         APP

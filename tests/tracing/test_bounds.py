@@ -83,7 +83,9 @@ TEXTS = {
     ],
 )
 def test_memory_is_bounded_by_a_multiple_of_what_is_counted(run_app, where, text):
-    code = FILL.replace("BOUND", str(BOUND)).replace("WHERE", repr(where)).replace("TEXT", TEXTS[text])  # fmt: skip
+    code = (
+        FILL.replace("BOUND", str(BOUND)).replace("WHERE", repr(where)).replace("TEXT", TEXTS[text])
+    )
     found = run_app(code)
     assert (found["number"] + 1) * (found["each"] + 1000) >= BOUND  # it was filled
     assert (found["number"] - 1) * found["each"] <= BOUND * 1.1
@@ -106,10 +108,19 @@ def utf8(value):
 
 @given(
     attributes=st.dictionaries(st.text(min_size=1, max_size=8), VALUES, max_size=5),
-    events=st.lists(st.tuples(st.text(max_size=8), st.dictionaries(st.text(min_size=1, max_size=4), st.text(max_size=9), max_size=3)), max_size=3),
-    links=st.lists(st.dictionaries(st.text(min_size=1, max_size=4), st.text(max_size=9), max_size=3), max_size=3),
+    events=st.lists(
+        st.tuples(
+            st.text(max_size=8),
+            st.dictionaries(st.text(min_size=1, max_size=4), st.text(max_size=9), max_size=3),
+        ),
+        max_size=3,
+    ),
+    links=st.lists(
+        st.dictionaries(st.text(min_size=1, max_size=4), st.text(max_size=9), max_size=3),
+        max_size=3,
+    ),
     said=st.text(min_size=1, max_size=9),
-)  # fmt: skip
+)
 def test_every_text_of_a_span_counts_with_its_utf8_bytes(attributes, events, links, said):
     other = otel.SpanContext(1, 2, is_remote=True)
     span = tracer.start_span("call", links=[otel.Link(other, one) for one in links])

@@ -227,9 +227,12 @@ def test_zero_code_finds_us_by_the_entry_points(run_app, receiver, tmp_path):
         mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
     """
     env = {
-        "OTEL_TRACES_EXPORTER": "mlflow_otlp", "OTEL_TRACES_SAMPLER": "mlflow", "OTEL_METRICS_EXPORTER": "none",
-        "OTEL_LOGS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
-    }  # fmt: skip
+        "OTEL_TRACES_EXPORTER": "mlflow_otlp",
+        "OTEL_TRACES_SAMPLER": "mlflow",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+    }
     wrap = Path(sys.executable).parent / "opentelemetry-instrument"
     run_app(code, env, command=(str(wrap), sys.executable))
     (span,) = receiver.store.spans()
@@ -249,10 +252,13 @@ def test_dual_export_goes_to_both(run_app, receiver):
     import os; os._exit(0)
     """
     env = {
-        "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint, "MLFLOW_EXPERIMENT_ID": "0",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1",
-    }  # fmt: skip
+        "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+        "MLFLOW_EXPERIMENT_ID": "0",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "1",
+    }
     kinds = run_app(code, env)
     assert kinds == ["MlflowV3SpanProcessor", "MlflowSpanProcessor"]
 
@@ -318,9 +324,12 @@ def test_zero_code_in_the_shared_provider_sends_each_span_once(run_app, receiver
             mlflow.update_current_trace(metadata={"mlflow.trace.session": "s"})
     """
     env = {
-        "OTEL_TRACES_EXPORTER": "mlflow_otlp", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint, "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
-    }  # fmt: skip
+        "OTEL_TRACES_EXPORTER": "mlflow_otlp",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+        "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
+    }
     wrap = Path(sys.executable).parent / "opentelemetry-instrument"
     run_app(code, env, command=(str(wrap), sys.executable))
     found = sorted((s["name"], s["attributes"]["session.id"]) for s in receiver.store.spans())

@@ -59,7 +59,9 @@ def test_a_flush_waits_for_what_another_thread_is_handing_on():
     thread.start()
     behind.entered.wait()
     flushed = []
-    flush = threading.Thread(target=lambda: flushed.append((processor.force_flush(60_000), len(behind.took))))  # fmt: skip
+    flush = threading.Thread(
+        target=lambda: flushed.append((processor.force_flush(60_000), len(behind.took)))
+    )
     flush.start()
     behind.gate.set()
     flush.join()

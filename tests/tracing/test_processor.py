@@ -474,7 +474,10 @@ def test_a_trace_that_was_passed_on_keeps_no_span_in_memory(why):
     del root, child
     gc.collect()
     assert [ref() for ref in left] == [None, None]
-    assert accounting.snapshot().get({"sampled out": "sampled_out", "no room": "dropped"}.get(why), 2) == 2  # fmt: skip
+    assert (
+        accounting.snapshot().get({"sampled out": "sampled_out", "no room": "dropped"}.get(why), 2)
+        == 2
+    )
     provider.shutdown()
 
 

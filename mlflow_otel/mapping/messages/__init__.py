@@ -143,10 +143,20 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
 
 ANSWERS: Final = frozenset(
     {
-        "candidates", "output", "content", "parts", "message", "choices", "generations", "replies",
-        "messages", "role", "_role", "type",
+        "candidates",
+        "output",
+        "content",
+        "parts",
+        "message",
+        "choices",
+        "generations",
+        "replies",
+        "messages",
+        "role",
+        "_role",
+        "type",
     }
-)  # fmt: skip
+)
 """What an answer of any format has one of."""
 
 

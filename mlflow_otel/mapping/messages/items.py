@@ -302,9 +302,13 @@ def _client_answer(item: Item) -> Part:
 
 
 MODALITIES: Final[Mapping[str, str]] = {
-    "image": "image", "input_image": "image", "audio": "audio", "video": "video", "document": "document",
+    "image": "image",
+    "input_image": "image",
+    "audio": "audio",
+    "video": "video",
+    "document": "document",
     "file": "document",
-}  # fmt: skip
+}
 TYPES: Final[Mapping[str, Callable[[Item], Part]]] = {
     "text": _text,
     "input_text": _text,
