@@ -15,7 +15,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.transport import load
 from mlflow_otel.ending.at_roots import FlushAtRoots
 from mlflow_otel.ending.processes import AtEnd
-from mlflow_otel.export.exporter import MlflowSpanExporter
+from mlflow_otel.export.exporter import MlflowSpanExporter, flush_all
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
@@ -268,6 +268,14 @@ class Handle:
         drained = self._signals.later.drain(left())
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
         return self._signals.force_flush(left()) and flushed and drained
+
+    def flush_in_flight(self, seconds: float) -> None:
+        """Wait for what every ``MlflowSpanExporter`` of this process has in flight.
+
+        Args:
+            seconds: For all of them.
+        """
+        flush_all(seconds)
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
         """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing.util
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -22,6 +23,10 @@ PROVIDERS_SECONDS: Final = 2.0  # for what is the app's own to send
 
 class Ended(Flushed, Protocol):
     """What is flushed when the process ends."""
+
+    def flush_in_flight(self, seconds: float) -> None:
+        """Wait for what exporters in the app's own providers have in flight."""
+        ...
 
     def flush_at_roots(self) -> None:
         """Flush at the end of each local root from now on."""
@@ -84,7 +89,10 @@ class AtEnd:
     def shutdown(self, **_: object) -> None:
         """Export what there is: the process ends, and runs no ``atexit``."""
         self.ended.shutdown()
+        until = time.monotonic() + PROVIDERS_SECONDS
         providers.flush(PROVIDERS_SECONDS)
+        # The SDK's batches may have left them in an exporter of ours.
+        self.ended.flush_in_flight(max(until - time.monotonic(), 0.0))
 
     def stop(self) -> None:
         """Watch no more."""

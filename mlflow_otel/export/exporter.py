@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import Sequence
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -10,6 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SignalDelivery
 from mlflow_otel.delivery.transport import Outcome, Transport
+from mlflow_otel.export.flushing import called_by_force_flush
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.hooks import ShouldExport
 from mlflow_otel.export.mapped import BatchContext, MappedSpan, made_by_mlflow
@@ -17,6 +21,21 @@ from mlflow_otel.export.observability import Observer, observe
 from mlflow_otel.export.spans import encode_spans
 from mlflow_otel.mapping.model import Redact
 from mlflow_otel.settings import Settings
+
+_live: Final[dict[int, weakref.ref[MlflowSpanExporter]]] = {}
+
+
+def flush_all(seconds: float) -> None:
+    """Wait for what every exporter of this process has in flight.
+
+    Args:
+        seconds: For all of them.
+    """
+    until = time.monotonic() + seconds
+    for weak in list(_live.values()):
+        exporter = weak()
+        if exporter is not None:
+            exporter.force_flush(max(int((until - time.monotonic()) * 1000), 0))
 
 
 class MlflowSpanExporter(SpanExporter):
@@ -31,7 +50,8 @@ class MlflowSpanExporter(SpanExporter):
     ``MLFLOW_ASYNC_TRACE_LOGGING_MAX_WORKERS`` requests are in flight, each retried as the OTLP
     specification says for up to ``MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT`` seconds without holding
     up the others. With ``MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false`` each is sent in the calling
-    thread, within ``OTEL_EXPORTER_OTLP_TIMEOUT``.
+    thread, within ``OTEL_EXPORTER_OTLP_TIMEOUT``. So is a batch that the SDK's own processor exports
+    in its ``force_flush``, which does not flush the exporter itself.
 
     With ``MLFLOW_OTEL_SPOOL_DIR`` set, what the backend does not take at the first try is written
     there and sent when it is back, by this process or the next: see ``spool`` and ``backlog``.
@@ -77,12 +97,15 @@ class MlflowSpanExporter(SpanExporter):
             options=self._guards.options, accounting=accounting, keep=self._guards.keep
         )
         self._accounting = accounting
+        self._seconds = found.traces.timeout
         self._observer: Observer | None = None  # a spool may send before the next line is over
         self._delivery = SignalDelivery(
             "traces", found, transport=transport, accounting=accounting, tried=self._tried
         )
         if found.internal_metrics:
             self._observer = observe(self, accounting, found.traces)
+        number = id(self)
+        _live[number] = weakref.ref(self, lambda _: _live.pop(number, None))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take ``spans`` for delivery; they are exported or counted as dropped from here on.
@@ -96,6 +119,9 @@ class MlflowSpanExporter(SpanExporter):
         taken = self._delivery.deliver(
             lambda: encode_spans(leaving, self._accounting), len(leaving)
         )
+        # MlflowSpanProcessor flushes the exporter behind it.
+        if spans and not isinstance(spans[0], MappedSpan) and called_by_force_flush():
+            taken &= self._delivery.force_flush(self._seconds)
         return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
 
     def _mapped(self, span: ReadableSpan) -> ReadableSpan | None:

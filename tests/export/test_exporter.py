@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as stock_encode
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import (
     Link,
@@ -24,9 +24,10 @@ from opentelemetry.trace import (
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.export import spans as encode
+from mlflow_otel.export.exporter import flush_all
 from mlflow_otel.otlp import envelope
 from mlflow_otel.receiver.server import Receiver
-from tests.delivery import certificates
+from tests.delivery import certificates, faults
 
 
 def make_spans(number=3, **attributes):
@@ -289,3 +290,28 @@ def test_a_nonsense_endpoint_is_a_message_at_the_first_try_and_at_the_loss_and_n
     assert 1 <= len(messages) <= 2
     assert all("`mlflow-otel doctor`" in message for message in messages)
     assert "could not be exported" in messages[-1]
+
+
+@pytest.mark.parametrize("server", [faults.Grpc, faults.Http])
+def test_the_sdks_own_force_flush_is_true_when_the_backend_has_the_spans(server, monkeypatch):
+    with server(("slow", 0.5)) as backend:
+        for key, value in backend.environ.items():
+            monkeypatch.setenv(key, value)
+        provider = TracerProvider(shutdown_on_exit=False)
+        exporter = MlflowSpanExporter()
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=600_000))
+        provider.get_tracer("app").start_span("answer").end()
+        assert provider.force_flush()
+        assert backend.names == ["answer"]
+        provider.shutdown()
+
+
+def test_what_the_sdks_worker_handed_on_is_waited_for_at_the_process_end(monkeypatch):
+    with faults.Http(("slow", 0.5)) as backend:
+        for key, value in backend.environ.items():
+            monkeypatch.setenv(key, value)
+        exporter = MlflowSpanExporter()
+        exporter.export(make_spans(1))
+        flush_all(10)
+        assert backend.names == ["root"]
+        exporter.shutdown()
