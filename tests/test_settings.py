@@ -68,7 +68,7 @@ def test_the_scheme_decides_about_tls_before_insecure_does(endpoint, insecure, s
 
 @pytest.mark.parametrize(
     "variable",
-    [v for v in VARIABLES if v.parse.__name__ not in {"_text", "_opted_in"}],
+    [v for v in VARIABLES if v.parse.__name__ not in {"text", "opted_in"}],
     ids=lambda v: v.name,
 )
 def test_a_bad_value_is_one_warning_and_the_default(variable, caplog):

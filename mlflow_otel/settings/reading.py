@@ -1,0 +1,49 @@
+"""Reading one variable of the table from the environment, with one warning for a bad value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.settings.parsers import PartlyInvalidError
+from mlflow_otel.settings.variables import Variable
+
+T = TypeVar("T")
+
+
+def read(
+    variable: Variable, name: str, environ: Mapping[str, str], default: T, accounting: Accounting
+) -> T:
+    """Return the value of ``variable``, which is set as ``name``.
+
+    An empty value is an unset one, as the SDK's specification has it. ``accounting`` gets one
+    warning for a value that is not valid; ``default`` is used instead of it.
+    """
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value: T = variable.parse(text)
+    except PartlyInvalidError as error:
+        accounting.warn(
+            f"settings.invalid.{name}",
+            "%s: %s is not key=value with the value percent-encoded and is left out. Correct it; the "
+            "other entries are used.",
+            name,
+            error,
+        )
+        return cast("T", error.value)
+    except ValueError as error:
+        shown = "…" if variable.secret else repr(text)
+        used = "the default" if default is None else repr(default)
+        accounting.warn(
+            f"settings.invalid.{name}",
+            "%s=%s is not valid: set it to %s. Using %s.",
+            name,
+            shown,
+            error,
+            used,
+        )
+        return default
+    return value
