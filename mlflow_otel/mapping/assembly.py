@@ -1,0 +1,105 @@
+"""A draft, put together: the name, kind, attributes and events of what leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping import chunks, content, openinference, trace
+from mlflow_otel.mapping.draft import Draft
+from mlflow_otel.mapping.model import EventView, MappingOptions, Shared, SpanKind, SpanView
+from mlflow_otel.mapping.redaction import redacted
+from mlflow_otel.mapping.steps import UNREAD_KEYS, WRITTEN_KEYS
+from mlflow_otel.mapping.values import PLAIN, as_text, to_otlp
+from mlflow_otel.mapping.written import Written
+
+
+def name_and_kind(draft: Draft) -> tuple[str, SpanKind | None]:
+    """Return the span's name by the convention, and its kind."""
+    row = draft.row
+    operation = draft.genai.get(genai.OPERATION_NAME)
+    if operation is None or row.operation is None:
+        return draft.view.name, row.kind
+    target = row.named_after and (
+        draft.own.get(row.named_after) or draft.genai.get(row.named_after)
+    )
+    if not target:
+        return (draft.view.name if row.needs_target else operation), row.kind
+    return f"{operation} {as_text(target)}", row.kind
+
+
+def name_as_redacted(draft: Draft, left: dict[str, Any], name: str) -> str:
+    """Return a name that we made of an attribute with what ``redact`` left of that attribute."""
+    key = draft.row.named_after
+    target = key and (draft.own.get(key) or draft.genai.get(key))
+    if not key or not target or left.get(key) == target:
+        return name
+    operation = as_text(draft.genai.get(genai.OPERATION_NAME))
+    said = left.get(key)
+    return operation if said is None else f"{operation} {as_text(said)}"
+
+
+def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
+    """Return the attributes that leave: the span's own, and those that its trace's spans share."""
+    view, options = draft.view, draft.options
+    shared = trace.shared(draft.trace, options)
+    found = trace.entry(draft.trace, options) if view.is_entry else {}
+    if name != view.name:
+        found[keys.SPAN_NAME] = view.name
+    if view.made_by_mlflow:
+        if "genai" in options.conventions:
+            found |= draft.genai
+            found[keys.SPAN_INPUTS] = rest(draft.rest_inputs)
+            found[keys.SPAN_OUTPUTS] = rest(draft.rest_outputs)
+        if "openinference" in options.conventions:
+            found |= openinference.attributes(
+                draft.treated_as,
+                draft.inputs,
+                draft.outputs,
+                draft.genai,
+                draft.conversation,
+                draft.parameters,
+                draft.raw.get(keys.CHAT_TOKEN_USAGE),
+                draft.raw.get(keys.LLM_COST),
+                draft.documents,
+            )
+        if "mlflow" in options.conventions:
+            found |= {k: v for k, v in draft.raw.items() if k not in UNREAD_KEYS}
+            found |= {k: Written(draft.raw[k]).attribute() for k in WRITTEN_KEYS & draft.raw.keys()}
+    if view.is_entry and "openinference" in options.conventions:
+        found |= openinference.trace_attributes(draft.trace)
+    found |= draft.own  # what the app or its instrumentation wrote stays as it was written
+    if not options.capture_content:
+        found = content.attributes(found, options)
+    found = {
+        key: value
+        if type(value) in PLAIN or not (view.made_by_mlflow or key.startswith(keys.RESERVED_PREFIX))
+        else to_otlp(value)
+        for key, value in found.items()
+        if value is not None
+    }  # another library's values leave as they are
+    if options.redact is not None:
+        found = redacted(name, found, options.redact)
+    if shared.attributes.keys().isdisjoint(found):
+        return found, shared
+    return {**shared.attributes, **found}, None
+
+
+def rest(left: Any) -> Any:
+    """Return what no step took, as an attribute's value."""
+    return left.attribute() if isinstance(left, Written) else left
+
+
+def events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:
+    """Return the events that leave."""
+    kept = options.capture_content and (options.keep_chunk_events or chunks.stand_alone(view))
+    ours = view.made_by_mlflow
+    events = tuple(e for e in view.events if kept or not chunks.is_chunk(e, made_by_mlflow=ours))
+    if not options.capture_content:
+        events = content.events(events, options)
+    if options.redact is None:
+        return events
+    return tuple(
+        e._replace(attributes=redacted(e.name, e.attributes, options.redact)) for e in events
+    )

@@ -1,0 +1,273 @@
+"""The steps that a span of MLflow's is mapped by: each reads a draft and adds to it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping import calls, chunks, placeholders, retrieval, span_types
+from mlflow_otel.mapping import messages as formats
+from mlflow_otel.mapping import tokens as token_counts
+from mlflow_otel.mapping.draft import Draft
+from mlflow_otel.mapping.providers import provider_name
+from mlflow_otel.mapping.tools import definitions
+from mlflow_otel.mapping.values import as_dict, as_json, as_list, as_text, decode
+from mlflow_otel.mapping.written import Written
+
+INTERNAL_KEYS: Final = frozenset(
+    {keys.TRACE_REQUEST_ID, keys.EXPERIMENT_ID_ATTRIBUTE, keys.SPAN_START_TIME_NS}
+)
+"""What MLflow keeps on spans for itself; the trace's identity leaves under its own keys."""
+
+WRITTEN_KEYS: Final = frozenset({keys.SPAN_INPUTS, keys.SPAN_OUTPUTS, keys.CHAT_TOOLS})
+UNREAD_KEYS: Final = INTERNAL_KEYS | WRITTEN_KEYS
+"""What is decoded only where it is needed."""
+
+HANDLED_KEYS: Final = frozenset(
+    {
+        keys.SPAN_INPUTS,
+        keys.SPAN_OUTPUTS,
+        keys.SPAN_TYPE,
+        keys.CHAT_TOOLS,
+        keys.CHAT_TOKEN_USAGE,
+        keys.LLM_COST,
+        keys.LLM_MODEL,
+        keys.LLM_PROVIDER,
+        keys.MESSAGE_FORMAT,
+        keys.LINKED_PROMPTS,
+        keys.SPAN_FUNCTION_NAME,
+        *INTERNAL_KEYS,
+    }
+)
+
+
+def read(draft: Draft) -> None:
+    """Sort the attributes: those that MLflow wrote for itself, and those of the app."""
+    raw, own = draft.raw, draft.own
+    for key, value in draft.view.attributes.items():
+        if key in HANDLED_KEYS:
+            raw[key] = value if key in UNREAD_KEYS else decode(value)
+        else:
+            said = own[key] = decode(value)
+            if type(said) is dict:
+                if placeholders.may_have(value):
+                    own[key] = placeholders.without_objects(said)
+            elif type(said) is str and said[:1] == "<" and placeholders.is_object(said):
+                del own[key]
+    span_type = raw.get(keys.SPAN_TYPE)
+    if isinstance(span_type, str):
+        draft.span_type = draft.treated_as = span_type
+    draft.message_format = raw.get(keys.MESSAGE_FORMAT)
+    own[keys.SPAN_TYPE] = draft.span_type
+    draft.row = span_types.row(draft.span_type)
+    draft.given = draft.rest_inputs = Written(raw.get(keys.SPAN_INPUTS))
+    draft.answered = draft.rest_outputs = Written(raw.get(keys.SPAN_OUTPUTS))
+    # An unmapped span still says which trace it is of.
+    if draft.trace.trace_id is None and keys.TRACE_REQUEST_ID in raw:
+        own[keys.TRACE_ID] = decode(raw[keys.TRACE_REQUEST_ID])
+
+
+def model(draft: Draft) -> None:
+    """Say which model was asked, and of which provider."""
+    model = None
+    if draft.given.may_have("model"):
+        inputs = as_dict(draft.inputs)
+        model = inputs.get("model")
+        if not isinstance(model, str):
+            model = inputs.get("modelId")
+    answered = draft.raw.get(keys.LLM_MODEL)
+    if not isinstance(model, str) or not model:
+        model = answered
+    elif isinstance(answered, str) and answered and answered != model:
+        draft.genai[genai.RESPONSE_MODEL] = answered  # until the response itself says
+    if isinstance(model, str) and model and not placeholders.is_placeholder(model):
+        draft.genai[genai.REQUEST_MODEL] = model
+    provider = draft.raw.get(keys.LLM_PROVIDER)
+    if isinstance(provider, str) and provider:
+        bedrock = draft.raw.get(keys.MESSAGE_FORMAT) == "bedrock"
+        # MLflow names the model's maker there; the convention wants who was called.
+        draft.genai[genai.PROVIDER_NAME] = "aws.bedrock" if bedrock else provider_name(provider)
+        if bedrock:
+            draft.own[keys.LLM_PROVIDER] = provider
+
+
+def operation(draft: Draft) -> None:
+    """Say which operation the span is, by its type."""
+    if draft.row.operation is not None:
+        draft.genai[genai.OPERATION_NAME] = draft.row.operation
+
+
+def llm(draft: Draft) -> None:
+    """Say which operation a span of type LLM is, by its inputs."""
+    draft.genai[genai.OPERATION_NAME] = span_types.llm_operation(draft.inputs)
+
+
+def memory(draft: Draft) -> None:
+    """Take the operation that the app named for a memory."""
+    operation = draft.own.get(genai.OPERATION_NAME)
+    if isinstance(operation, str) and operation.endswith("_memory"):
+        draft.genai[genai.OPERATION_NAME] = operation
+
+
+def tokens(draft: Draft) -> None:
+    """Place the token counts that MLflow made."""
+    calls.place_tokens(draft, token_counts.of_mlflow(draft.raw[keys.CHAT_TOKEN_USAGE]))
+
+
+def cost(draft: Draft) -> None:
+    """Place the cost that MLflow worked out."""
+    draft.own |= token_counts.of_cost(draft.raw[keys.LLM_COST])
+
+
+def messages(draft: Draft) -> None:
+    """Convert the inputs and outputs into the convention's messages."""
+    said = chunks.completed(draft.outputs, draft.view.events)
+    found = formats.convert(draft.message_format, draft.inputs, said)
+    if found is None:
+        return
+    draft.conversation = found
+    draft.failures += [f"messages: {failure}" for failure in found.failures]
+    if found.rest_inputs is not draft.inputs:
+        draft.rest_inputs = found.rest_inputs
+    if found.rest_outputs is not said:
+        draft.rest_outputs = found.rest_outputs
+    for key, value in (
+        (genai.SYSTEM_INSTRUCTIONS, found.system),
+        (genai.INPUT_MESSAGES, found.inputs),
+        (genai.OUTPUT_MESSAGES, _answers(draft)),
+        (genai.TOOL_DEFINITIONS, found.tools),
+    ):
+        if value:
+            draft.genai[key] = as_json(value)
+    if found.response_id:
+        draft.genai[genai.RESPONSE_ID] = found.response_id
+    if found.response_model:
+        draft.genai[genai.RESPONSE_MODEL] = found.response_model
+    if found.finish_reasons:
+        draft.genai[genai.RESPONSE_FINISH_REASONS] = found.finish_reasons
+
+
+def _answers(draft: Draft) -> list[dict[str, Any]]:
+    said = [] if draft.conversation is None else draft.conversation.outputs
+    if draft.options.version.finish_reason_in_messages:
+        return said
+    return [{k: v for k, v in message.items() if k != "finish_reason"} for message in said]
+
+
+def tools(draft: Draft) -> None:
+    """Say which tools the model was offered, where its request does not."""
+    if genai.TOOL_DEFINITIONS not in draft.genai:
+        defined = definitions(decode(draft.raw.get(keys.CHAT_TOOLS)))
+        if defined:
+            draft.genai[genai.TOOL_DEFINITIONS] = as_json(defined)
+
+
+def tool_name(draft: Draft) -> None:
+    """Say which tool was called, and by which call."""
+    # A message of a tool's says so: `tool_name`, `tool_call_id`, or `tool` as its type.
+    answer = as_dict(draft.outputs) if draft.answered.may_have("tool") else {}
+    named = answer.get("tool_name") or (
+        answer.get("name") if answer.get("type") == "tool" else None
+    )
+    draft.genai[genai.TOOL_NAME] = as_text(
+        draft.own.get(genai.TOOL_NAME) or named or draft.view.name
+    )
+    draft.genai[genai.TOOL_TYPE] = "function"
+    call_id = draft.own.get("tool_call_id") or answer.get("tool_call_id")
+    if isinstance(call_id, str):
+        draft.genai[genai.TOOL_CALL_ID] = call_id
+
+
+def tool(draft: Draft) -> None:
+    """Say which tool was called, with which arguments and result."""
+    tool_name(draft)
+    for key, written in (
+        (genai.TOOL_CALL_ARGUMENTS, draft.given),
+        (genai.TOOL_CALL_RESULT, draft.answered),
+    ):
+        if not written.is_nothing:
+            draft.genai[key] = written.as_text()
+    draft.rest_inputs = draft.rest_outputs = None
+
+
+def retriever(draft: Draft) -> None:
+    """Say what was searched for, and which documents came back."""
+    query = retrieval.query(draft.inputs)
+    if query is not None:
+        draft.genai[genai.RETRIEVAL_QUERY] = query
+        if retrieval.is_query_alone(draft.inputs):
+            draft.rest_inputs = None
+    if genai.RETRIEVAL_TOP_K in draft.options.version.added:
+        number = retrieval.top_k(draft.inputs)
+        if number is not None:
+            draft.genai[genai.RETRIEVAL_TOP_K] = number
+    found = retrieval.documents(draft.outputs)
+    if found is not None:
+        draft.documents = found.documents
+        draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(found.documents)
+        draft.rest_outputs = found.rest
+
+
+def agent(draft: Draft) -> None:
+    """Name the agent."""
+    _named(draft, genai.AGENT_NAME)
+
+
+def asked_of_agent(draft: Draft) -> None:
+    """Say what an agent that answers as a model does was asked for, and what it used."""
+    if draft.conversation is not None:
+        calls.ask(draft)
+        calls.use(draft)
+
+
+def workflow(draft: Draft) -> None:
+    """Name the workflow."""
+    _named(draft, genai.WORKFLOW_NAME)
+
+
+def _named(draft: Draft, key: str) -> None:
+    named = draft.own.get(key) or draft.own.get("agent_name")
+    draft.genai[key] = as_text(named or draft.view.name)
+
+
+def prompts(draft: Draft) -> None:
+    """Say which registered prompt was used."""
+    linked = [as_dict(item) for item in as_list(draft.raw.get(keys.LINKED_PROMPTS))]
+    if linked and linked[0].get("name"):
+        draft.genai[genai.PROMPT_NAME] = as_text(linked[0]["name"])
+        if linked[0].get("version") is not None:
+            draft.genai[genai.PROMPT_VERSION] = as_text(linked[0]["version"])
+        if len(linked) > 1 or linked[0].keys() - {"name", "version"}:
+            draft.own[keys.LINKED_PROMPTS] = as_json(linked)
+
+
+def error(draft: Draft) -> None:
+    """Say which error the span ended with."""
+    if not draft.view.failed:
+        return
+    raised = [
+        e.attributes.get(genai.EXCEPTION_TYPE)
+        for e in draft.view.events
+        if e.name == genai.EXCEPTION_EVENT
+    ]
+    named = next((decode(kind) for kind in reversed(raised) if kind), None)
+    draft.genai[genai.ERROR_TYPE] = as_text(named) if named else genai.ERROR_TYPE_OTHER
+
+
+def stream(draft: Draft) -> None:
+    """Say that the answer was streamed, and how long its first chunk took."""
+    ours = draft.view.made_by_mlflow
+    first = next((e for e in draft.view.events if chunks.is_chunk(e, made_by_mlflow=ours)), None)
+    if first is not None:
+        draft.genai[genai.REQUEST_STREAM] = True
+        waited = (first.timestamp - draft.view.start_time) / 1e9
+        if waited >= 0:
+            draft.genai[genai.RESPONSE_TIME_TO_FIRST_CHUNK] = waited
+
+
+def function(draft: Draft) -> None:
+    """Say which function was called."""
+    called = draft.raw[keys.SPAN_FUNCTION_NAME]
+    if called is not None:
+        draft.own[genai.CODE_FUNCTION_NAME] = as_text(called)
