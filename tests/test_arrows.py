@@ -30,6 +30,8 @@ BELOW = {
         "conventions",
         "v1",
     },
+    "filtering": set(),
+    "scoring": {"filtering", "feedback", "signals", "tracing", "export", "mapping", "conventions"},
     "receiver": set(),
     "v1": set(),
     "ending": set(),
