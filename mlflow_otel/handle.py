@@ -24,7 +24,7 @@ from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 from mlflow_otel.starting import IdleServer, say_where
-from mlflow_otel.tracing import mlflow_adapter, otel_adapter
+from mlflow_otel.tracing import mlflow_provider, otel_adapter
 from mlflow_otel.tracing.annotating import shared_tracer
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
@@ -60,7 +60,7 @@ class Handle:
         self._processor: MlflowSpanProcessor | None = None
         self._exporting: SpanProcessor | None = None
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
-        self._take_over: mlflow_adapter.TakeOver | None = None
+        self._take_over: mlflow_provider.TakeOver | None = None
         self._hooks: Hooks | None = None
         self._resource_made: Resource | None = None
         self.begin_anew()
@@ -102,7 +102,7 @@ class Handle:
         """Take MLflow's exporter's place."""
         if self._exporter is None:
             load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
-        self._take_over = mlflow_adapter.TakeOver(
+        self._take_over = mlflow_provider.TakeOver(
             self._isolated, self._joined, shared_tracer, keep_media=not self.settings.dual_export
         )
         self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
@@ -188,7 +188,7 @@ class Handle:
             shutdown_on_exit=False,
         )
         if self.settings.dual_export:
-            for processor in mlflow_adapter.own_processors():
+            for processor in mlflow_provider.own_processors():
                 provider.add_span_processor(processor)
         provider.add_span_processor(self._processor or self._make(self._own_export()))
         self._own = self._flushing(provider)
@@ -239,7 +239,7 @@ class Handle:
         ]
         if self.settings.dual_export and not exporting:
             front = otel_adapter.processors(provider)
-            otel_adapter.set_processors(provider, (*mlflow_adapter.own_processors(), *front))
+            otel_adapter.set_processors(provider, (*mlflow_provider.own_processors(), *front))
         return self._flushing(provider)
 
     def _own_export(self) -> SpanProcessor:

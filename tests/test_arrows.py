@@ -91,6 +91,7 @@ BY_ALL = {
 MLFLOW = {
     "backends/mlflow_adapter.py",
     "tracing/mlflow_adapter.py",
+    "tracing/mlflow_provider.py",
     "tracing/store.py",
     "feedback/mlflow_adapter.py",
     "cli/agent.py",
@@ -129,7 +130,12 @@ PRIVATE = {
     "export/mapped.py": "stock exporters read a span's private fields, and its properties take a lock each",
 }
 """Where private parts of the OpenTelemetry SDK may be touched."""
-MLFLOWS = {"backends/mlflow_adapter.py", "tracing/mlflow_adapter.py", "feedback/mlflow_adapter.py"}
+MLFLOWS = {
+    "backends/mlflow_adapter.py",
+    "tracing/mlflow_adapter.py",
+    "tracing/mlflow_provider.py",
+    "feedback/mlflow_adapter.py",
+}
 """Where those of MLflow may be."""
 
 

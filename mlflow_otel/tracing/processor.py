@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -16,7 +15,7 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.mapped import BatchContext, made_by_mlflow
-from mlflow_otel.holding.held_trace import HeldTrace, HoldBounds, Reason, Release
+from mlflow_otel.holding.held_trace import HoldBounds, Reason, Release
 from mlflow_otel.holding.holder import Holder
 from mlflow_otel.holding.sweeper import Sweeper
 from mlflow_otel.mapping.model import TraceContext
@@ -27,6 +26,7 @@ from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
 from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
 from mlflow_otel.tracing.snapshot import Snapshot
+from mlflow_otel.tracing.span_trace import SpanTrace, ended_root, find_root, known
 
 SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
@@ -43,36 +43,7 @@ COUNTED: Final[Mapping[Reason, str]] = {
 """The counters of releases that are not as usual."""
 
 
-@dataclass(slots=True)
-class _Trace(HeldTrace[ReadableSpan]):
-    """What is remembered of one trace in this process, besides its held spans.
-
-    Args:
-        info: MLflow's ``TraceInfo``, which the app may change at any time, or None.
-        registered: Whether the trace was registered with MLflow here.
-        root: The local root that ended last, until the trace is released.
-        root_id: Its span ID.
-        roots: Span IDs of the local roots, in the order they started.
-        entries: Span IDs of the local roots and of the topmost of MLflow's spans below them.
-        mlflow_spans: Span IDs of MLflow's spans, once there is one.
-        context: What the trace was released with.
-        assessed: How many of its assessments were reported.
-        sampled: Whether its spans are exported.
-    """
-
-    info: Any = None
-    registered: bool = False
-    root: ReadableSpan | None = None
-    root_id: int | None = None
-    roots: tuple[int, ...] = ()  # a tuple: there is one, as a rule
-    entries: list[int] = field(default_factory=list)
-    mlflow_spans: set[int] | None = None
-    context: Snapshot | None = None
-    assessed: int = 0
-    sampled: bool | None = None  # until its first span was seen
-
-
-_Release = Release[ReadableSpan, _Trace]
+_Release = Release[ReadableSpan, SpanTrace]
 
 
 class MlflowSpanProcessor(SpanProcessor):
@@ -143,14 +114,14 @@ class MlflowSpanProcessor(SpanProcessor):
         self._next = NextProcessor(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
         self._no_facts = TraceFacts(experiment_name=self._settings.experiment_name)
-        self._holder: Holder[ReadableSpan, _Trace] = Holder(
+        self._holder: Holder[ReadableSpan, SpanTrace] = Holder(
             HoldBounds(
                 max_traces=self._settings.max_traces,
                 max_items=self._settings.max_spans_per_trace,
                 max_bytes=self._settings.max_held_bytes,
                 max_age=self._settings.trace_timeout,
             ),
-            _Trace,
+            SpanTrace,
             clock,
         )
         self._sweeper = Sweeper(
@@ -221,7 +192,9 @@ class MlflowSpanProcessor(SpanProcessor):
         if releases:
             self._release(releases)
 
-    def _follow(self, span: Span, span_id: int, trace: _Trace, parent: SpanContext | None) -> None:
+    def _follow(
+        self, span: Span, span_id: int, trace: SpanTrace, parent: SpanContext | None
+    ) -> None:
         """Remember MLflow's trace, and whether the span is the topmost of MLflow's."""
         # No lock: each step is one operation of a list or a set, and a parent's is before its child's.
         if made_by_mlflow(span):
@@ -279,8 +252,8 @@ class MlflowSpanProcessor(SpanProcessor):
         """Hand spans on with their trace's context, unless the trace is sampled out; have them measured."""
         trace, spans = release.trace, list(release.items.values())
         if trace is not None:
-            _find_root(trace, release.items)
-        root = None if trace is None else _ended(trace)
+            find_root(trace, release.items)
+        root = None if trace is None else ended_root(trace)
         batch = self._batch_context(spans, release.size, trace)
         handed_on = 0
         if trace is None or trace.sampled is not False:
@@ -295,7 +268,7 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.context.forget_spans()  # or the remembered traces would keep their spans
 
     def _batch_context(
-        self, spans: list[ReadableSpan], size: int, trace: _Trace | None
+        self, spans: list[ReadableSpan], size: int, trace: SpanTrace | None
     ) -> BatchContext:
         known = TraceContext if trace is None else self._context(spans, trace)
         entries = None if trace is None else trace.entries
@@ -309,7 +282,7 @@ class MlflowSpanProcessor(SpanProcessor):
             keep=self._guards.keep,
         )
 
-    def _context(self, spans: list[ReadableSpan], trace: _Trace) -> Callable[[], TraceContext]:
+    def _context(self, spans: list[ReadableSpan], trace: SpanTrace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and trace.root is None:
             return trace.context  # late spans carry what their trace was released with
         info = trace.info
@@ -319,7 +292,7 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.info = info
         facts = self._facts(info)
         if trace.released and info is not None:
-            self._recent_traces.remember(_known(spans[0].context.trace_id, trace, facts))
+            self._recent_traces.remember(known(spans[0].context.trace_id, trace, facts))
         trace.context = Snapshot(facts, trace.root, spans, self._cost)
         if trace.released:
             trace.root = None  # what is remembered of traces holds no spans
@@ -330,18 +303,18 @@ class MlflowSpanProcessor(SpanProcessor):
             return self._no_facts
         return mlflow_adapter.facts(info, self._settings.experiment_name)
 
-    def _report_assessments(self, trace_id: int, trace: _Trace) -> None:
+    def _report_assessments(self, trace_id: int, trace: SpanTrace) -> None:
         found = mlflow_adapter.assessments(trace.info)[trace.assessed :]
         if found and self.on_assessments is not None:
             trace.assessed += len(found)
-            self.on_assessments(_known(trace_id, trace, self._facts(trace.info)), found)
+            self.on_assessments(known(trace_id, trace, self._facts(trace.info)), found)
 
     def find(self, trace_id: int) -> Known | None:
         """Return a trace under way, by OpenTelemetry's ID; None when there is none."""
         trace = self._holder.get(trace_id)
         if trace is None or trace.info is None:
             return None
-        return _known(trace_id, trace, self._facts(trace.info))
+        return known(trace_id, trace, self._facts(trace.info))
 
     def of_request(self, client_request_id: str) -> list[Known]:
         """Return the traces under way of a request, the newest first."""
@@ -411,29 +384,6 @@ class MlflowSpanProcessor(SpanProcessor):
             type(error).__name__,
             error,
         )
-
-
-def _known(trace_id: int, trace: _Trace, facts: TraceFacts) -> Known:
-    root = min(trace.roots, default=None) if trace.root_id is None else trace.root_id
-    return Known(trace_id, facts, root, trace.sampled is not False)
-
-
-def _find_root(trace: _Trace, spans: dict[int, ReadableSpan]) -> None:
-    """Remember the local root that ended last, if one is among the spans."""
-    roots = trace.roots
-    last = next(reversed(spans))
-    if last in roots:  # as a rule
-        trace.root, trace.root_id = spans[last], last
-        return
-    for span_id in reversed(roots):
-        if span_id in spans:
-            trace.root, trace.root_id = spans[span_id], span_id
-            return
-
-
-def _ended(trace: _Trace) -> ReadableSpan | None:
-    """Return the local root of a trace of MLflow's that is released whole now."""
-    return trace.root if trace.released and trace.info is not None else None
 
 
 def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:

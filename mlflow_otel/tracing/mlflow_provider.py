@@ -1,0 +1,220 @@
+"""MLflow's tracer provider, which we build in its place: private parts of every supported version (``pyproject.toml``).
+
+Why private: MLflow has no public way to take its exporter's place. ``_initialize_tracer_provider``
+is called by name wherever MLflow builds its provider (first span, ``set_tracking_uri``,
+``set_experiment``, ``set_destination``, ``enable``, ``disable``, ``reset``), so replacing it is
+enough to be there after any order of these.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.trace import NoOpTracerProvider
+
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.tracing import store
+
+IMPORTED_AT_EACH_SPAN: Final = ("mlflow.pyfunc.context", "mlflow.agent.hint")
+IMPORTED_BY_US_AT_SPANS: Final = (
+    "mlflow.entities.trace_info",
+    "mlflow.environment_variables",
+    "mlflow.tracing.fluent",
+    "mlflow.tracing.processor.base_mlflow",
+    "mlflow.tracing.trace_manager",
+    "mlflow.tracing.utils.environment",
+    "mlflow.tracking.fluent",
+)
+
+
+def isolated() -> bool:
+    """Tell whether MLflow keeps a provider of its own (its default)."""
+    from mlflow.environment_variables import MLFLOW_USE_DEFAULT_TRACER_PROVIDER  # noqa: PLC0415
+
+    return bool(MLFLOW_USE_DEFAULT_TRACER_PROVIDER.get())
+
+
+def own_processors() -> list[SpanProcessor]:
+    """Return the processors of MLflow's export to its tracking server, for dual export."""
+    from mlflow.tracing import provider  # noqa: PLC0415
+
+    _name_experiment()
+    asked = provider.should_use_otlp_exporter
+    provider.should_use_otlp_exporter = lambda: False  # OTLP is ours
+    try:
+        found: list[SpanProcessor] = provider._get_span_processors()  # noqa: SLF001
+    finally:
+        provider.should_use_otlp_exporter = asked
+    return found
+
+
+def _name_experiment() -> None:
+    """Resolve ``MLFLOW_EXPERIMENT_NAME`` or ``_ID`` where MLflow cannot.
+
+    ``mlflow-tracing`` alone fails on them (``MlflowClient`` is not defined there) and makes no spans.
+    """
+    from mlflow.environment_variables import (  # noqa: PLC0415
+        MLFLOW_EXPERIMENT_ID,
+        MLFLOW_EXPERIMENT_NAME,
+    )
+    from mlflow.tracking import fluent  # noqa: PLC0415
+    from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+    if hasattr(fluent, "MlflowClient") or fluent._active_experiment_id is not None:  # noqa: SLF001
+        return
+    name, identity = MLFLOW_EXPERIMENT_NAME.get(), MLFLOW_EXPERIMENT_ID.get()
+    if name is not None:
+        try:
+            server = utils._get_store()  # noqa: SLF001
+            found = server.get_experiment_by_name(name)
+            identity = found.experiment_id if found else server.create_experiment(name, None, [])
+        except Exception as error:
+            ACCOUNTING.warn(
+                "mlflow.experiment",
+                "MLflow's experiment %r was not found on its server: %r",
+                name,
+                error,
+            )
+    fluent._active_experiment_id = identity or "0"  # noqa: SLF001
+
+
+class TakeOver:
+    """MLflow's provider, built by us from now on until ``undo``.
+
+    Args:
+        build: Returns the provider to install when MLflow keeps one of its own.
+        join: Puts us into the global provider when MLflow shares it, and returns it; called again
+            whenever the app has set another.
+        shared_tracer: Returns what a module of MLflow's gets for the shared provider's tracer.
+        keep_media: Whether images and audio stay in their spans. MLflow moves them to its server's
+            artifact store and leaves a reference, behind which there is nothing without a server.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], Any],
+        join: Callable[[], Any],
+        shared_tracer: Callable[[str, Any], Any],
+        *,
+        keep_media: bool,
+    ) -> None:
+        from mlflow.entities.span import LiveSpan  # noqa: PLC0415
+        from mlflow.tracing import provider  # noqa: PLC0415
+        from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+        self._provider = provider
+        self._utils = utils
+        self._build = build
+        self._join = join
+        self._shared_tracer = shared_tracer
+        self._joined: Any = None
+        self._initialize = provider._initialize_tracer_provider  # noqa: SLF001
+        self._reset = provider.provider.reset
+        self._get = provider.provider.get
+        self._tracer = provider.provider.get_or_init_tracer
+        self._shared_once = provider.provider._global_provider_init_once  # noqa: SLF001
+        self._shared_was_done = self._shared_once._done  # noqa: SLF001
+        self._default_uri = utils._get_default_tracking_uri  # noqa: SLF001
+        utils._tracking_store_registry.register(store.SCHEME, store.builder)  # noqa: SLF001
+        utils._get_default_tracking_uri = lambda: store.URI  # noqa: SLF001
+        self._live_span = LiveSpan
+        self._extract = LiveSpan.__dict__["_should_extract_base64"]
+        if keep_media:
+            LiveSpan._should_extract_base64 = staticmethod(_attachments_asked_for)  # noqa: SLF001
+        _quiet()
+        self._absent = _mark_absent()
+        for module in IMPORTED_BY_US_AT_SPANS:
+            # Now, and not at the first span: a child forked while another thread imports waits for
+            # that import for good.
+            importlib.import_module(module)
+        if isolated():
+            self._reset()  # whatever MLflow had built goes, flushed
+        provider._initialize_tracer_provider = self._install  # noqa: SLF001
+        provider.provider.reset = self._reset_but_keep_shared
+        provider.provider.get = self._get_joined
+        provider.provider.get_or_init_tracer = self._get_tracer
+        if not isolated() and isinstance(self._get(), TracerProvider):
+            self._install()
+
+    def _install(self, disabled: bool = False) -> None:
+        wrapper = self._provider.provider
+        if disabled:
+            wrapper.set(NoOpTracerProvider())
+        elif isolated():
+            wrapper.set(self._build())
+        else:
+            self._joined = self._join()
+            if self._get() is not self._joined:
+                wrapper.set(self._joined)
+            # MLflow takes an open one for a provider that it has yet to add its own export to.
+            self._shared_once._done = True  # noqa: SLF001
+
+    def _get_tracer(self, module: str) -> Any:
+        tracer = self._tracer(module)
+        return tracer if isolated() else self._shared_tracer(module, tracer)
+
+    def _get_joined(self) -> Any:
+        # Asked at each span's start: the app may set its global provider at any time.
+        current = self._get()
+        if current is not self._joined and not isolated() and isinstance(current, TracerProvider):
+            self._install()
+        return current
+
+    def _reset_but_keep_shared(self) -> None:
+        # MLflow's reset leaves the process without a global provider; the app's own stays.
+        self._reset()
+        if self._joined is not None and not isolated():
+            self._provider.provider.set(self._joined)
+
+    def undo(self) -> None:
+        """Give MLflow its own provider back; it builds it at the next span."""
+        self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
+        self._live_span._should_extract_base64 = self._extract  # noqa: SLF001
+        for name in ("reset", "get", "get_or_init_tracer"):
+            self._provider.provider.__dict__.pop(name, None)
+        self._shared_once._done = self._shared_was_done  # noqa: SLF001
+        self._utils._get_default_tracking_uri = self._default_uri  # noqa: SLF001
+        for name in self._absent:
+            sys.modules.pop(name, None)
+        if isolated():
+            self._reset()
+
+
+def _attachments_asked_for() -> bool:
+    return os.environ.get("MLFLOW_TRACE_EXTRACT_ATTACHMENTS", "").strip().lower() in {"true", "1"}
+
+
+def _mark_absent() -> tuple[str, ...]:
+    """Put empty modules in the place of those that MLflow imports at each span and does not find.
+
+    ``mlflow-tracing`` ships neither, and a failing import looks for its module anew each time under
+    a lock: a child forked meanwhile waits for that lock for good (16 of 48 in our probe). MLflow
+    takes the ``ImportError`` of a name that is not in a module as it does a missing module's.
+    """
+    absent = tuple(name for name in IMPORTED_AT_EACH_SPAN if not _exists(name))
+    for name in absent:
+        sys.modules[name] = ModuleType(name)  # None would do, but for Python 3.10's lock
+    return absent
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _quiet() -> None:
+    """Demote the SDK warnings that MLflow demotes when it builds its provider, and for its reasons."""
+    from mlflow.tracing.utils.warning import suppress_warning  # noqa: PLC0415
+
+    suppress_warning("opentelemetry.context", "Failed to detach context")
+    suppress_warning("opentelemetry.sdk.trace", "Setting attribute on ended span")
+    suppress_warning("opentelemetry.sdk.trace", "Calling end() on an ended span")
