@@ -38,7 +38,7 @@ def tables():
         number = sum(len(found) for _batch_context, found in passed.values())
         recorder._record = lambda *_: None  # the thread's work is measured by itself
         costs["app"].append(_spent(passed, recorder.released) / len(passed))
-        signals.later.drain(10)
+        signals.jobs.drain(10)
         costs["all"].append(_spent(passed, record) / number)
         recorder._record = record
         adds, recorder._add = recorder._add, lambda *_: None

@@ -43,24 +43,24 @@ class Arguments:
     def variables(self, accounting: Accounting = ACCOUNTING) -> dict[str, str]:
         """Return the variables that they stand for. A bad one is warned about as a variable is."""
         found = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": _base(self.endpoint),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": _without_signal_path(self.endpoint),
             "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
-            HEADERS: _written("headers", lambda: _listed(self.headers), accounting),
+            HEADERS: _as_variable("headers", lambda: _headers_text(self.headers), accounting),
             "OTEL_SERVICE_NAME": self.service_name,
-            "MLFLOW_OTEL_CONVENTIONS": _written(
-                "conventions", lambda: _joined(self.conventions), accounting
+            "MLFLOW_OTEL_CONVENTIONS": _as_variable(
+                "conventions", lambda: _conventions_text(self.conventions), accounting
             ),
         }
         return {name: str(value) for name, value in found.items() if value is not None}
 
     def settings(self, accounting: Accounting = ACCOUNTING) -> Settings:
         """Return the settings of environment and configuration file, but for what is given here."""
-        environ = declared.over(
+        environ = declared.merged(
             self.variables(accounting), declared.environment(accounting=accounting)
         )
         return Settings.from_environment(environ, accounting)
 
-    def over(self, settings: Settings, accounting: Accounting = ACCOUNTING) -> Settings:
+    def applied_to(self, settings: Settings, accounting: Accounting = ACCOUNTING) -> Settings:
         """Return ``settings``, but for what is given here."""
         given = self.variables(accounting)
         read = Settings.from_environment(given, accounting)
@@ -83,7 +83,7 @@ class Arguments:
         return replace(settings, **changed)
 
 
-def _base(endpoint: str | None) -> str | None:
+def _without_signal_path(endpoint: str | None) -> str | None:
     if endpoint is None:
         return None
     given = str(endpoint)  # or an object that stands for a URL
@@ -91,7 +91,7 @@ def _base(endpoint: str | None) -> str | None:
     return next((whole.removesuffix(path) for path in PATHS if whole.endswith(path)), given)
 
 
-def _written(name: str, write: Callable[[], str | None], accounting: Accounting) -> str | None:
+def _as_variable(name: str, write: Callable[[], str | None], accounting: Accounting) -> str | None:
     """Return an argument as the variable's text; one of another kind is left out, with a warning."""
     try:
         return write()
@@ -105,14 +105,16 @@ def _written(name: str, write: Callable[[], str | None], accounting: Accounting)
         return None
 
 
-def _listed(headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None) -> str | None:
+def _headers_text(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None,
+) -> str | None:
     if headers is None or isinstance(headers, str):
         return headers
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return ",".join(f"{quote(str(key))}={quote(str(value))}" for key, value in pairs)
 
 
-def _joined(conventions: Iterable[str] | str | None) -> str | None:
+def _conventions_text(conventions: Iterable[str] | str | None) -> str | None:
     if conventions is None or isinstance(conventions, str):
         return conventions
     return ",".join(map(str, conventions))

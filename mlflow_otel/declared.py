@@ -153,7 +153,7 @@ def _text(name: str, value: Any) -> str:
     return str(value)
 
 
-def over(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def merged(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which ``given`` beats all else, a signal's own variables too."""
     result = dict(environ)
     for name in given:
@@ -184,23 +184,23 @@ def environment(
     given = variables(said.exporter if options is None else options, accounting)
     if said.disabled:
         given["OTEL_SDK_DISABLED"] = "true"
-    return over(given, os.environ)
+    return merged(given, os.environ)
 
 
 def other_sampler() -> Any:
     """Return the sampler that the file describes when it is not ours; None when there is none."""
     model = declared().model
     described = getattr(getattr(model, "tracer_provider", None), "sampler", None)
-    return None if described is None else _made("_tracer_provider", "_create_sampler", described)
+    return None if described is None else _build("_tracer_provider", "_create_sampler", described)
 
 
 def resource() -> Any:
     """Return the resource that the file describes; None when there is none."""
     described = getattr(declared().model, "resource", None)
-    return None if described is None else _made("_resource", "create_resource", described)
+    return None if described is None else _build("_resource", "create_resource", described)
 
 
-def _made(module: str, function: str, described: Any) -> Any:
+def _build(module: str, function: str, described: Any) -> Any:
     try:
         package = __import__(f"opentelemetry.configuration.{module}", fromlist=[function])
         return getattr(package, function)(described)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.transport import load
 from mlflow_otel.ending.at_roots import FlushAtRoots
-from mlflow_otel.ending.processes import AtEnd
+from mlflow_otel.ending.processes import FlushAtEnd
 from mlflow_otel.export.exporter import MlflowSpanExporter, flush_all
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
@@ -23,12 +23,12 @@ from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
-from mlflow_otel.starting import IdleServer, say_where
+from mlflow_otel.startup_messages import IdleServerWarning, log_destination
 from mlflow_otel.tracing import mlflow_provider, otel_adapter
 from mlflow_otel.tracing.annotating import shared_tracer
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
-from mlflow_otel.wiring import assessed_as, resource, sampler
+from mlflow_otel.wiring import resource, sampler, signals_of_assessments
 
 
 class Handle:
@@ -67,12 +67,15 @@ class Handle:
         begin_anew_in_child(self)
         self._own: TracerProvider | None = None
         self._at_roots: FlushAtRoots | None = None
-        self._idle_server = IdleServer(settings)
-        self._at_end = AtEnd(self, signals=settings.flush != "atexit")
+        self._idle_server = IdleServerWarning(settings)
+        self._at_end = FlushAtEnd(self, signals=settings.flush != "atexit")
         self._signals = LazyPipelines(settings, self._resource, accounting)
         self._recorder = Recorder(self._signals)
         emitter = Emitter(
-            self._signals, self._open_spans, self._resource, assessed_as(settings, exporter)
+            self._signals,
+            self._open_spans,
+            self._resource,
+            signals_of_assessments(settings, exporter),
         )
         self.assessments = Assessments(settings, emitter, accounting=accounting)
         """Logs assessments over OTLP."""
@@ -82,7 +85,7 @@ class Handle:
         self._making = threading.RLock()
         self._ending = threading.Lock()
         self._ended = threading.Event()
-        self._ender: int | None = None
+        self._ending_thread: int | None = None
 
     @property
     def active(self) -> bool:
@@ -103,11 +106,14 @@ class Handle:
         if self._exporter is None:
             load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
         self._take_over = mlflow_provider.TakeOver(
-            self._isolated, self._joined, shared_tracer, keep_media=not self.settings.dual_export
+            self._isolated_provider,
+            self._shared_provider,
+            shared_tracer,
+            keep_media=not self.settings.dual_export,
         )
         self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
         self.shut_down_at_exit()
-        say_where(self.settings, self._exporter)
+        log_destination(self.settings, self._exporter)
         self._idle_server.check()
 
     def shut_down_at_exit(self) -> None:
@@ -133,12 +139,12 @@ class Handle:
         """Flush, for at most ``OTEL_EXPORTER_OTLP_TIMEOUT``; True if all was accepted."""
         return self.force_flush(int(self.settings.traces.timeout * 1000))
 
-    def _make(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
+    def _make_processor(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
         self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
-        self._processor.on_assessments = self.assessments.ended
+        self._processor.on_assessments = self.assessments.send_at_trace_end
         return self._processor
 
-    def _measure(self) -> None:
+    def _start_measuring(self) -> None:
         """Have spans measured, where there is someone to tell."""
         wanted = self.settings.measures(shared=self._signals.meters_shared)
         if wanted and self._processor is not None:
@@ -159,7 +165,7 @@ class Handle:
         """Return what sends a span where the traces go, also from a process that makes none."""
         with self._making:
             if self._processor is None:
-                self._make(self._own_export())
+                self._make_processor(self._own_export_processor())
         return self._hand_on
 
     def _hand_on(self, span: ReadableSpan) -> None:
@@ -177,10 +183,10 @@ class Handle:
         shared = self._shared[-1][0] if self._shared else None
         return self._own_resource if shared is None else shared.resource
 
-    def _export(self) -> SpanExporter:
+    def _make_exporter(self) -> SpanExporter:
         return self._exporter or MlflowSpanExporter(self.settings, accounting=self.accounting)
 
-    def _build(self) -> TracerProvider:
+    def _build_provider(self) -> TracerProvider:
         """Build MLflow's own provider around the one processor we keep."""
         provider = TracerProvider(
             sampler=sampler(self.settings),
@@ -190,28 +196,30 @@ class Handle:
         if self.settings.dual_export:
             for processor in mlflow_provider.own_processors():
                 provider.add_span_processor(processor)
-        provider.add_span_processor(self._processor or self._make(self._own_export()))
-        self._own = self._flushing(provider)
+        provider.add_span_processor(
+            self._processor or self._make_processor(self._own_export_processor())
+        )
+        self._own = self._with_flush_at_roots(provider)
         return provider
 
-    def _flushing(self, provider: TracerProvider) -> TracerProvider:
+    def _with_flush_at_roots(self, provider: TracerProvider) -> TracerProvider:
         if self._at_roots is not None:
             provider.add_span_processor(self._at_roots)
         return provider
 
-    def _isolated(self) -> TracerProvider:
-        provider = self._build()
+    def _isolated_provider(self) -> TracerProvider:
+        provider = self._build_provider()
         self._idle_server.check()
-        self._measure()
+        self._start_measuring()
         return provider
 
-    def _joined(self) -> TracerProvider:
-        provider = self._join()
+    def _shared_provider(self) -> TracerProvider:
+        provider = self._join_global_provider()
         self._idle_server.check()
-        self._measure()  # now that it is known whose resource this is
+        self._start_measuring()  # now that it is known whose resource this is
         return provider
 
-    def _join(self) -> TracerProvider:
+    def _join_global_provider(self) -> TracerProvider:
         """Join the global provider, the app's where it has one."""
         provider = trace.get_tracer_provider()
         if any(provider is joined for joined, _ in self._shared):
@@ -219,19 +227,22 @@ class Handle:
         if not isinstance(provider, TracerProvider):
             if self._shared:
                 return self._shared[-1][0]
-            provider = self._build()
+            provider = self._build_provider()
             self._shared.append((provider, ()))
             return provider
         standing = otel_adapter.processors(provider)
         pair = next((p for p in standing if isinstance(p, MlflowSpanProcessor)), None)
         if pair is not None:  # the app put the pair there itself
             self._processor = pair
-            pair.on_assessments = self.assessments.ended
+            pair.on_assessments = self.assessments.send_at_trace_end
             pair.guard(self.settings)
             self._shared.append((provider, standing))
-            return self._flushing(provider)
+            return self._with_flush_at_roots(provider)
         before = otel_adapter.stand_in_front(
-            provider, self._own_export, self._make, keep_mlflow=self.settings.dual_export
+            provider,
+            self._own_export_processor,
+            self._make_processor,
+            keep_mlflow=self.settings.dual_export,
         )
         self._shared.append((provider, before))
         exporting = [
@@ -240,12 +251,12 @@ class Handle:
         if self.settings.dual_export and not exporting:
             front = otel_adapter.processors(provider)
             otel_adapter.set_processors(provider, (*mlflow_provider.own_processors(), *front))
-        return self._flushing(provider)
+        return self._with_flush_at_roots(provider)
 
-    def _own_export(self) -> SpanProcessor:
+    def _own_export_processor(self) -> SpanProcessor:
         """Return the one processor that exports for us in providers that send no OTLP."""
         if self._exporting is None:
-            self._exporting = batched(self._export(), self.settings)
+            self._exporting = batched(self._make_exporter(), self.settings)
         return self._exporting
 
     def stats(self) -> dict[str, int]:
@@ -265,7 +276,7 @@ class Handle:
             return max(until - time.monotonic(), 0.0)
 
         # First, since evaluation spans go the way of the others.
-        drained = self._signals.later.drain(left())
+        drained = self._signals.jobs.drain(left())
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
         return self._signals.force_flush(left()) and flushed and drained
 
@@ -287,10 +298,12 @@ class Handle:
                 counted as dropped.
         """
         if not self._ending.acquire(blocking=False):
-            if self._ender != threading.get_ident():  # it may have been interrupted by a signal
+            if (
+                self._ending_thread != threading.get_ident()
+            ):  # it may have been interrupted by a signal
                 self._ended.wait(timeout_millis / 1000)
             return
-        self._ender = threading.get_ident()
+        self._ending_thread = threading.get_ident()
         try:
             self._shut_down(timeout_millis)
         finally:
@@ -298,7 +311,7 @@ class Handle:
 
     def _shut_down(self, timeout_millis: int) -> None:
         until = time.monotonic() + timeout_millis / 1000
-        self._signals.later.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
+        self._signals.jobs.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
         if self._processor is not None:
             # First, since it reports the assessments of traces that it passes on at the end.
             kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0

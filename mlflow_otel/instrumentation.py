@@ -99,9 +99,9 @@ def instrument(
             given = (settings, exporter, *hooks)
             if arguments.given or any(one is not None for one in given):
                 changed = _effective(settings or _running.handle.settings, arguments)
-                _say_what_changes_nothing(_running.handle, changed.hooked(*hooks), exporter)
+                _say_what_changes_nothing(_running.handle, changed.with_hooks(*hooks), exporter)
             return _running.handle
-        handle = Handle(_effective(settings, arguments).hooked(*hooks), exporter)
+        handle = Handle(_effective(settings, arguments).with_hooks(*hooks), exporter)
         if handle.settings.disabled:
             return handle
         if not mlflow_adapter.available():
@@ -126,7 +126,7 @@ def instrument(
 
 
 def _effective(settings: Settings | None, arguments: Arguments) -> Settings:
-    return arguments.settings() if settings is None else arguments.over(settings)
+    return arguments.settings() if settings is None else arguments.applied_to(settings)
 
 
 def _say_what_changes_nothing(

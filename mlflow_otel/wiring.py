@@ -34,7 +34,7 @@ def sampler(settings: Settings) -> Sampler | None:
     return None if named else MlflowSampler(1.0, record=settings.record_sampled_out)
 
 
-def assessed_as(settings: Settings, exporter: SpanExporter | None) -> frozenset[str]:
+def signals_of_assessments(settings: Settings, exporter: SpanExporter | None) -> frozenset[str]:
     """Return the signals of assessments; beside an exporter of the app's own, those with an endpoint."""
     signals = settings.assessment_signals
     if exporter is None:

@@ -57,11 +57,11 @@ def test_arguments_beat_settings_and_leave_the_rest_of_them():
             "MLFLOW_OTEL_COST": "true",
         }
     )
-    changed = Arguments(endpoint="http://b:4318", service_name="shop").over(settings)
+    changed = Arguments(endpoint="http://b:4318", service_name="shop").applied_to(settings)
     assert changed.traces.endpoint == "http://b:4318/v1/traces"
     assert changed.traces.headers == (("a", "b"),)
     assert (changed.service_name, changed.work_out_cost) == ("shop", True)
-    assert Arguments().over(settings) == settings
+    assert Arguments().applied_to(settings) == settings
 
 
 def test_a_bad_argument_is_one_warning_and_the_default(monkeypatch):
@@ -83,7 +83,7 @@ def test_headers_may_be_pairs_as_the_stock_exporters_take_them():
 def test_an_argument_of_another_kind_is_one_warning_and_never_an_error(bad, caplog):
     accounting = Accounting()
     settings = Settings.from_environment({"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, accounting)
-    assert Arguments(**bad).over(settings, accounting) == settings
+    assert Arguments(**bad).applied_to(settings, accounting) == settings
     assert accounting.snapshot() == {f"arguments.{name}": 1 for name in bad}
     assert "S3CRET" not in caplog.text
 

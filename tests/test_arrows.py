@@ -38,9 +38,9 @@ BELOW = {
     "declared": set(),
     "arguments": {"declared"},
     "wiring": {"declared", "tracing"},
-    "starting": {"tracing"},
+    "startup_messages": {"tracing"},
     "handle": {
-        "starting",
+        "startup_messages",
         "wiring",
         "ending",
         "feedback",

@@ -159,7 +159,7 @@ KNOWN = {
     "Sweeper._stopped",
     "Sender._changed",
     "Sender._opening",
-    "Later._changed",
+    "BackgroundJobs._changed",
     "LazyPipelines._opening",
     "Recorder._opening",
     "Recorder._waiting_lock",

@@ -1,6 +1,6 @@
 """How processes end, and what flushes in each: one table.
 
-A new way of ending is a row of ``WAYS``.
+A new way of ending is a row of ``PROCESS_ENDS``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from types import FrameType
 from typing import Final, NamedTuple, Protocol
 
 from mlflow_otel.ending import providers
-from mlflow_otel.ending.signals import DEFAULT_ACTION, Flushed
+from mlflow_otel.ending.signals import DEFAULT_ACTION, Flushable
 from mlflow_otel.forking import begin_anew_in_child
 
 PROVIDERS_SECONDS: Final = 2.0  # for what is the app's own to send
 
 
-class Ended(Flushed, Protocol):
+class FlushedAtEnd(Flushable, Protocol):
     """What is flushed when the process ends."""
 
     def flush_in_flight(self, seconds: float) -> None:
@@ -33,7 +33,7 @@ class Ended(Flushed, Protocol):
         ...
 
 
-class Way(NamedTuple):
+class ProcessEnd(NamedTuple):
     """One way of processes to end.
 
     Args:
@@ -43,10 +43,10 @@ class Way(NamedTuple):
     """
 
     whose: str
-    watch: Callable[[AtEnd], None]
+    watch: Callable[[FlushAtEnd], None]
 
 
-class AtEnd:
+class FlushAtEnd:
     """Sees to it that nothing is left behind when the process ends, whichever way it does.
 
     Args:
@@ -54,7 +54,7 @@ class AtEnd:
         signals: Whether the default action of SIGTERM waits for a flush.
     """
 
-    def __init__(self, ended: Ended, *, signals: bool) -> None:
+    def __init__(self, ended: FlushedAtEnd, *, signals: bool) -> None:
         self.ended = ended
         self._signals = signals
 
@@ -64,15 +64,15 @@ class AtEnd:
         if self._signals:
             DEFAULT_ACTION.add(self)
         # The children that multiprocessing forks run its finalizers, and no atexit.
-        multiprocessing.util.register_after_fork(self, AtEnd.finalize)
+        multiprocessing.util.register_after_fork(self, FlushAtEnd.finalize)
         self.finalize()
         self.watch()
         begin_anew_in_child(self)
 
     def watch(self) -> None:
-        """See which of ``WAYS`` this process may end."""
-        for way in WAYS:
-            way.watch(self)
+        """See which of ``PROCESS_ENDS`` this process may end."""
+        for process_end in PROCESS_ENDS:
+            process_end.watch(self)
 
     def begin_anew(self) -> None:
         """See anew in a forked child, which may end in another way than its parent."""
@@ -80,7 +80,7 @@ class AtEnd:
 
     def finalize(self) -> None:
         """Be called when a process of multiprocessing's has done its work."""
-        multiprocessing.util.Finalize(self, _Weakly(self), exitpriority=0)
+        multiprocessing.util.Finalize(self, _WeakShutdown(self), exitpriority=0)
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Export what ended: the process lives on."""
@@ -100,10 +100,10 @@ class AtEnd:
         DEFAULT_ACTION.remove(self)
 
 
-class _Weakly:
+class _WeakShutdown:
     """Calls ``shutdown`` of what may be gone by then: multiprocessing keeps what it is to call."""
 
-    def __init__(self, at_end: AtEnd) -> None:
+    def __init__(self, at_end: FlushAtEnd) -> None:
         self._live = weakref.ref(at_end)
 
     def __call__(self) -> None:
@@ -112,7 +112,7 @@ class _Weakly:
             at_end.shutdown()
 
 
-def _celery(at_end: AtEnd) -> None:
+def _celery(at_end: FlushAtEnd) -> None:
     """Celery tells the processes of its prefork pool that they end; then billiard calls ``os._exit``."""
     signals = sys.modules.get("celery.signals")
     if signals is not None:
@@ -121,20 +121,20 @@ def _celery(at_end: AtEnd) -> None:
         )
 
 
-def _rq(at_end: AtEnd) -> None:
+def _rq(at_end: FlushAtEnd) -> None:
     """RQ's work horses end by ``os._exit``, and nothing is called before it."""
-    if "rq" in sys.modules and called_by("rq", RQ_HORSES):
+    if "rq" in sys.modules and is_called_by("rq", RQ_HORSES):
         at_end.ended.flush_at_roots()
 
 
 RQ_HORSES: Final = frozenset({"fork_work_horse", "main_work_horse"})
-WAYS: Final = (
-    Way("Celery's prefork pool", _celery),
-    Way("RQ's workers that fork or spawn a process for each job", _rq),
+PROCESS_ENDS: Final = (
+    ProcessEnd("Celery's prefork pool", _celery),
+    ProcessEnd("RQ's workers that fork or spawn a process for each job", _rq),
 )
 
 
-def called_by(package: str, functions: frozenset[str]) -> bool:
+def is_called_by(package: str, functions: frozenset[str]) -> bool:
     """Tell whether one of a package's functions is on the way to here."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001
     while frame is not None:

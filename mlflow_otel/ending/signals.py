@@ -55,7 +55,7 @@ LOCKING: Final = frozenset(
 PATIENCE_SECONDS: Final = 8.0  # a shutdown keeps its own time; this is for one that does not
 
 
-class Flushed(Protocol):
+class Flushable(Protocol):
     """What is flushed at the end."""
 
     def force_flush(self, timeout_millis: int) -> bool:
@@ -77,7 +77,7 @@ class DefaultAction:
     """
 
     def __init__(self) -> None:
-        self._flushed: list[Flushed] = []
+        self._flushed: list[Flushable] = []
         self._signal: Callable[..., Any] = signal.signal
         self._getsignal: Callable[..., Any] = signal.getsignal
         self.begin_anew()
@@ -88,20 +88,20 @@ class DefaultAction:
         self._under_way: _thread.LockType | None = None
         self._done = False
 
-    def add(self, flushed: Flushed) -> None:
+    def add(self, flushed: Flushable) -> None:
         """Flush this before the default action, from now on."""
         if not self._flushed:
             self.begin_anew()
             self._signal, self._getsignal = signal.signal, signal.getsignal
-            signal.signal, signal.getsignal = self._set, self._get
+            signal.signal, signal.getsignal = self._set_handler, self._get_handler
         self._flushed.append(flushed)
         for number in SIGNALS:
             if self._getsignal(number) == signal.SIG_DFL:
-                self._stand_in(number)
+                self._replace_default(number)
 
-    def _stand_in(self, number: int) -> None:
+    def _replace_default(self, number: int) -> None:
         try:
-            self._signal(number, self._arrived)
+            self._signal(number, self._on_signal)
         except ValueError:  # not the main thread, or not the main interpreter
             if number == signal.SIGTERM:
                 ACCOUNTING.warn(
@@ -110,36 +110,36 @@ class DefaultAction:
                     "in the last seconds before it is lost. Call instrument() in the main thread.",
                 )
 
-    def remove(self, flushed: Flushed) -> None:
+    def remove(self, flushed: Flushable) -> None:
         """Flush this no more; with nothing left to flush the default action is back."""
         if flushed not in self._flushed:
             return
         self._flushed.remove(flushed)
         if self._flushed:
             return
-        if signal.signal == self._set:
+        if signal.signal == self._set_handler:
             signal.signal = self._signal
-        if signal.getsignal == self._get:
+        if signal.getsignal == self._get_handler:
             signal.getsignal = self._getsignal
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if self._getsignal(number) == self._arrived:
+                if self._getsignal(number) == self._on_signal:
                     self._signal(number, signal.SIG_DFL)
 
-    def _set(self, signalnum: int, handler: Any) -> Any:
+    def _set_handler(self, signalnum: int, handler: Any) -> Any:
         """Do what ``signal.signal`` does, with ours in the place of the default action."""
         if self._flushed and signalnum in SIGNALS and handler == signal.SIG_DFL:
-            handler = self._arrived
-        return self._seen(self._signal(signalnum, handler))
+            handler = self._on_signal
+        return self._hidden_from_app(self._signal(signalnum, handler))
 
-    def _get(self, signalnum: int) -> Any:
+    def _get_handler(self, signalnum: int) -> Any:
         """Do what ``signal.getsignal`` does."""
-        return self._seen(self._getsignal(signalnum))
+        return self._hidden_from_app(self._getsignal(signalnum))
 
-    def _seen(self, handler: Any) -> Any:
-        return signal.SIG_DFL if handler == self._arrived else handler
+    def _hidden_from_app(self, handler: Any) -> Any:
+        return signal.SIG_DFL if handler == self._on_signal else handler
 
-    def _arrived(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Flush, then have the default action. Called by Python, in the main thread."""
         again = may_hold_locks(frame)
         if self._under_way is None:
@@ -175,7 +175,7 @@ class DefaultAction:
             _send_to_main_thread(number)
 
 
-def _flush(flushed: Flushed, *, shut_down: bool) -> None:
+def _flush(flushed: Flushable, *, shut_down: bool) -> None:
     try:
         if shut_down:
             flushed.shutdown()

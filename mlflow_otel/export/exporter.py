@@ -91,19 +91,25 @@ class MlflowSpanExporter(SpanExporter):
         transport: Transport | None = None,
         accounting: Accounting = ACCOUNTING,
     ) -> None:
-        found = Settings.from_environment(accounting=accounting) if settings is None else settings
-        self._guards = Guards.of(found.hooked(redact, should_export), accounting)
-        self._alone = BatchContext(
+        settings_in_force = (
+            Settings.from_environment(accounting=accounting) if settings is None else settings
+        )
+        self._guards = Guards.of(settings_in_force.with_hooks(redact, should_export), accounting)
+        self._own_batch = BatchContext(
             options=self._guards.options, accounting=accounting, keep=self._guards.keep
         )
         self._accounting = accounting
-        self._seconds = found.traces.timeout
+        self._seconds = settings_in_force.traces.timeout
         self._observer: Observer | None = None  # a spool may send before the next line is over
         self._delivery = SignalDelivery(
-            "traces", found, transport=transport, accounting=accounting, tried=self._tried
+            "traces",
+            settings_in_force,
+            transport=transport,
+            accounting=accounting,
+            tried=self._observe,
         )
-        if found.internal_metrics:
-            self._observer = observe(self, accounting, found.traces)
+        if settings_in_force.internal_metrics:
+            self._observer = observe(self, accounting, settings_in_force.traces)
         number = id(self)
         _live[number] = weakref.ref(self, lambda _: _live.pop(number, None))
 
@@ -128,16 +134,16 @@ class MlflowSpanExporter(SpanExporter):
         """Return a span as it leaves, or None when it does not."""
         guards = self._guards
         if isinstance(span, MappedSpan):
-            batch = guards.over(span.batch)
+            batch = guards.restrict(span.batch)
             if batch is not span.batch:
                 span = MappedSpan(span.recorded, batch)
-        elif guards.idle and not made_by_mlflow(span):
+        elif guards.holds_nothing_back and not made_by_mlflow(span):
             return span
         else:
-            span = MappedSpan(span, self._alone)
+            span = MappedSpan(span, self._own_batch)
         return span if span.batch.keep is None or span.kept else None
 
-    def _tried(self, seconds: float, outcome: Outcome) -> None:
+    def _observe(self, seconds: float, outcome: Outcome) -> None:
         if self._observer is not None:
             self._observer.tried(seconds, outcome)
 

@@ -43,28 +43,28 @@ class Guards:
         )
 
     @property
-    def idle(self) -> bool:
+    def holds_nothing_back(self) -> bool:
         """Whether all that comes leaves, as it is mapped."""
         return self.options.capture_content and self.options.redact is None and self.keep is None
 
-    def over(self, batch: BatchContext) -> BatchContext:
+    def restrict(self, batch: BatchContext) -> BatchContext:
         """Return a batch's context with these guards over its own; itself when that is the same."""
-        if self.idle:
+        if self.holds_nothing_back:
             return batch
-        options, keep = self._over(batch.options), self._keep_over(batch.keep)
+        options, keep = self._restrict_options(batch.options), self._restrict_keep(batch.keep)
         if options is batch.options and keep is batch.keep:
             return batch
         batch.was_read()
         return replace(batch, options=options, keep=keep)
 
-    def beside(self, other: Guards) -> Guards:
+    def combined_with(self, other: Guards) -> Guards:
         """Return guards that hold back what either of the two does; mapped as the other says."""
-        return Guards(self._over(other.options), self._keep_over(other.keep))
+        return Guards(self._restrict_options(other.options), self._restrict_keep(other.keep))
 
-    def _keep_over(self, keep: Keep | None) -> Keep | None:
+    def _restrict_keep(self, keep: Keep | None) -> Keep | None:
         return keep if _same(self.keep, keep) else _both(keep, self.keep)
 
-    def _over(self, options: MappingOptions) -> MappingOptions:
+    def _restrict_options(self, options: MappingOptions) -> MappingOptions:
         known = self._known.get(id(options))
         if known is not None and known[0] is options:
             return known[1]

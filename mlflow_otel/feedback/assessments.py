@@ -12,14 +12,19 @@ from mlflow_otel.backends.model import BackendError, Condition, TraceQuery, Trac
 from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
-from mlflow_otel.feedback import judged, mlflow_adapter
+from mlflow_otel.feedback import assessment_target, mlflow_adapter
+from mlflow_otel.feedback.assessment_target import (
+    AssessmentTarget,
+    mlflow_trace_id,
+    parse_span_id,
+    parse_trace_id,
+)
 from mlflow_otel.feedback.emitter import Emitter
-from mlflow_otel.feedback.judged import Judged, mlflow_trace_id, parse_span_id, parse_trace_id
 from mlflow_otel.feedback.ledger import Ledger
 from mlflow_otel.feedback.process_traces import RecentProcessTraces
 from mlflow_otel.mapping.assessment import Operation
 from mlflow_otel.settings import Settings
-from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
+from mlflow_otel.tracing.recent import RECENT, KnownTrace, RecentTraces
 
 SUMMARIES_KEPT: Final = 1000
 LOOK_BACK_SECONDS: Final = 7 * 24 * 3600
@@ -128,22 +133,24 @@ class Assessments:
                 assessment.valid = False
                 assessment.last_update_time_ms = int(time.time() * 1000)
             self._emitter.emit(
-                mlflow_adapter.view_of(assessment, operation), self._judged(assessment)
+                mlflow_adapter.view_of(assessment, operation), self._target_of(assessment)
             )
         except Exception as error:
-            self._say_not_sent(error)
+            self._warn_not_sent(error)
 
-    def ended(self, trace: Known, assessments: list[Any]) -> None:
+    def send_at_trace_end(self, trace: KnownTrace, assessments: list[Any]) -> None:
         """Send what was logged on a trace while it was under way. Never raises."""
         for assessment in assessments:
             try:
                 span = assessment.span_id
-                over = judged.judged_here(trace, span and parse_span_id(span), self._options)
+                over = assessment_target.target_in_process(
+                    trace, span and parse_span_id(span), self._options
+                )
                 self._emitter.emit(mlflow_adapter.view_of(assessment), over)
             except Exception as error:
-                self._say_not_sent(error)
+                self._warn_not_sent(error)
 
-    def _say_not_sent(self, error: Exception) -> None:
+    def _warn_not_sent(self, error: Exception) -> None:
         if isinstance(error, mlflow_adapter.UnknownKindError):
             self._accounting.warn(
                 "assessments.unknown_kind",
@@ -158,16 +165,18 @@ class Assessments:
             error,
         )
 
-    def _judged(self, assessment: Any) -> Judged:
+    def _target_of(self, assessment: Any) -> AssessmentTarget:
         trace_id = parse_trace_id(assessment.trace_id)
         span_id = None if assessment.span_id is None else parse_span_id(assessment.span_id)
         known = self._recent.get(trace_id)
         if known is not None:
-            return judged.judged_here(known, span_id, self._options)
+            return assessment_target.target_in_process(known, span_id, self._options)
         summary = self._summaries.get(trace_id)
         if summary is not None:
-            return judged.judged_elsewhere(summary, span_id, self._options)
-        return judged.judged_by_id(trace_id, span_id, sampled=not self._recent.left_out(trace_id))
+            return assessment_target.target_in_backend(summary, span_id, self._options)
+        return assessment_target.target_by_id(
+            trace_id, span_id, sampled=not self._recent.was_sampled_out(trace_id)
+        )
 
     def find(self, client_request_id: str) -> str:
         """Return MLflow's ID of a request's newest trace; waits for a backend at most its time-out.
@@ -178,7 +187,7 @@ class Assessments:
         condition = Condition(keys.TRACE_CLIENT_REQUEST_ID, client_request_id)
         here = self._memory.find(TraceQuery((condition,), 0, 2**63), 0)
         if here:
-            self._say_if_several(client_request_id, len(here), "this process")
+            self._warn_if_several(client_request_id, len(here), "this process")
             return mlflow_trace_id(here[0].trace_id)
         missing = f"There is no trace of client request ID {client_request_id!r}"
         try:
@@ -202,13 +211,13 @@ class Assessments:
                 f"{missing}, neither among {self._memory.where} nor in {backend.where}. A backend has a "
                 "trace some seconds after it ended."
             )
-        self._say_if_several(client_request_id, len(traces), backend.where)
+        self._warn_if_several(client_request_id, len(traces), backend.where)
         self._summaries[traces[0].trace_id] = traces[0]
         while len(self._summaries) > SUMMARIES_KEPT:
             self._summaries.pop(next(iter(self._summaries)), None)
         return mlflow_trace_id(traces[0].trace_id)
 
-    def _say_if_several(self, client_request_id: str, number: int, where: str) -> None:
+    def _warn_if_several(self, client_request_id: str, number: int, where: str) -> None:
         if number > 1:
             self._accounting.warn(
                 "feedback.several_traces",

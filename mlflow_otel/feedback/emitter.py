@@ -16,12 +16,12 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.export.mapped import scope_of
-from mlflow_otel.feedback.judged import Judged
+from mlflow_otel.feedback.assessment_target import AssessmentTarget
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.mapping.redaction import redacted
-from mlflow_otel.signals.bounds import Bounds
+from mlflow_otel.signals.attribute_limits import AttributeLimits
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Emitter:
         self._open_spans = open_spans
         self._resource = resource
         self._wanted = self._settings.assessment_signals if wanted is None else wanted
-        self._bounded = Bounds(MAX_VALUES, each=genai.EVALUATION_NAME)
+        self._limited = AttributeLimits(MAX_VALUES, each=genai.EVALUATION_NAME)
         self._events: Events | None = None
         self._hand_on: Callable[[ReadableSpan], None] | None = None
         self.begin_anew()
@@ -100,7 +100,7 @@ class Emitter:
         self._ready = False
         self._scores: Scores | None = None
 
-    def emit(self, view: AssessmentView, judged: Judged) -> None:
+    def emit(self, view: AssessmentView, target: AssessmentTarget) -> None:
         """Send one assessment; does not wait for the network."""
         if self._settings.disabled:
             return
@@ -114,8 +114,8 @@ class Emitter:
         if not self._ready:
             self._open()
         if not self._settings.asynchronous:
-            self._send(view, judged)
-        elif not self._signals.later.run(lambda: self._send(view, judged)):
+            self._send(view, target)
+        elif not self._signals.jobs.run(lambda: self._send(view, target)):
             self._accounting.warn(
                 "assessments.dropped",
                 "Assessments are dropped: too many wait. Log them more slowly, or flush in between.",
@@ -147,8 +147,8 @@ class Emitter:
             error,
         )
 
-    def _send(self, view: AssessmentView, judged: Judged) -> None:
-        stamp = judged.stamp if judged.sampled else {**judged.stamp, keys.TRACE_SAMPLED: False}
+    def _send(self, view: AssessmentView, target: AssessmentTarget) -> None:
+        stamp = target.stamp if target.sampled else {**target.stamp, keys.TRACE_SAMPLED: False}
         try:
             attributes = assessment.event_attributes(view, stamp, self._options)
         except Exception as error:
@@ -161,19 +161,21 @@ class Emitter:
         ):
             if signal in self._wanted:
                 try:
-                    send(view, judged, attributes)
+                    send(view, target, attributes)
                 except Exception as error:
                     self._failed(view.name, signal, error)
 
-    def _emit_event(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
+    def _emit_event(
+        self, view: AssessmentView, target: AssessmentTarget, event: dict[str, Any]
+    ) -> None:
         if self._events is None:
             return
         self._events.emit(
             genai.EVALUATION_RESULT_EVENT,
             view.time,
-            judged.trace_id,
-            judged.span_id or 0,
-            int(judged.sampled),
+            target.trace_id,
+            target.span_id or 0,
+            int(target.sampled),
             self._redacted(genai.EVALUATION_RESULT_EVENT, event),
         )
 
@@ -181,17 +183,19 @@ class Emitter:
         redact = self._options.redact
         return values if redact is None else redacted(name, values, redact)
 
-    def _emit_span(self, view: AssessmentView, judged: Judged, event: dict[str, Any]) -> None:
-        if not judged.sampled or self._hand_on is None:
+    def _emit_span(
+        self, view: AssessmentView, target: AssessmentTarget, event: dict[str, Any]
+    ) -> None:
+        if not target.sampled or self._hand_on is None:
             return  # its trace is not there
         sampled = TraceFlags(TraceFlags.SAMPLED)
-        over = judged.span_id and SpanContext(judged.trace_id, judged.span_id, True, sampled)
+        over = target.span_id and SpanContext(target.trace_id, target.span_id, True, sampled)
         failed = view.error_code is not None
         said = event.get(keys.ASSESSMENT_ERROR_MESSAGE)
         self._hand_on(
             ReadableSpan(
                 name=assessment.span_name(view),
-                context=SpanContext(judged.trace_id, _ids.generate_span_id(), False, sampled),
+                context=SpanContext(target.trace_id, _ids.generate_span_id(), False, sampled),
                 parent=over or None,
                 resource=self._resource(),
                 attributes=assessment.span_attributes(event, self._options),
@@ -204,14 +208,16 @@ class Emitter:
             )
         )
 
-    def _record(self, view: AssessmentView, judged: Judged, _event: dict[str, Any]) -> None:
+    def _record(
+        self, view: AssessmentView, target: AssessmentTarget, _event: dict[str, Any]
+    ) -> None:
         if view.operation != "create":
             return  # counted when it was made
         if self._scores is None:
             return
-        attributes = assessment.metric_attributes(view, sampled=judged.sampled)
+        attributes = assessment.metric_attributes(view, sampled=target.sampled)
         attributes = self._redacted(keys.ASSESSMENT_COUNT, attributes)
-        self._scores.record(assessment.score_of(view), self._bounded(attributes))
+        self._scores.record(assessment.score_of(view), self._limited(attributes))
 
 
 class Scores:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from mlflow_otel.accounting import ACCOUNTING
-from mlflow_otel.feedback.judged import parse_span_id, parse_trace_id
+from mlflow_otel.feedback.assessment_target import parse_span_id, parse_trace_id
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
 from mlflow_otel.tracing import store
 

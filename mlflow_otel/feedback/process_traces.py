@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from mlflow_otel.backends.model import BackendTrace, Condition, TraceSummary
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.feedback.judged import context_of
+from mlflow_otel.feedback.assessment_target import context_of
 from mlflow_otel.mapping import trace
 from mlflow_otel.mapping.model import MappingOptions
-from mlflow_otel.tracing.recent import Known, RecentTraces
+from mlflow_otel.tracing.recent import KnownTrace, RecentTraces
 
 
 class RecentProcessTraces:
@@ -40,7 +40,7 @@ class RecentProcessTraces:
         """Return nothing: a trace may leave under another name than this process's."""
         return ()
 
-    def _summary(self, known: Known) -> TraceSummary:
+    def _summary(self, known: KnownTrace) -> TraceSummary:
         context = context_of(known)
         stamp = trace.stamp(context, self._options)
         attributes = {**stamp, **trace.entry(context, self._options)}

@@ -82,7 +82,7 @@ class Holder(Generic[Item, TraceT]):
                     trace = self._new_trace(self._clock(), not root)
                 self._under_way[trace_id] = trace
                 if len(self._under_way) > self._max_traces:
-                    releases = self._over_traces()
+                    releases = self._release_over_traces()
             trace.open.add(item_id)
             if root:
                 trace.released = False
@@ -107,7 +107,7 @@ class Holder(Generic[Item, TraceT]):
             if trace is None:
                 trace = self._under_way[trace_id] = self._new_trace(self._clock(), False)
                 if len(self._under_way) > self._max_traces:
-                    releases = self._over_traces()
+                    releases = self._release_over_traces()
             if not trace.released and what not in trace.expected:
                 trace.expected += (what,)
         return trace, releases
@@ -128,15 +128,15 @@ class Holder(Generic[Item, TraceT]):
             self._bytes += size
             trace.open.discard(item_id)
             if item_id in trace.expected:
-                self._strike_out(trace, item_id)
+                self._stop_expecting(trace, item_id)
                 if trace.released:
-                    return [self._take(trace_id, trace, "ended")]
+                    return [self._release_items(trace_id, trace, "ended")]
             elif trace.released:
-                return [self._take(trace_id, trace, "late")]
+                return [self._release_items(trace_id, trace, "late")]
             if len(items) > self._max_items:
-                return [self._take(trace_id, trace, "items")]
+                return [self._release_items(trace_id, trace, "items")]
             if self._bytes > self._max_bytes:
-                return self._over_bytes()
+                return self._release_over_bytes()
         return None
 
     def came(self, trace_id: int, what: Hashable) -> list[Release[Item, TraceT]] | None:
@@ -145,16 +145,16 @@ class Holder(Generic[Item, TraceT]):
             trace = self._under_way.get(trace_id) or self._remembered.get(trace_id)
             if trace is None or what not in trace.expected:
                 return None
-            self._strike_out(trace, what)
-            return [self._take(trace_id, trace, "ended")] if trace.released else None
+            self._stop_expecting(trace, what)
+            return [self._release_items(trace_id, trace, "ended")] if trace.released else None
 
     @staticmethod
-    def _strike_out(trace: TraceT, what: Hashable) -> None:
+    def _stop_expecting(trace: TraceT, what: Hashable) -> None:
         expected = trace.expected
         trace.expected = () if len(expected) == 1 else tuple(x for x in expected if x != what)
         trace.released = trace.released or not trace.expected
 
-    def _take(self, trace_id: int, trace: TraceT, reason: Reason) -> Release[Item, TraceT]:
+    def _release_items(self, trace_id: int, trace: TraceT, reason: Reason) -> Release[Item, TraceT]:
         items, size = trace.items, trace.size
         trace.items, trace.size = {}, 0
         self._bytes -= size
@@ -191,21 +191,21 @@ class Holder(Generic[Item, TraceT]):
                     self._ids -= len(trace.left)
                     trace.left = None
 
-    def _over_bytes(self) -> list[Release[Item, TraceT]]:
+    def _release_over_bytes(self) -> list[Release[Item, TraceT]]:
         releases = []
         for trace_id, trace in list(self._under_way.items()):
             if self._bytes <= self._max_bytes:
                 break
             if trace.items:
-                releases.append(self._take(trace_id, trace, "bytes"))
+                releases.append(self._release_items(trace_id, trace, "bytes"))
         return releases
 
-    def _over_traces(self) -> list[Release[Item, TraceT]]:
+    def _release_over_traces(self) -> list[Release[Item, TraceT]]:
         releases = []
         while len(self._under_way) > self._max_traces:
             trace_id, trace = next(iter(self._under_way.items()))
             trace.released = True
-            releases.append(self._take(trace_id, trace, "traces"))
+            releases.append(self._release_items(trace_id, trace, "traces"))
             self._remember(trace_id, trace)
         return releases
 
@@ -213,7 +213,7 @@ class Holder(Generic[Item, TraceT]):
         """Release one trace now, whatever is still expected of it."""
         with self._lock:
             trace = self._under_way.get(trace_id)
-            return [] if trace is None else self._release([(trace_id, trace)], reason)
+            return [] if trace is None else self._release_each([(trace_id, trace)], reason)
 
     def release_aged(self) -> list[Release[Item, TraceT]]:
         """Release what is older than ``max_age``, and forget the released traces that are."""
@@ -222,7 +222,7 @@ class Holder(Generic[Item, TraceT]):
             for trace_id in [i for i, t in self._remembered.items() if t.since <= before]:
                 self._forget(trace_id)
             aged = [(i, t) for i, t in self._under_way.items() if t.since <= before]
-            return self._release(aged, "age")
+            return self._release_each(aged, "age")
 
     def release_all(self) -> list[Release[Item, TraceT]]:
         """Release every trace: nothing is expected any more. What comes later leaves as it comes."""
@@ -230,16 +230,16 @@ class Holder(Generic[Item, TraceT]):
             every = list(self._under_way.items())
             for _, trace in every:
                 trace.open.clear()
-            return self._release(every, "shutdown")
+            return self._release_each(every, "shutdown")
 
-    def _release(
+    def _release_each(
         self, traces: list[tuple[int, TraceT]], reason: Reason
     ) -> list[Release[Item, TraceT]]:
         releases = []
         for trace_id, trace in traces:
             trace.released = True
             if trace.items or not trace.open:
-                releases.append(self._take(trace_id, trace, reason))
+                releases.append(self._release_items(trace_id, trace, reason))
         return releases
 
     def get(self, trace_id: int, *, remembered: bool = False) -> TraceT | None:

@@ -44,16 +44,16 @@ DURATIONS: Final[Mapping[str, str]] = {
 
 TOKENS: Final = {"input": genai.USAGE_INPUT_TOKENS, "output": genai.USAGE_OUTPUT_TOKENS}
 TOTAL_COST: Final = keys.LLM_COST_PREFIX + "total_cost"
-SPENT: Final = (
+TOKEN_KEYS: Final = (
     *TOKENS.values(),
     genai.USAGE_CACHE_READ,
     genai.USAGE_CACHE_WRITE,
     genai.USAGE_REASONING,
 )
 
-SAID: Final = frozenset({*CLIENT, *SPENT, TOTAL_COST, genai.RESPONSE_TIME_TO_FIRST_CHUNK}) - {
-    genai.OPERATION_NAME
-}
+KEYS_FROM_INNER_SPANS: Final = frozenset(
+    {*CLIENT, *TOKEN_KEYS, TOTAL_COST, genai.RESPONSE_TIME_TO_FIRST_CHUNK}
+) - {genai.OPERATION_NAME}
 """What an inner span of a call may say for the outer one."""
 
 
@@ -71,7 +71,7 @@ class Measure(NamedTuple):
     attributes: dict[str, Any]
 
 
-class Timed(NamedTuple):
+class MeasuredSpan(NamedTuple):
     """A span to measure.
 
     Args:
@@ -89,7 +89,9 @@ class Timed(NamedTuple):
     known: Mapping[str, Any] | None = None
 
 
-def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[int, Measure]]:
+def measures_of_spans(
+    spans: Sequence[MeasuredSpan], version: Version = RELEASED
+) -> list[tuple[int, Measure]]:
     """Return what is measured of a trace's spans, each with the index of its span.
 
     A call of a model that another span of its call stands for is not measured again: LangChain's
@@ -114,7 +116,7 @@ def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[
         found = outlines[one.span_id]
         around = outlines.get(one.parent_id or 0)
         if around is not None and _calls_a_model(found) and _calls_a_model(around):
-            for key in SAID & found.keys():
+            for key in KEYS_FROM_INNER_SPANS & found.keys():
                 around.setdefault(key, found[key])
         else:
             counted.append(one.span_id)
@@ -124,7 +126,7 @@ def of_spans(spans: Sequence[Timed], version: Version = RELEASED) -> list[tuple[
     return measures
 
 
-def _outline(one: Timed) -> dict[str, Any]:
+def _outline(one: MeasuredSpan) -> dict[str, Any]:
     if one.known is not None:
         return dict(one.known)
     # The measures of other libraries' spans are their own instrumentation's.
@@ -186,7 +188,7 @@ def _tokens(
 
 
 def _agents_calls(
-    spans: Sequence[Timed],
+    spans: Sequence[MeasuredSpan],
     outlines: Mapping[int, Mapping[str, Any]],
     counted: Sequence[int],
     metrics: Mapping[str, str],
@@ -216,7 +218,7 @@ def _agents_calls(
             yield places[agent], Measure(metrics[kind], number, dict(about))
 
 
-def of_trace(context: TraceContext, name: str, seconds: float) -> list[Measure]:
+def measures_of_trace(context: TraceContext, name: str, seconds: float) -> list[Measure]:
     """Return what is measured of a trace that ended.
 
     Args:

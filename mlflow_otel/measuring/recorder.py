@@ -14,9 +14,9 @@ from mlflow_otel.conventions.versions import version
 from mlflow_otel.export.mapped import BatchContext, view_of
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping import measures, trace
-from mlflow_otel.mapping.measures import Measure, Timed
+from mlflow_otel.mapping.measures import Measure, MeasuredSpan
 from mlflow_otel.measuring.instruments import MAX_VALUES, Record, create
-from mlflow_otel.signals.bounds import Bounds
+from mlflow_otel.signals.attribute_limits import AttributeLimits
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 
 NANOSECONDS: Final = 1e9
@@ -37,7 +37,7 @@ class Recorder:
 
     def __init__(self, signals: LazyPipelines) -> None:
         self._signals = signals
-        self._bounded = Bounds(MAX_VALUES)
+        self._limited = AttributeLimits(MAX_VALUES)
         self.begin_anew()
         begin_anew_in_child(self)
 
@@ -74,7 +74,7 @@ class Recorder:
             self.open()
         if not signals.settings.asynchronous:
             self._record(spans, batch, root)
-        elif not self._later(spans, batch, root):
+        elif not self._measure_in_background(spans, batch, root):
             signals.accounting.warn(
                 "metrics.not_measured",
                 "Spans are missing from the GenAI metrics: too many wait to be measured. The app makes "
@@ -82,7 +82,7 @@ class Recorder:
                 number=len(spans),
             )
 
-    def _later(
+    def _measure_in_background(
         self, spans: list[ReadableSpan], batch: BatchContext, root: ReadableSpan | None
     ) -> bool:
         """Have spans measured in the background; False when too much waits there."""
@@ -92,17 +92,17 @@ class Recorder:
             try:
                 self._record(spans, batch, root)
             finally:
-                self._wait(-size)
+                self._add_to_waiting(-size)
 
-        waiting, most = self._wait(size), self._signals.settings.max_held_bytes
+        waiting, most = self._add_to_waiting(size), self._signals.settings.max_held_bytes
         # Spans that will be exported are mapped there first, and measured by what was found.
         after = AFTER_EXPORT if batch.outlines is not None and waiting <= most / 2 else 0.0
-        if waiting > most or not self._signals.later.run(measure, after):
-            self._wait(-size)
+        if waiting > most or not self._signals.jobs.run(measure, after):
+            self._add_to_waiting(-size)
             return False
         return True
 
-    def _wait(self, size: int) -> int:
+    def _add_to_waiting(self, size: int) -> int:
         with self._waiting_lock:
             self._waiting_bytes += size
             return self._waiting_bytes
@@ -112,12 +112,14 @@ class Recorder:
     ) -> None:
         context = batch.context()
         environment = trace.stamp(context, batch.options).get(genai.ENVIRONMENT)
-        timed = [_timed(span, batch) for span in spans]
-        for index, measure in measures.of_spans(timed, batch.options.version):
+        timed = [_measured_span(span, batch) for span in spans]
+        for index, measure in measures.measures_of_spans(timed, batch.options.version):
             self._add([measure], spans[index].context, environment)
         if root is not None:
             self._add(
-                measures.of_trace(context, root.name, _seconds(root)), root.context, environment
+                measures.measures_of_trace(context, root.name, _seconds(root)),
+                root.context,
+                environment,
             )
 
     def _add(self, found: list[Measure], span: SpanContext | None, environment: object) -> None:
@@ -127,15 +129,15 @@ class Recorder:
         for name, value, attributes in found:
             if environment is not None:
                 attributes[genai.ENVIRONMENT] = environment
-            self._instruments[name](value, self._bounded(attributes), around)
+            self._instruments[name](value, self._limited(attributes), around)
 
 
-def _timed(span: ReadableSpan, batch: BatchContext) -> Timed:
+def _measured_span(span: ReadableSpan, batch: BatchContext) -> MeasuredSpan:
     span_id = span.context.span_id
     known = None if batch.outlines is None else batch.outlines.get(span_id)
     view = view_of(span, batch) if known is None else None
     parent_id = None if span.parent is None else span.parent.span_id
-    return Timed(view, span_id, parent_id, _seconds(span), known)
+    return MeasuredSpan(view, span_id, parent_id, _seconds(span), known)
 
 
 def _seconds(span: ReadableSpan) -> float:

@@ -129,7 +129,7 @@ class Settings:
             return self.measured
         return self.metrics_exporter != "none" and (shared or self.metrics.configured)
 
-    def hooked(
+    def with_hooks(
         self,
         redact: Callable[[str, str, Any], Any] | None,
         should_export: Callable[[Any], object] | None,

@@ -1,5 +1,6 @@
 """Logs and metrics on their way: one thread for what the app need not wait for, one pipeline a signal.
 
-``later`` is the thread, ``pipelines`` the SDK's providers with our exporters behind them (or the app's
-own), ``lazy_pipelines`` opens them when they are first needed, ``bounds`` keeps metric attributes few.
+``background`` is the thread. ``pipelines`` are the SDK's providers with our exporters behind them, or the
+app's own. ``lazy_pipelines`` opens them when they are first needed. ``attribute_limits`` keeps the values of
+metric attributes few.
 """

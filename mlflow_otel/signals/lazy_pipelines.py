@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.settings import Settings
-from mlflow_otel.signals.later import Later
+from mlflow_otel.signals.background import BackgroundJobs
 
 if TYPE_CHECKING:
     from mlflow_otel.signals.pipelines import Events, Meters
@@ -41,7 +41,7 @@ class LazyPipelines:
     ) -> None:
         self.settings = settings
         self.accounting = accounting
-        self.later = Later()
+        self.jobs = BackgroundJobs()
         """Runs what the app's threads need not wait for."""
         self.closed = False
         """Whether ``shutdown`` was called."""
@@ -109,7 +109,7 @@ class LazyPipelines:
     def force_flush(self, seconds: float) -> bool:
         """Export events and metrics that wait; True if all were accepted in time."""
         until = time.monotonic() + seconds
-        if not self.later.drain(seconds):
+        if not self.jobs.drain(seconds):
             return False
         flushed = [
             one.force_flush(max(until - time.monotonic(), 0.0)) for _, one in self._pipelines
@@ -120,7 +120,7 @@ class LazyPipelines:
         """Export what waits and end, in time. Once."""
         until = time.monotonic() + seconds
         self.closed = True
-        self.later.drain(seconds / 2)
+        self.jobs.drain(seconds / 2)
         for _, pipeline in self._pipelines:
             pipeline.stop_by(max(until - time.monotonic(), 0.0))
         for _, pipeline in self._pipelines:

@@ -27,7 +27,7 @@ from mlflow_otel.tracing.next_processor import SETTLING_SECONDS
 from mlflow_otel.waiting import call_with_timeout
 
 
-class _Own:
+class _Pipeline:
     """A provider of ours and the delivery behind it, or the app's provider and nothing."""
 
     def __init__(self, provider: Any, delivery: SignalDelivery | None = None) -> None:
@@ -73,7 +73,7 @@ def _quietly(call: Callable[..., Any], *args: Any) -> bool:
         return False
 
 
-class Events(_Own):
+class Events(_Pipeline):
     """Emits events as log records.
 
     Args:
@@ -125,7 +125,7 @@ def _context(trace_id: int, span_id: int, flags: int) -> Context:
     return set_span_in_context(NonRecordingSpan(judged), Context())
 
 
-class Meters(_Own):
+class Meters(_Pipeline):
     """Has the meter that instruments are made with.
 
     Args:

@@ -28,7 +28,7 @@ def annotating_first(chain: tuple[SpanProcessor, ...]) -> tuple[SpanProcessor, .
     return (*first, *(processor for processor in chain if processor not in first))
 
 
-class _Starts(SpanProcessor):
+class _StartsHeardEarly(SpanProcessor):
     """Takes what MLflow's autologging hands on to a provider where the span passes by anyway.
 
     A start has to be heard at once: MLflow has to know the trace before its autologging can
@@ -45,11 +45,11 @@ class _Starts(SpanProcessor):
                 processor.start_early(span, parent_context)
 
 
-class _Standing:
+class _TracerOfAutologging:
     """What MLflow's autologging uses of a tracer: the processor behind it."""
 
     def __init__(self, chain: tuple[SpanProcessor, ...]) -> None:
-        self.span_processor = _Starts(chain)
+        self.span_processor = _StartsHeardEarly(chain)
 
 
 def shared_tracer(module: str, tracer: Any) -> Any:
@@ -66,4 +66,4 @@ def shared_tracer(module: str, tracer: Any) -> Any:
     if module.startswith(MLFLOWS_OWN):
         return tracer  # as a rule
     stands = any(annotates(p) and type(p).__module__ == module for p in chain)
-    return _Standing(chain) if stands else tracer
+    return _TracerOfAutologging(chain) if stands else tracer

@@ -24,7 +24,7 @@ from mlflow_otel.tracing import mlflow_adapter, otel_adapter
 from mlflow_otel.tracing.filtering import filtering
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
-from mlflow_otel.tracing.recent import RECENT, Known, RecentTraces
+from mlflow_otel.tracing.recent import RECENT, KnownTrace, RecentTraces
 from mlflow_otel.tracing.snapshot import Snapshot
 from mlflow_otel.tracing.span_trace import SpanTrace, ended_root, find_root, known
 
@@ -86,7 +86,7 @@ class MlflowSpanProcessor(SpanProcessor):
         ['step', 'request']
     """
 
-    on_assessments: Callable[[Known, list[Any]], object] | None = None
+    on_assessments: Callable[[KnownTrace, list[Any]], object] | None = None
     """Called with what was logged on a trace while it was under way, when it has ended."""
 
     on_released: (
@@ -139,7 +139,7 @@ class MlflowSpanProcessor(SpanProcessor):
     def guard(self, settings: Settings) -> None:
         """Hold back, besides, what other settings hold back: the app's pair, and ``instrument()``'s."""
         filtered = self._guards.keep is not None
-        self._guards = Guards.of(settings, self._accounting).beside(self._guards)
+        self._guards = Guards.of(settings, self._accounting).combined_with(self._guards)
         if self._guards.keep is not None and not filtered:
             self._next.next = filtering(self._next.next)
 
@@ -309,14 +309,14 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.assessed += len(found)
             self.on_assessments(known(trace_id, trace, self._facts(trace.info)), found)
 
-    def find(self, trace_id: int) -> Known | None:
+    def find(self, trace_id: int) -> KnownTrace | None:
         """Return a trace under way, by OpenTelemetry's ID; None when there is none."""
         trace = self._holder.get(trace_id)
         if trace is None or trace.info is None:
             return None
         return known(trace_id, trace, self._facts(trace.info))
 
-    def of_request(self, client_request_id: str) -> list[Known]:
+    def of_request(self, client_request_id: str) -> list[KnownTrace]:
         """Return the traces under way of a request, the newest first."""
         infos = [(i, t.info) for i, t in self._holder.under_way() if t.info is not None]
         matching = [i for i, info in infos if info.client_request_id == client_request_id]

@@ -11,7 +11,7 @@ from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 
-class Known(NamedTuple):
+class KnownTrace(NamedTuple):
     """A trace of this process.
 
     Args:
@@ -27,14 +27,14 @@ class Known(NamedTuple):
     sampled: bool = True
 
 
-class Live(Protocol):
+class TracesUnderWay(Protocol):
     """Knows the traces under way."""
 
-    def find(self, trace_id: int) -> Known | None:
+    def find(self, trace_id: int) -> KnownTrace | None:
         """Return one, by OpenTelemetry's ID."""
         ...
 
-    def of_request(self, client_request_id: str) -> list[Known]:
+    def of_request(self, client_request_id: str) -> list[KnownTrace]:
         """Return those of a request, the newest first."""
         ...
 
@@ -51,8 +51,8 @@ class RecentTraces:
 
     def __init__(self, limit: int = 10_000) -> None:
         self.limit = limit
-        self._live: weakref.WeakSet[Live] = weakref.WeakSet()
-        self._traces: OrderedDict[int, Known] = OrderedDict()
+        self._live: weakref.WeakSet[TracesUnderWay] = weakref.WeakSet()
+        self._traces: OrderedDict[int, KnownTrace] = OrderedDict()
         self._by_request: dict[str, OrderedDict[int, None]] = {}
         self._left_out: OrderedDict[int, None] = OrderedDict()
         self.begin_anew()
@@ -62,11 +62,11 @@ class RecentTraces:
         """Make the lock anew. Called in a forked child too."""
         self._lock = threading.RLock()
 
-    def watch(self, live: Live) -> None:
+    def watch(self, live: TracesUnderWay) -> None:
         """Ask ``live`` too."""
         self._live.add(live)
 
-    def remember(self, known: Known) -> None:
+    def remember(self, known: KnownTrace) -> None:
         """Remember a trace that ended; what was known of it before is replaced."""
         with self._lock:
             self._forget(known.trace_id)
@@ -86,18 +86,18 @@ class RecentTraces:
             if not traces:
                 del self._by_request[request]
 
-    def leave_out(self, trace_id: int) -> None:
+    def note_sampled_out(self, trace_id: int) -> None:
         """Remember that the sampler left a trace out."""
         with self._lock:
             self._left_out[trace_id] = None
             while len(self._left_out) > self.limit:
                 self._left_out.popitem(last=False)
 
-    def left_out(self, trace_id: int) -> bool:
+    def was_sampled_out(self, trace_id: int) -> bool:
         """Tell whether the sampler left a trace out, as far as is remembered."""
         return trace_id in self._left_out
 
-    def get(self, trace_id: int) -> Known | None:
+    def get(self, trace_id: int) -> KnownTrace | None:
         """Return a trace, or None when it is not known here."""
         for live in list(self._live):
             known = live.find(trace_id)
@@ -106,12 +106,12 @@ class RecentTraces:
         with self._lock:
             return self._traces.get(trace_id)
 
-    def newest(self) -> list[Known]:
+    def newest(self) -> list[KnownTrace]:
         """Return every trace that ended and is remembered, the newest first."""
         with self._lock:
             return list(reversed(self._traces.values()))
 
-    def of_request(self, client_request_id: str) -> list[Known]:
+    def of_request(self, client_request_id: str) -> list[KnownTrace]:
         """Return the traces of a request, the newest first."""
         live = [k for one in list(self._live) for k in one.of_request(client_request_id)]
         with self._lock:

@@ -54,7 +54,7 @@ class _RootSampler(Sampler):
         return f"MlflowRatio{{{self._ratio}}}"
 
 
-class _Noted(Sampler):
+class _NotingSampler(Sampler):
     """Remembers what another sampler leaves out, so that feedback on it makes no span of no trace."""
 
     def __init__(self, sampler: Sampler) -> None:
@@ -66,7 +66,7 @@ class _Noted(Sampler):
         """Decide as the other does."""
         result = self._sampler.should_sample(parent_context, trace_id, *args, **kwargs)
         if result.decision is Decision.DROP:
-            RECENT.leave_out(trace_id)
+            RECENT.note_sampled_out(trace_id)
         return result
 
     def get_description(self) -> str:
@@ -74,7 +74,7 @@ class _Noted(Sampler):
         return self._sampler.get_description()
 
 
-class _Recorded(Sampler):
+class _RecordingSampler(Sampler):
     """Records what another sampler would leave out: it is followed, and not exported."""
 
     def __init__(self, sampler: Sampler) -> None:
@@ -123,13 +123,15 @@ class MlflowSampler(ParentBased):
             ratio = 1.0
         root: Sampler = _RootSampler(ratio)
         if not record:
-            super().__init__(root=_Noted(root), remote_parent_not_sampled=_Noted(ALWAYS_OFF))
+            super().__init__(
+                root=_NotingSampler(root), remote_parent_not_sampled=_NotingSampler(ALWAYS_OFF)
+            )
             return
-        left_out = _Recorded(ALWAYS_OFF)
+        record_only = _RecordingSampler(ALWAYS_OFF)
         super().__init__(
-            root=_Recorded(root),
-            remote_parent_not_sampled=left_out,
-            local_parent_not_sampled=left_out,
+            root=_RecordingSampler(root),
+            remote_parent_not_sampled=record_only,
+            local_parent_not_sampled=record_only,
         )
 
 

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from mlflow_otel.holding.held_trace import HeldTrace
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
-from mlflow_otel.tracing.recent import Known
+from mlflow_otel.tracing.recent import KnownTrace
 from mlflow_otel.tracing.snapshot import Snapshot
 
 
@@ -42,10 +42,10 @@ class SpanTrace(HeldTrace[ReadableSpan]):
     sampled: bool | None = None  # until its first span was seen
 
 
-def known(trace_id: int, trace: SpanTrace, facts: TraceFacts) -> Known:
+def known(trace_id: int, trace: SpanTrace, facts: TraceFacts) -> KnownTrace:
     """Return what is known of a trace, for feedback to find it."""
     root = min(trace.roots, default=None) if trace.root_id is None else trace.root_id
-    return Known(trace_id, facts, root, trace.sampled is not False)
+    return KnownTrace(trace_id, facts, root, trace.sampled is not False)
 
 
 def find_root(trace: SpanTrace, spans: dict[int, ReadableSpan]) -> None:

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from mlflow_otel.mapping.measures import ATTRIBUTES, TOKENS, Timed, of_spans
+from mlflow_otel.mapping.measures import ATTRIBUTES, TOKENS, MeasuredSpan, measures_of_spans
 from mlflow_otel.mapping.model import SpanView
 from mlflow_otel.mapping.span import outline
-from mlflow_otel.signals.bounds import Bounds
+from mlflow_otel.signals.attribute_limits import AttributeLimits
 from tests import payloads
 
 RECORDED = dict(payloads.recorded())
@@ -39,11 +39,11 @@ def call(number, parent=None, model="m", type_="CHAT_MODEL", **raw):
     """A timed span that took ``number`` seconds."""
     attributes = {"mlflow.spanType": type_, "mlflow.llm.model": model, **raw}
     view = SpanView("call", {k: json.dumps(v) for k, v in attributes.items()})
-    return Timed(view, number, parent, float(number))
+    return MeasuredSpan(view, number, parent, float(number))
 
 
 def found(*spans):
-    return [(m.name, m.value, m.attributes) for _, m in of_spans(spans)]
+    return [(m.name, m.value, m.attributes) for _, m in measures_of_spans(spans)]
 
 
 USAGE = {"mlflow.chat.tokenUsage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}}
@@ -87,7 +87,7 @@ def test_spans_that_are_no_genai_operation_and_other_libraries_are_not_measured(
 
 
 def test_values_past_a_bound_count_as_other_and_known_ones_as_before():
-    bounded = Bounds({"model": 2})
+    bounded = AttributeLimits({"model": 2})
     seen = [bounded({"model": m, "free": m})["model"] for m in ("a", "b", "c", "a", "d")]
     assert seen == ["a", "b", "_OTHER", "a", "_OTHER"]
 
@@ -100,7 +100,7 @@ def scenario(library, name):
     ]
     numbers = {span["span_id"]: number for number, span in enumerate(spans, 1)}
     return [
-        Timed(payloads.view(span), number, numbers.get(span["parent_id"]), 1.0)
+        MeasuredSpan(payloads.view(span), number, numbers.get(span["parent_id"]), 1.0)
         for number, span in enumerate(spans, 1)
     ]
 
@@ -118,7 +118,7 @@ def test_the_calls_of_real_libraries_count_once_each_with_their_tokens(library, 
     timed = scenario(library, name)
     types = [json.loads(one.view.attributes.get("mlflow.spanType", "null")) for one in timed]
     assert sum(type_ in ("CHAT_MODEL", "LLM") for type_ in types) == spans
-    measures = [measure for _, measure in of_spans(timed)]
+    measures = [measure for _, measure in measures_of_spans(timed)]
     durations = [m for m in measures if m.name == "gen_ai.client.operation.duration"]
     assert len(durations) == calls
     assert all("gen_ai.request.model" in m.attributes for m in durations)

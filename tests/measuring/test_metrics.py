@@ -249,11 +249,11 @@ def test_what_waits_to_be_measured_is_bounded_in_bytes_and_what_is_not_measured_
     span.set_attribute("mlflow.spanType", '"CHAT_MODEL"')
     span.end()
     gate = threading.Event()
-    signals.later.run(gate.wait)
+    signals.jobs.run(gate.wait)
     for _ in range(3):
         recorder.released([span], BatchContext(size=40), None)
     gate.set()
-    assert signals.later.drain(10)
+    assert signals.jobs.drain(10)
     recorder.released([span], BatchContext(size=40), None)
     assert signals.force_flush(10)
     assert accounting.snapshot()["metrics.not_measured"] == 1
@@ -296,7 +296,7 @@ def test_a_span_that_was_exported_is_measured_by_what_its_mapping_found():
         mapped.context.span_id: {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
     }
     mapped.batch.outlines[mapped.context.span_id] = {"gen_ai.operation.name": "embeddings"}
-    assert recorder._signals.later.drain(10)
+    assert recorder._signals.jobs.drain(10)
     ((point,),) = (
         metric.data.data_points
         for scope in meters.get_metrics_data().resource_metrics[0].scope_metrics

@@ -9,7 +9,7 @@ import pytest
 from mlflow_otel.conventions.versions import LATEST, RELEASED
 from mlflow_otel.export.mapped import scope_of
 from mlflow_otel.mapping import measures
-from mlflow_otel.mapping.measures import Timed
+from mlflow_otel.mapping.measures import MeasuredSpan
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
 from mlflow_otel.measuring import instruments
@@ -52,10 +52,10 @@ class Meter:
 
 def measured(spans, version):
     timed = [
-        Timed(SpanView("s", attributes=attributes, failed=failed), number, parent, 1.0)
+        MeasuredSpan(SpanView("s", attributes=attributes, failed=failed), number, parent, 1.0)
         for number, parent, attributes, failed in spans
     ]
-    return [measure for _, measure in measures.of_spans(timed, version)]
+    return [measure for _, measure in measures.measures_of_spans(timed, version)]
 
 
 TRACE = [

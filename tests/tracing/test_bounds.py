@@ -48,7 +48,7 @@ provider = TracerProvider(shutdown_on_exit=False)
 if where != "measured":
     provider.add_span_processor(processor)
 tracer = provider.get_tracer("mlflow.app")
-signals.later.run(gate.wait)
+signals.jobs.run(gate.wait)
 root = tracer.start_span("root")
 around = trace.set_span_in_context(root) if where == "held" else None
 passed = {"held": "released_early.bytes", "waiting": "dropped.queue_full", "measured": "metrics.not_measured"}[where]

@@ -11,7 +11,7 @@ from mlflow_otel.backends.model import TraceSummary
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
-from mlflow_otel.tracing.recent import Known
+from mlflow_otel.tracing.recent import KnownTrace
 from mlflow_otel.tracing.snapshot import known_context
 
 TRACE_ID: Final = re.compile(r"(?:tr-|trace:/.+/)?([0-9a-f]{32})")
@@ -19,7 +19,7 @@ TRACE_ID: Final = re.compile(r"(?:tr-|trace:/.+/)?([0-9a-f]{32})")
 SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
-class Judged(NamedTuple):
+class AssessmentTarget(NamedTuple):
     """A trace, or a span of it, under judgement.
 
     Args:
@@ -72,7 +72,7 @@ def mlflow_trace_id(trace_id: int) -> str:
     return f"tr-{trace_id:032x}"
 
 
-def context_of(trace_here: Known) -> TraceContext:
+def context_of(trace_here: KnownTrace) -> TraceContext:
     """Return what this process knows of one of its traces."""
     context = known_context(trace_here.facts)
     if context.trace_id is None:
@@ -80,22 +80,26 @@ def context_of(trace_here: Known) -> TraceContext:
     return context
 
 
-def judged_here(trace_here: Known, span_id: int | None, options: MappingOptions) -> Judged:
+def target_in_process(
+    trace_here: KnownTrace, span_id: int | None, options: MappingOptions
+) -> AssessmentTarget:
     """Return a trace of this process under judgement."""
     stamp = trace.stamp(context_of(trace_here), options)
-    judged_span = trace_here.root if span_id is None else span_id
-    return Judged(trace_here.trace_id, judged_span, stamp, trace_here.sampled)
+    target_span = trace_here.root if span_id is None else span_id
+    return AssessmentTarget(trace_here.trace_id, target_span, stamp, trace_here.sampled)
 
 
-def judged_elsewhere(summary: TraceSummary, span_id: int | None, options: MappingOptions) -> Judged:
+def target_in_backend(
+    summary: TraceSummary, span_id: int | None, options: MappingOptions
+) -> AssessmentTarget:
     """Return a trace under judgement that a backend holds."""
     promoted = (attribute for _, attribute in options.promote_tags)
     keys_of_all = (*trace.STAMPS, *promoted)
     held = {key: summary.attributes[key] for key in keys_of_all if key in summary.attributes}
-    stamp = {**judged_by_id(summary.trace_id, None).stamp, **held}
-    return Judged(summary.trace_id, summary.root if span_id is None else span_id, stamp)
+    stamp = {**target_by_id(summary.trace_id, None).stamp, **held}
+    return AssessmentTarget(summary.trace_id, summary.root if span_id is None else span_id, stamp)
 
 
-def judged_by_id(trace_id: int, span_id: int | None, *, sampled: bool = True) -> Judged:
+def target_by_id(trace_id: int, span_id: int | None, *, sampled: bool = True) -> AssessmentTarget:
     """Return a trace of which only its ID is known: another process's, or one of long ago."""
-    return Judged(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)}, sampled)
+    return AssessmentTarget(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)}, sampled)

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow_otel.conventions import genai
 
 
-class Bounds:
+class AttributeLimits:
     """Keeps the values of metric attributes few: what comes past a bound counts as ``_OTHER``.
 
     Used by one thread at a time.

@@ -12,10 +12,10 @@ from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.forking import begin_anew_in_child
 
 IDLE_SECONDS: Final = 5.0
-MOST: Final = 10_000
+MAX_JOBS: Final = 10_000
 
 
-class Later:
+class BackgroundJobs:
     """Runs jobs in a thread that is started as needed and ends when idle.
 
     The condition guards the jobs; none runs under it. A forked child begins with a new one and no
@@ -43,7 +43,7 @@ class Later:
             after: Seconds that it may wait; the same for all jobs that wait. ``drain`` does not wait.
         """
         with self._changed:
-            if len(self._jobs) + len(self._delayed) >= MOST:
+            if len(self._jobs) + len(self._delayed) >= MAX_JOBS:
                 return False
             if self._thread is not None or self._start():
                 if after:
@@ -56,7 +56,9 @@ class Later:
         return True
 
     def _start(self) -> bool:
-        thread = threading.Thread(target=self._work, name="mlflow-otel later", daemon=True)
+        thread = threading.Thread(
+            target=self._work, name="mlflow-otel background jobs", daemon=True
+        )
         try:
             thread.start()
         except RuntimeError:

@@ -8,7 +8,7 @@ from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
 
 
-def say_where(settings: Settings, exporter: object | None) -> None:
+def log_destination(settings: Settings, exporter: object | None) -> None:
     """Log one line at INFO: where to, the protocol, the conventions, MLflow's own export.
 
     Args:
@@ -29,7 +29,7 @@ def say_where(settings: Settings, exporter: object | None) -> None:
     )
 
 
-class IdleServer:
+class IdleServerWarning:
     """Warns, once, that a tracking server is configured and gets nothing.
 
     Args:
