@@ -10,7 +10,7 @@ help:            ## list the targets
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev --group newest
+	$(BIN)/python -m pip install --quiet --editable . --group dev --group docs --group newest
 	touch $@
 
 setup: $(VENV)/ready  ## install the package and what development needs into .venv
@@ -75,6 +75,9 @@ evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prom
 dashboards: .venv-backends/ready  ## write Grafana's dashboards anew
 	.venv-backends/bin/python collector-config/grafana/generate.py collector-config/grafana/dashboards
 
+docs: $(VENV)/ready  ## build the site of docs/ into .site, strictly: no dead link, no page that nothing leads to
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 docs-tables: $(VENV)/ready  ## write the generated tables of docs/ anew
 	$(BIN)/python docs/generate.py
 
@@ -101,6 +104,6 @@ mutants: $(VENV)/ready  ## change the pure code at random places and show what n
 	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"
 
 clean:           ## remove what the targets made here
-	rm -rf mutants .venv .venv-oldest .venv-backends .venv-frameworks .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
+	rm -rf mutants .site .venv .venv-oldest .venv-backends .venv-frameworks .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo record bench soak mutants test lint types format test-oldest test-mlflow servers packages test-backends clean
+.PHONY: help setup demo docs record bench soak mutants test lint types format test-oldest test-mlflow servers packages test-backends clean

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from mlflow_otel.cli import env
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.conventions.versions import LATEST, RELEASED, Version
 from mlflow_otel.mapping import providers, request, span_types, tokens
 from mlflow_otel.mapping.messages import FORMATS
+from mlflow_otel.mapping.model import EventView, MappingOptions, SpanView, TraceContext
+from mlflow_otel.mapping.span import map_span
+from mlflow_otel.measuring.instruments import INSTRUMENTS
+from mlflow_otel.settings import OTLP_OPTIONS, SDK_VARIABLES, VARIABLES
 
 DOCS: Final = Path(__file__).parent
+FIXTURES: Final = DOCS.parent / "tests" / "fixtures"
 BLOCK: Final = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -131,6 +141,84 @@ def _formats() -> str:
     )
 
 
+DEFAULT: Final = re.compile(r" \(([^()]+)\)$")
+
+
+def _otlp_options() -> str:
+    rows = (
+        (code(option.name), option.effect, option.accepts or "any text") for option in OTLP_OPTIONS
+    )
+    return table(("`OTEL_EXPORTER_OTLP_…`", "Effect", "Takes"), rows)
+
+
+def _variables(kind: Callable[[str], bool]) -> str:
+    rows = {row.name: row for row in env.table({})}
+    found = []
+    for variable in VARIABLES:
+        if kind(variable.name):
+            row = rows[variable.name]
+            said = DEFAULT.search(row.effect)
+            default = said[1] if said else code(row.default) if row.default != "-" else "none"
+            effect = DEFAULT.sub("", row.effect)
+            found.append((code(row.name), effect, row.accepts or "any text", default))
+    return table(("Variable", "Effect", "Takes", "Default"), found)
+
+
+def _sdk_variables() -> str:
+    return table(("Variable", "Effect"), ((code(k), v) for k, v in SDK_VARIABLES.items()))
+
+
+def _metrics() -> str:
+    rows = (
+        (
+            code(one.name),
+            code(one.unit),
+            "histogram" if one.boundaries else "counter",
+            one.description.removesuffix("."),
+        )
+        for one in sorted(INSTRUMENTS)
+    )
+    return table(("Metric", "Unit", "Kind", "What"), rows)
+
+
+def _recorded() -> Iterable[tuple[str, SpanView]]:
+    """Yield each span that was recorded from a real library, with its type."""
+    for file in sorted(FIXTURES.glob("*.json")):
+        for scenario in json.loads(file.read_text())["scenarios"].values():
+            for span in scenario["spans"]:
+                attributes: dict[str, Any] = span["attributes"]
+                type_ = json.loads(attributes.get(keys.SPAN_TYPE, '""'))
+                events = [EventView(e["name"], 2, e["attributes"]) for e in span.get("events", ())]
+                yield (
+                    type_ or "none",
+                    SpanView(
+                        span["name"],
+                        attributes=attributes,
+                        events=events,
+                        start_time=1,
+                        failed=span.get("status") == "ERROR",
+                        made_by_mlflow=span["scope"].startswith("mlflow"),
+                        is_entry=span.get("parent_id") is None,
+                    ),
+                )
+
+
+@functools.cache
+def _arriving() -> str:
+    known = {v for of in (genai, keys) for v in vars(of).values() if isinstance(v, str)}
+    known |= set(request.ATTRIBUTES) | set(tokens.SPELLINGS)
+    seen: dict[str, set[str]] = {}
+    for type_, view in _recorded():
+        mapped = map_span(view, TraceContext(), MappingOptions(frozenset({"genai"})))
+        seen.setdefault(type_, set()).update(known & set(mapped.attributes))
+    rows = (
+        (name, ", ".join(map(code, sorted(seen[name] - {keys.TRACE_ID}))))
+        for name in [*span_types.TYPES, *sorted(seen.keys() - span_types.TYPES.keys())]
+        if name in seen and name != "none"
+    )
+    return table(("MLflow type", "Attributes"), rows)
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "span types": _span_types,
     "providers": _providers,
@@ -138,6 +226,15 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "versions": _versions,
     "request": _request,
     "formats": _formats,
+    "otlp options": _otlp_options,
+    "general variables": lambda: _variables(lambda name: name.startswith("OTEL_")),
+    "variables of MLflow": lambda: _variables(
+        lambda name: name.startswith("MLFLOW_") and not name.startswith("MLFLOW_OTEL_")
+    ),
+    "variables of mlflow-otel": lambda: _variables(lambda name: name.startswith("MLFLOW_OTEL_")),
+    "variables of the SDK": _sdk_variables,
+    "metrics": _metrics,
+    "arriving": _arriving,
 }
 """The tables by the name in their mark."""
 

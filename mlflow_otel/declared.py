@@ -119,7 +119,7 @@ def variables(options: Mapping[str, Any], accounting: Accounting = ACCOUNTING) -
         if variable is None:
             accounting.warn(
                 f"declared.unknown.{name}",
-                "exporter: mlflow_otlp: has no option %s: it is left out. See README for the options.",
+                "exporter: mlflow_otlp: has no option %s: it is left out. See docs/configuration.md.",
                 name,
             )
         elif name == "endpoint" and urlsplit(str(value)).path.rstrip("/") not in {"", TRACES_PATH}:

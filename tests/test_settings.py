@@ -101,10 +101,13 @@ def test_env_says_where_each_value_came_from():
     assert rows["MLFLOW_EXPERIMENT_ID"][1:3] == ("-", "default")
 
 
-def test_the_readme_names_every_variable():
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    for name in [v.name for v in VARIABLES] + list(SDK_VARIABLES):
-        assert name in readme, name
+def test_the_page_of_the_configuration_names_every_variable_and_what_it_takes():
+    page = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
+    for variable in VARIABLES:
+        assert f"| `{variable.name}` | " in page, variable.name
+        assert variable.accepts in page
+    for name in SDK_VARIABLES:
+        assert f"| `{name}` | " in page, name
 
 
 def test_warnings_come_once_a_minute_and_all_are_counted(caplog):

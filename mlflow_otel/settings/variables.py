@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mlflow_otel.settings.choices import SIGNALS
 from mlflow_otel.settings.parsers import (
+    PartlyInvalidError,
     boolean,
     capture,
     headers,
@@ -45,6 +46,8 @@ class Variable:
         """Which values it takes, in the words of the error for a bad one; empty when any text will do."""
         try:
             self.parse("=")  # no variable takes this but those that take any text
+        except PartlyInvalidError:
+            return "key=value,key=value, percent-encoded"
         except ValueError as error:
             return str(error)
         return ""

@@ -1,0 +1,181 @@
+"""From a bare machine to traces in Jaeger and in MLflow, by README.md and quickstart.md alone, pasting only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import zipfile
+
+import httpx
+import pytest
+
+from tests.backends import servers
+from tests.backends.stack import eventually
+from tests.conftest import PREFIXES, ROOT
+from tests.pasted.blocks import blocks
+
+pytestmark = [pytest.mark.backend, pytest.mark.timeout(900)]
+
+README = ROOT / "README.md"
+QUICKSTART = ROOT / "docs" / "quickstart.md"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return the folder with the wheel and the sdist, as they would be published."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    return folder
+
+
+class Terminal:
+    """One terminal into which blocks are pasted: what one sets, the next has.
+
+    Args:
+        folder: Where it is.
+        built: Where `pip` finds the package until it is on the index.
+    """
+
+    def __init__(self, folder, built):
+        programs = folder / "programs"
+        programs.mkdir()
+        docker = programs / "docker"
+        docker.write_text(
+            f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m tests.backends.docker "$@"\n'
+        )
+        docker.chmod(0o755)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith((*PREFIXES, "VIRTUAL_ENV"))}
+        self._bash = subprocess.Popen(
+            ["bash", "--norc", "-eo", "pipefail", "-s"],
+            cwd=folder,
+            env={
+                **kept,
+                "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                "PIP_FIND_LINKS": str(built),
+                "DOCKER_FOLDER": str(folder),
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def paste(self, text):
+        """Run a block; return what it printed."""
+        self._bash.stdin.write(f"{text}\necho '@@ done'\n")
+        self._bash.stdin.flush()
+        said = []
+        for line in self._bash.stdout:
+            if line == "@@ done\n":
+                return "".join(said)
+            said.append(line)
+        raise AssertionError(f"{text}\nended the shell:\n{''.join(said)[-4000:]}")
+
+    def close(self):
+        os.killpg(self._bash.pid, signal.SIGTERM)
+        self._bash.wait(30)
+
+
+@pytest.fixture
+def terminal(tmp_path, built):
+    opened = Terminal(tmp_path, built)
+    yield opened
+    opened.close()
+
+
+def pasted(page, heading, ports):
+    """Return the shell blocks below a heading of a page, on ports that are free."""
+    text = page.read_text()
+    start = text[: text.index(f"## {heading}\n")].count("\n") + 1
+    end = text.find("\n## ", text.index(f"## {heading}\n") + 3)
+    last = text[:end].count("\n") + 1 if end >= 0 else 10**6
+    for block in blocks(page):
+        if start <= block.line <= last and block.language == "bash":
+            found = block.text
+            for written, free in ports.items():
+                # The second of `4317:4317` is the container's own.
+                found = re.sub(rf"(?<!{written}:){written}", str(free), found)
+            yield found
+
+
+def test_what_would_be_published_is_whole(built):
+    archives = sorted(built.iterdir())
+    assert [one.name.partition("-")[0] for one in archives] == ["mlflow_otel", "mlflow_otel"]
+    subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *map(str, archives)], check=True
+    )
+    (wheel,) = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "mlflow_otel/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests", "docs"))]
+
+
+def test_readme_from_the_installation_to_the_demo_and_the_one_line(terminal, tmp_path):
+    terminal.paste("python3 -m venv bare && . bare/bin/activate")
+    said = "".join(map(terminal.paste, pasted(README, "Try it", {})))
+    assert "29 spans of 5 traces arrived" in said
+    (line,) = [block for block in blocks(README) if block.language == "python"]
+    (tmp_path / "line.py").write_text(line.text)
+    with servers.jaeger(tmp_path) as (url, grpc, _):
+        terminal.paste(
+            f"OTEL_SERVICE_NAME=line OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{grpc} python line.py"
+        )
+        asked = {"service": "line", "tags": json.dumps({"user.id": "ann"})}
+        (trace,) = eventually(lambda: httpx.get(f"{url}/api/traces", params=asked).json()["data"])
+        assert {span["operationName"] for span in trace["spans"]} == {
+            "invoke_agent answer",
+            "evaluation is_correct",
+        }
+
+
+def test_quickstart_from_a_bare_machine_to_jaeger_and_mlflow(terminal):
+    ports = dict(zip(("16686", "4317", "4318", "5000"), servers.free_ports(4), strict=True))
+    terminal.paste(blocks(QUICKSTART)[0].text)
+    (demo,) = pasted(QUICKSTART, "In the terminal, without a backend", ports)
+    assert "29 spans of 5 traces arrived" in terminal.paste(demo)
+
+    started, searched, spared = pasted(QUICKSTART, "Jaeger", ports)
+    said = terminal.paste(started)
+    assert "who answers: Jaeger" in said
+    assert "0 problem(s)" in said
+    assert "It is Paris." in said
+    (trace,) = json.loads(terminal.paste(searched))["data"]
+    assert {span["operationName"] for span in trace["spans"]} == {
+        "invoke_agent answer",
+        "execute_tool capital",
+        "evaluation is_correct",
+    }
+    terminal.paste(spared)
+
+    server, sent = pasted(QUICKSTART, "MLflow's own pages", ports)
+    terminal.paste(server)
+    said = terminal.paste(sent)
+    assert "0 problem(s)" in said
+    asked = {
+        "locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}]
+    }
+    found = httpx.post(f"http://127.0.0.1:{ports['5000']}/api/3.0/mlflow/traces/search", json=asked)
+    kept = [trace["trace_metadata"] for trace in found.json()["traces"]]
+    assert ("s-1", "ann") in {
+        (one.get("mlflow.trace.session"), one.get("mlflow.trace.user")) for one in kept
+    }
+
+    (zero,) = pasted(QUICKSTART, "Without a line of code", ports)
+    assert "It is Rome." in terminal.paste(zero)
+    asked = {"service": "plain", "tags": json.dumps({"session.id": "s-2"})}
+    url = f"http://127.0.0.1:{ports['16686']}/api/traces"
+    assert eventually(lambda: httpx.get(url, params=asked).json()["data"])
+    assert QUICKSTART.read_text().count("```bash") == 7, "a further block needs its place here"
