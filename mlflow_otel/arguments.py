@@ -98,7 +98,8 @@ def _as_variable(name: str, write: Callable[[], str | None], accounting: Account
     except (TypeError, ValueError, AttributeError) as error:
         accounting.warn(
             f"arguments.{name}",
-            "instrument() cannot read the argument %s (%s), so it is left out. See its documentation.",
+            "instrument() cannot read the argument %s (%s), so it is not used. See the "
+            "documentation of instrument().",
             name,
             type(error).__name__,
         )

@@ -68,7 +68,9 @@ def _read(path: str) -> Declared:
     except ImportError:
         ACCOUNTING.warn(
             "declared.missing",
-            "OTEL_CONFIG_FILE is set and not read: pip install opentelemetry-configuration.",
+            "OTEL_CONFIG_FILE is set, but mlflow-otel cannot read the file without the package "
+            "opentelemetry-configuration, so the file has no effect on it. Run pip install "
+            "opentelemetry-configuration.",
         )
         return Declared()
     try:
@@ -76,7 +78,8 @@ def _read(path: str) -> Declared:
     except Exception as error:
         ACCOUNTING.warn(
             "declared.invalid",
-            "OTEL_CONFIG_FILE=%s cannot be read (%s); the variables are used instead: %s",
+            "OTEL_CONFIG_FILE=%s cannot be read (%s: %s), so the environment variables are used "
+            "instead. Correct the file.",
             path,
             type(error).__name__,
             error,
@@ -119,7 +122,8 @@ def variables(options: Mapping[str, Any], accounting: Accounting = ACCOUNTING) -
         if variable is None:
             accounting.warn(
                 f"declared.unknown.{name}",
-                "exporter: mlflow_otlp: has no option %s: it is left out. See docs/configuration.md.",
+                "OTEL_CONFIG_FILE: the exporter mlflow_otlp has no option %s, so that line has no "
+                "effect. Remove it, or see docs/configuration.md.",
                 name,
             )
         elif name == "endpoint" and urlsplit(str(value)).path.rstrip("/") not in {"", TRACES_PATH}:
@@ -207,8 +211,9 @@ def _build(module: str, function: str, described: Any) -> Any:
     except Exception as error:
         ACCOUNTING.warn(
             f"declared.{function}",
-            "OTEL_CONFIG_FILE: %s cannot be made for MLflow's own tracer provider (%s: %s). Set "
-            "MLFLOW_USE_DEFAULT_TRACER_PROVIDER=false to use the SDK's.",
+            "The %s in OTEL_CONFIG_FILE could not be built for MLflow's own tracer provider (%s: "
+            "%s), so it has no effect there. Set MLFLOW_USE_DEFAULT_TRACER_PROVIDER=false to use "
+            "the SDK's provider.",
             type(described).__name__,
             type(error).__name__,
             error,

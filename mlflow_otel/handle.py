@@ -153,8 +153,8 @@ class Handle:
             except Exception as error:
                 self.accounting.warn(
                     "metrics.failed",
-                    "There are no GenAI metrics (%s: %s). See OTEL_EXPORTER_OTLP_METRICS_*, or set "
-                    "MLFLOW_OTEL_METRICS=false.",
+                    "The GenAI metrics could not be set up (%s: %s), so there are none. Correct "
+                    "OTEL_EXPORTER_OTLP_METRICS_*, or set MLFLOW_OTEL_METRICS=false.",
                     type(error).__name__,
                     error,
                 )

@@ -106,7 +106,9 @@ def instrument(
             return handle
         if not mlflow_adapter.available():
             ACCOUNTING.warn(
-                "mlflow.missing", "MLflow is not installed: %s.", mlflow_adapter.INSTALL_HINT
+                "mlflow.missing",
+                "MLflow is not installed, so instrument() changes nothing. Run %s.",
+                mlflow_adapter.INSTALL_HINT,
             )
             return handle
         try:
@@ -114,7 +116,8 @@ def instrument(
         except Exception as error:
             ACCOUNTING.warn(
                 "mlflow.unsupported",
-                "MLflow %s could not be joined (%s: %s). Nothing was changed. Supported is mlflow%s.",
+                "MLflow %s could not be instrumented (%s: %s). Nothing was changed, and its traces"
+                " are not exported over OTLP. Install a supported version: mlflow%s.",
                 mlflow_adapter.installed(),
                 type(error).__name__,
                 error,
@@ -142,8 +145,8 @@ def _say_what_changes_nothing(
     if others:
         ACCOUNTING.warn(
             "instrument.again",
-            "instrument() was called before, so this call changes nothing: %s stay as they were. Give "
-            "the first call these arguments, or call uninstrument() before this one.",
+            "instrument() was called before, so this call changes nothing: %s keep their values. "
+            "Give these arguments to the first call, or call uninstrument() before this one.",
             ", ".join(others),
         )
 

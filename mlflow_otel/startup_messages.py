@@ -22,10 +22,10 @@ def log_destination(settings: Settings, exporter: object | None) -> None:
     elif not settings.isolated:
         to = f"through the global tracer provider: by the exporters that it has, else {to}"
     logger.info(
-        "MLflow's traces leave %s from now on. Conventions: %s. MLflow's own export %s.",
+        "MLflow's traces are now exported %s. Conventions: %s. MLflow's own export %s.",
         to,
         ", ".join(sorted(settings.conventions)),
-        "goes on beside it" if settings.dual_export else "is off",
+        "goes on as well" if settings.dual_export else "is off",
     )
 
 
@@ -46,7 +46,8 @@ class IdleServerWarning:
             return
         self._said = True
         logger.warning(
-            "MLflow's tracking server %s gets no traces from now on, mlflow-otel sends them over OTLP "
-            "alone. Set MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true to send them to both.",
+            "MLflow's tracking server %s gets no traces from now on, because mlflow-otel sends "
+            "them over OTLP only. Set MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true to send them to "
+            "both.",
             wording.endpoint(uri),
         )

@@ -106,8 +106,9 @@ class DefaultAction:
             if number == signal.SIGTERM:
                 ACCOUNTING.warn(
                     "ending.not_main_thread",
-                    "instrument() was not called in the main thread, so it cannot see SIGTERM: what ended "
-                    "in the last seconds before it is lost. Call instrument() in the main thread.",
+                    "instrument() was not called in the main thread, so it cannot handle SIGTERM. "
+                    "Spans that end in the last seconds before a SIGTERM are lost. Call "
+                    "instrument() in the main thread.",
                 )
 
     def remove(self, flushed: Flushable) -> None:
@@ -184,7 +185,8 @@ def _flush(flushed: Flushable, *, shut_down: bool) -> None:
     except Exception as error:
         ACCOUNTING.warn(
             "ending.failed",
-            "What ended before the signal may be lost (%s: %s). Please report it to mlflow-otel.",
+            "The flush at a signal failed (%s: %s). Spans that ended before the signal may be "
+            "lost. Please report it to mlflow-otel.",
             type(error).__name__,
             error,
         )

@@ -58,8 +58,8 @@ class Redaction:
         except Exception as error:
             self._accounting.warn(
                 "redact_failed",
-                "A value was left out, because redact failed on it (%s, at the key %r). Mend the "
-                "function that redact= or MLFLOW_OTEL_REDACT names.",
+                "A value was not exported, because redact failed on it (%s, at the key %r). "
+                "Correct the function that redact= or MLFLOW_OTEL_REDACT names.",
                 _why(error),
                 key,
             )
@@ -88,7 +88,7 @@ class Filter:
         except Exception as error:
             self._accounting.warn(
                 "should_export_failed",
-                "A span was exported unasked, because should_export failed on it (%s). Mend the "
+                "should_export failed on a span (%s), so the span was exported. Correct the "
                 "function that should_export= or MLFLOW_OTEL_SHOULD_EXPORT names.",
                 _why(error),
             )

@@ -223,8 +223,8 @@ class MappedSpan(ReadableSpan):
     def _failed(self, steps: str) -> None:
         self.batch.accounting.warn(
             "mapping_failed",
-            "A span of %r could not be mapped in full (%s). It is exported with what could be; "
-            "please report its inputs' shape to mlflow-otel.",
+            "A span of %r could not be mapped in full (%s). It is exported with the attributes "
+            "that could be mapped. Please report the shape of its inputs to mlflow-otel.",
             self.recorded.name,
             steps,
         )

@@ -221,7 +221,8 @@ class Assessments:
         if number > 1:
             self._accounting.warn(
                 "feedback.several_traces",
-                "%d traces of client request ID %r in %s: the feedback goes to the newest.",
+                "There are %d traces of client request ID %r in %s. The feedback goes to the "
+                "newest. Give trace_id to choose another.",
                 number,
                 client_request_id,
                 where,

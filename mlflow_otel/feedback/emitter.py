@@ -108,7 +108,7 @@ class Emitter:
         if self._signals.closed:
             self._accounting.warn(
                 "assessments.already_shutdown",
-                "Assessments that are logged after shutdown() are dropped: shut down last of all.",
+                "Assessments that are logged after shutdown() are dropped. Call shutdown() last.",
             )
             return
         if not self._ready:
@@ -118,7 +118,8 @@ class Emitter:
         elif not self._signals.jobs.run(lambda: self._send(view, target)):
             self._accounting.warn(
                 "assessments.dropped",
-                "Assessments are dropped: too many wait. Log them more slowly, or flush in between.",
+                "Assessments are dropped, because too many wait to be exported. Log them more "
+                "slowly, or call force_flush() in between.",
             )
 
     def _open(self) -> None:
@@ -140,7 +141,7 @@ class Emitter:
     def _failed(self, name: str, what: str, error: Exception) -> None:
         self._accounting.warn(
             "assessments.failed",
-            "An assessment (%s) did not leave as %s (%s: %s). Please report it to mlflow-otel.",
+            "The assessment %s was not exported as %s (%s: %s). Please report it to mlflow-otel.",
             str(name)[:100],
             what,
             type(error).__name__,

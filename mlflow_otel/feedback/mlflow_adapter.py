@@ -325,7 +325,8 @@ class Hooks:
             known = None
             ACCOUNTING.warn(
                 "assessments.failed",
-                "That assessment %s is deleted was not sent over OTLP: MLflow's server did not show it (%s).",
+                "The deletion of assessment %s was not sent over OTLP, because MLflow's server did"
+                " not return the assessment (%s). The OTLP backend still shows it as valid.",
                 assessment_id,
                 error,
             )

@@ -77,8 +77,9 @@ class Recorder:
         elif not self._measure_in_background(spans, batch, root):
             signals.accounting.warn(
                 "metrics.not_measured",
-                "Spans are missing from the GenAI metrics: too many wait to be measured. The app makes "
-                "more than one core measures; MLFLOW_OTEL_METRICS=false turns it off.",
+                "Spans are missing from the GenAI metrics, because too many wait to be measured: "
+                "the app makes more spans than one core can measure. Set MLFLOW_OTEL_METRICS=false"
+                " to turn these metrics off.",
                 number=len(spans),
             )
 

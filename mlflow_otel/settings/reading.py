@@ -28,8 +28,8 @@ def read(
     except PartlyInvalidError as error:
         accounting.warn(
             f"settings.invalid.{name}",
-            "%s: %s is not key=value with the value percent-encoded and is left out. Correct it; the "
-            "other entries are used.",
+            "%s: %s is not key=value with a percent-encoded value, so it is not used. The other "
+            "entries are. Correct it.",
             name,
             error,
         )

@@ -113,7 +113,8 @@ class BackgroundJobs:
             except Exception as error:  # the thread goes on, or all that waits would be lost
                 ACCOUNTING.warn(
                     "later.failed",
-                    "An assessment or a metric did not leave (%s: %s). Please report it to mlflow-otel.",
+                    "An assessment or a metric was not exported (%s: %s). Please report it to "
+                    "mlflow-otel.",
                     type(error).__name__,
                     error,
                 )

@@ -111,8 +111,8 @@ class Events(_Pipeline):
             self._accounting.count("dropped")
             self._accounting.warn(
                 "dropped.queue_full",
-                "Evaluation events are dropped: too many wait for export. OTEL_BLRP_MAX_QUEUE_SIZE sets "
-                "how many may wait.",
+                "Evaluation events are dropped, because too many wait for export. Raise "
+                "OTEL_BLRP_MAX_QUEUE_SIZE.",
             )
             return
         otel_adapter.emit_event(

@@ -72,7 +72,13 @@ def cost(attributes: Mapping[str, Any]) -> dict[str, float]:
         numbers = tuple(sorted((str(k), int(v)) for k, v in usage.items() if v is not None))
         return dict(_cost(model, provider if isinstance(provider, str) else None, numbers))
     except Exception as error:
-        ACCOUNTING.warn("mlflow.cost", "The cost of %s could not be worked out: %r", model, error)
+        ACCOUNTING.warn(
+            "mlflow.cost",
+            "The cost of a call of the model %s could not be worked out (%r), so its span has "
+            "no cost. Unset MLFLOW_OTEL_COST if you do not need it.",
+            model,
+            error,
+        )
         return {}
 
 
@@ -231,7 +237,12 @@ def _starting_metadata(span: ReadableSpan) -> tuple[dict[str, str], dict[str, st
         metadata = BaseMlflowSpanProcessor._get_basic_trace_metadata(environment)  # noqa: SLF001
         tags = BaseMlflowSpanProcessor._get_basic_trace_tags(environment, span)  # noqa: SLF001
     except Exception as error:
-        ACCOUNTING.warn("mlflow.metadata", "MLflow's trace metadata is missing on spans: %r", error)
+        ACCOUNTING.warn(
+            "mlflow.metadata",
+            "MLflow's trace metadata could not be read (%r), so it is missing on spans. Please"
+            " report it to mlflow-otel.",
+            error,
+        )
         return {}, {keys.TAG_TRACE_NAME: span.name}
     return metadata, tags
 

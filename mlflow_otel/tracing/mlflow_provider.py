@@ -78,7 +78,9 @@ def _name_experiment() -> None:
         except Exception as error:
             ACCOUNTING.warn(
                 "mlflow.experiment",
-                "MLflow's experiment %r was not found on its server: %r",
+                "MLflow's experiment %r could not be looked up or created on the tracking server "
+                "(%r), so traces go to the default experiment. Check MLFLOW_EXPERIMENT_NAME and "
+                "MLFLOW_TRACKING_URI.",
                 name,
                 error,
             )

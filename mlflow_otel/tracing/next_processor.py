@@ -116,14 +116,14 @@ class NextProcessor:
         if self._closed:
             self._accounting.warn(
                 "dropped.already_shutdown",
-                "Spans that ended after shutdown() are dropped: shut down last of all.",
+                "Spans that end after shutdown() are dropped. Call shutdown() last.",
                 number=number,
             )
             return
         self._accounting.warn(
             "dropped.queue_full",
-            "Spans are dropped: too many wait for export. See that the backend is there "
-            "(`mlflow-otel doctor`); OTEL_BSP_MAX_QUEUE_SIZE and MLFLOW_OTEL_MAX_HELD_BYTES set how "
+            "Spans are dropped, because too many wait for export. Check the backend with "
+            "`mlflow-otel doctor`. OTEL_BSP_MAX_QUEUE_SIZE and MLFLOW_OTEL_MAX_HELD_BYTES set how "
             "much may wait.",
             number=number,
         )
@@ -181,8 +181,8 @@ class NextProcessor:
             self._accounting.count("dropped", left)
             self._accounting.warn(
                 "dropped.shutdown",
-                "%d spans were not exported before shutdown's time was up. MLFLOW_OTEL_SPOOL_DIR "
-                "keeps them for the next start.",
+                "%d spans were dropped, because they could not be exported in the time that "
+                "shutdown() has. Set MLFLOW_OTEL_SPOOL_DIR to keep such spans for the next start.",
                 left,
                 number=left,
             )

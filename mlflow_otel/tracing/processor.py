@@ -378,8 +378,8 @@ class MlflowSpanProcessor(SpanProcessor):
     def _failed(self, where: str, error: Exception) -> None:
         self._accounting.warn(
             "processor_failed",
-            "A span could not be followed (%s, %s: %s); it is exported without its trace's context. "
-            "Please report it to mlflow-otel.",
+            "mlflow-otel failed on a span (%s, %s: %s). The span is exported without its trace's "
+            "context. Please report it to mlflow-otel.",
             where,
             type(error).__name__,
             error,

@@ -117,7 +117,8 @@ class MlflowSampler(ParentBased):
         if not 0 <= ratio <= 1:  # NaN is in no range
             ACCOUNTING.warn(
                 "settings.invalid.ratio",
-                "A sampling ratio must be from 0 to 1, not %r: keeping every trace.",
+                "The sampling ratio %r is not a number from 0 to 1, so every trace is kept. Set a "
+                "ratio from 0 to 1.",
                 ratio,
             )
             ratio = 1.0

@@ -57,8 +57,8 @@ def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> An
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         raise MlflowException(
-            "This needs an MLflow tracking server, and none is configured: set MLFLOW_TRACKING_URI. "
-            "Traces are exported over OTLP by mlflow-otel and are not stored here."
+            "This call needs an MLflow tracking server, and none is configured. mlflow-otel "
+            "exports traces over OTLP and stores none of them. Set MLFLOW_TRACKING_URI."
         )
 
     for name in dir(AbstractStore):
