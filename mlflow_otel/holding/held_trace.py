@@ -14,9 +14,10 @@ Reason = Literal[
 ]
 """Why items leave.
 
-``ended``: all that was expected came. ``late``: their trace was released before. ``unknown``: their
-trace is not remembered. ``duplicate``: an item with this ID came before; it must not leave again.
-The others are early: a bound was passed, the holder shuts down, or its owner asked for it.
+``ended``: everything that was expected has come. ``late``: their trace was released before.
+``unknown``: their trace is not remembered. ``duplicate``: an item with this ID came before, and it must
+not leave again. With every other reason items leave early: a bound was passed, the holder shuts
+down, or its owner asked for it.
 """
 EARLY: Final[frozenset[Reason]] = frozenset(
     {"traces", "items", "bytes", "age", "shutdown", "asked"}
@@ -44,13 +45,13 @@ class HoldBounds(NamedTuple):
 
 @dataclass(slots=True)
 class HeldTrace(Generic[Item]):
-    """What the holder knows of one trace. Its owner makes a subclass for what it knows besides.
+    """What the holder knows of one trace. Its owner may add fields in a subclass.
 
     Only the holder changes these fields, under its lock.
 
     Args:
         since: When the trace was first met, or when it was completed. Seconds of the holder's clock.
-        released: Whether items leave as they come.
+        released: Whether items leave as soon as they come.
         expected: What the trace is held for: IDs of local roots, or any names its owner gives.
         open: IDs of items that have started and not come yet.
         items: The held items by their ID, in the order they came.
@@ -60,7 +61,7 @@ class HeldTrace(Generic[Item]):
 
     since: float
     released: bool
-    expected: tuple[Hashable, ...] = ()  # a tuple: there is one, as a rule
+    expected: tuple[Hashable, ...] = ()  # a tuple: most traces expect one thing
     open: set[int] = field(default_factory=set)
     items: dict[int, Item] = field(default_factory=dict)
     size: int = 0

@@ -17,20 +17,20 @@ NOTHING: Final[list[Any]] = []
 
 
 class Holder(Generic[Item, TraceT]):
-    """Holds traces. What must leave is returned by the call that made it leave; nothing is called back.
+    """Holds traces. Each call returns the items that leave because of it. Nothing is called back.
 
-    The owner says what it sees, in any order: that an item started (``started``), that an item is
-    here (``add``), that something is expected of a trace (``expect``), that it came (``came``). A
-    trace is held while a root has started and is not here, or something else is expected. Then its
-    items leave together, and later ones as they come. Past a bound the oldest trace's items leave
-    early. No item is lost, and none leaves twice as long as its ID is remembered.
+    The owner says what it sees, in any order: an item started (``started``), an item is here
+    (``add``), something is expected of a trace (``expect``), it came (``came``). A trace is held
+    while one of its roots has started and is not here, or while something else is expected. Then
+    its items leave together. Items that come later leave at once. Past a bound the items of the
+    oldest trace leave early. No item is lost. None leaves twice while its ID is remembered.
 
-    The lock guards all fields, those of the traces too. It is never held while code of others runs.
-    A forked child begins with a new lock and holds nothing: what the parent holds, the parent sends.
+    The lock guards all fields, also those of the traces. It is never held while code of others
+    runs. A forked child begins with a new lock and holds nothing: the parent sends what it holds.
 
     Args:
         bounds: How much may be held.
-        new_trace: Makes a trace, from the time and from whether it is released already.
+        new_trace: Makes a trace, given the time and whether the trace is already released.
         clock: Monotonic seconds; a test passes its own.
     """
 
@@ -51,7 +51,9 @@ class Holder(Generic[Item, TraceT]):
         # An RLock: a signal handler or a finalizer may end a span in the middle of a call here.
         self._lock = threading.RLock()
         self._under_way: OrderedDict[int, TraceT] = OrderedDict()
-        self._remembered: OrderedDict[int, TraceT] = OrderedDict()  # complete; items may come late
+        self._remembered: OrderedDict[int, TraceT] = (
+            OrderedDict()
+        )  # complete traces; items may still come late
         self._bytes = 0
         self._ids = 0
 
@@ -60,8 +62,8 @@ class Holder(Generic[Item, TraceT]):
     ) -> tuple[TraceT, list[Release[Item, TraceT]]]:
         """Note that an item of a trace started. The trace is not complete before the item is here.
 
-        A trace that is first met by an item that is no root is not held: its root is another
-        process's, and nothing is expected. A root that starts in a complete trace begins it anew.
+        If the first item of a trace is no root, the trace is not held: its root is in another
+        process, and nothing is expected. A root that starts in a complete trace begins it anew.
 
         Args:
             trace_id: The trace; it may be new.
@@ -115,7 +117,7 @@ class Holder(Generic[Item, TraceT]):
     def add(
         self, trace_id: int, item_id: int, item: Item, size: int
     ) -> list[Release[Item, TraceT]] | None:
-        """Take an item: hold it, or say what leaves now."""
+        """Take an item: hold it, or return what leaves now."""
         with self._lock:
             trace = self._under_way.get(trace_id) or self._remembered.get(trace_id)
             if trace is None:
@@ -140,7 +142,7 @@ class Holder(Generic[Item, TraceT]):
         return None
 
     def came(self, trace_id: int, what: Hashable) -> list[Release[Item, TraceT]] | None:
-        """Note that something came that was expected of a trace; return what leaves now."""
+        """Note that something came that was expected of a trace. Return what leaves now."""
         with self._lock:
             trace = self._under_way.get(trace_id) or self._remembered.get(trace_id)
             if trace is None or what not in trace.expected:
@@ -182,7 +184,7 @@ class Holder(Generic[Item, TraceT]):
         self._ids -= len(trace.left or ())
 
     def _forget_ids(self) -> None:
-        """Forget which items left, of the oldest traces, until the bound holds."""
+        """Forget the IDs of items that left, the oldest traces first, until the bound holds."""
         for traces in (self._remembered, self._under_way):
             for trace in traces.values():
                 if self._ids <= self._max_ids:
@@ -210,13 +212,13 @@ class Holder(Generic[Item, TraceT]):
         return releases
 
     def release(self, trace_id: int, reason: Reason = "asked") -> list[Release[Item, TraceT]]:
-        """Release one trace now, whatever is still expected of it."""
+        """Release one trace now, even if something is still expected of it."""
         with self._lock:
             trace = self._under_way.get(trace_id)
             return [] if trace is None else self._release_each([(trace_id, trace)], reason)
 
     def release_aged(self) -> list[Release[Item, TraceT]]:
-        """Release what is older than ``max_age``, and forget the released traces that are."""
+        """Release the traces that are older than ``max_age``. Forget the released ones that are older."""
         with self._lock:
             before = self._clock() - self._max_age
             for trace_id in [i for i, t in self._remembered.items() if t.since <= before]:
@@ -225,7 +227,7 @@ class Holder(Generic[Item, TraceT]):
             return self._release_each(aged, "age")
 
     def release_all(self) -> list[Release[Item, TraceT]]:
-        """Release every trace: nothing is expected any more. What comes later leaves as it comes."""
+        """Release every trace: nothing is expected any more. Items that come later leave at once."""
         with self._lock:
             every = list(self._under_way.items())
             for _, trace in every:
@@ -247,7 +249,7 @@ class Holder(Generic[Item, TraceT]):
 
         Args:
             trace_id: Its ID.
-            remembered: Whether to return a complete one, too, if it is remembered.
+            remembered: Whether to return a complete trace too, if it is remembered.
         """
         with self._lock:
             trace = self._under_way.get(trace_id)

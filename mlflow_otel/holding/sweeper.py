@@ -1,4 +1,4 @@
-"""Looks at ages: calls a method every so often, in a thread, as long as its object lives."""
+"""A thread that calls a method at intervals, as long as the method's object lives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mlflow_otel.forking import begin_anew_in_child
 class Sweeper:
     """A thread that is started when it is first needed and ends with the object it works for.
 
-    The lock guards ``running``: two threads must not start it twice. A forked child starts its own.
+    The lock guards ``running``, so that two threads do not start it twice. A forked child starts a
+    thread of its own.
 
     Args:
         sweep: A bound method. Its object is not kept alive.

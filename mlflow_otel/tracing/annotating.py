@@ -1,9 +1,9 @@
-"""MLflow's autologging in the provider that MLflow shares: it annotates each span before we take it.
+"""MLflow's autologging in the shared provider: it annotates each span before our processor takes it.
 
-For libraries that make OpenTelemetry spans themselves (Strands, Haystack, Semantic Kernel)
+Some libraries make OpenTelemetry spans themselves (Strands, Haystack, Semantic Kernel). For these
 MLflow's autologging adds a span processor to the global provider. When a span ends, that processor
 writes type, inputs and outputs on it, and then hands it on to MLflow's own provider. In shared mode
-that is the same provider: all processors there would get the span a second time.
+this is the same provider, so all its processors would get the span a second time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MLFLOWS_OWN: Final = "mlflow.tracing."
 
 
 def annotating_first(chain: tuple[SpanProcessor, ...]) -> tuple[SpanProcessor, ...]:
-    """Return the processors with those in front that annotate, or the same tuple if they are."""
+    """Return the processors, the annotating ones first. The same tuple if they already are."""
     first = tuple(processor for processor in chain if annotates(processor))
     if chain[: len(first)] == first:
         return chain
@@ -29,17 +29,17 @@ def annotating_first(chain: tuple[SpanProcessor, ...]) -> tuple[SpanProcessor, .
 
 
 class _StartsHeardEarly(SpanProcessor):
-    """Takes what MLflow's autologging hands on to a provider where the span passes by anyway.
+    """Takes the starts and ends that MLflow's autologging hands on to the shared provider.
 
-    A start has to be heard at once: MLflow has to know the trace before its autologging can
-    register the span. An end comes to everyone in the provider's own order.
+    A start is passed to our processor at once: MLflow must know the trace before its autologging
+    can register the span. An end is ignored, because the provider itself tells all its processors.
     """
 
     def __init__(self, chain: tuple[SpanProcessor, ...]) -> None:
         self._chain = chain
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Tell ours of a span that started."""
+        """Tell our processors that a span started."""
         for processor in self._chain:
             if isinstance(processor, MlflowSpanProcessor):
                 processor.start_early(span, parent_context)
@@ -55,8 +55,8 @@ class _TracerOfAutologging:
 def shared_tracer(module: str, tracer: Any) -> Any:
     """Return what one of MLflow's modules gets when it asks for the shared provider's tracer.
 
-    Autologging asks when a span starts and ends, so whenever it was turned on its processor stands
-    in front before the first span ends.
+    Autologging asks at each span's start and end. So its processor stands in front before the first
+    span ends, whenever autologging was turned on.
 
     Args:
         module: Who asks.

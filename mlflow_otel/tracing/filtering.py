@@ -1,4 +1,4 @@
-"""``should_export`` in front of exporters that are not ours: asked in the export thread where there is one."""
+"""``should_export`` in front of exporters that are not ours. It is asked in the export thread if there is one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlflow_otel.tracing import otel_adapter
 
 
 class FilteringExporter(SpanExporter):
-    """Passes on to another exporter what ``should_export`` keeps.
+    """Gives another exporter the spans that ``should_export`` keeps.
 
     Args:
         wrapped: The other exporter.
@@ -43,7 +43,7 @@ class FilteringExporter(SpanExporter):
 
 
 class FilteringProcessor(SpanProcessor):
-    """Hands on to another processor what ``should_export`` keeps; asked in the app's thread.
+    """Hands on to another processor the spans that ``should_export`` keeps. It asks in the app's thread.
 
     Args:
         wrapped: The other processor, which is none of the SDK's.

@@ -1,4 +1,6 @@
-"""All of MLflow that ``tracing`` touches, private parts among it: of every supported version (``pyproject.toml``), either package.
+"""What ``tracing`` uses of MLflow, private parts too.
+
+It works with every supported version (``pyproject.toml``) of either package.
 
 Why private: ``InMemoryTraceManager`` holds the ``TraceInfo`` that ``update_current_trace`` changes in
 place, and MLflow has no public way to put a trace into it. MLflow's provider is in
@@ -45,7 +47,7 @@ def available() -> bool:
 
 
 def in_use() -> bool:
-    """Tell whether MLflow Tracing is loaded: an app that never imports it is not made to."""
+    """Tell whether MLflow Tracing is loaded. If the app never imports it, we do not either."""
     return "mlflow.tracing.trace_manager" in sys.modules
 
 
@@ -58,10 +60,10 @@ def sampling_override() -> float | None:
 
 
 def cost(attributes: Mapping[str, Any]) -> dict[str, float]:
-    """Return a span's cost in USD by MLflow's own prices, empty when it knows none.
+    """Return a span's cost in USD by MLflow's own prices. Empty when MLflow knows none.
 
-    MLflow leaves this to its tracking server unless the server is Databricks' or SageMaker's; its
-    prices come from a catalog that it fetches, so this is for the export thread, and only if asked.
+    MLflow leaves this to its tracking server, except for Databricks and SageMaker. It fetches its
+    prices from a catalog. So this is called in the export thread only, and only if the user asked.
     """
     usage = decode(attributes.get(keys.CHAT_TOKEN_USAGE))
     model = decode(attributes.get(keys.LLM_MODEL))
@@ -107,7 +109,7 @@ class TraceFacts:
 
 
 def facts(info: Any, experiment_name: str | None = None) -> TraceFacts:
-    """Copy a ``TraceInfo``, which the app may go on changing.
+    """Copy a ``TraceInfo``. The app may change the original at any time.
 
     Args:
         info: The ``TraceInfo``.
@@ -141,10 +143,9 @@ def _experiment_of(info: Any) -> str | None:
 
 
 def follow(span: Any, known: Any) -> tuple[Any, bool]:
-    """See to it that MLflow knows a started span and its trace.
+    """Make MLflow know a started span and its trace.
 
-    MLflow's own processors do that when they stand in the pipeline; where ours replaces them it is
-    ours to do.
+    MLflow's own processors do this when they are in the pipeline. Where ours replaces them, we do it.
 
     Args:
         span: The started span.
@@ -184,8 +185,8 @@ def info_of(otel_trace_id: int) -> Any:
 def forget(otel_trace_id: int, info: Any) -> None:
     """Take a trace that ``follow`` registered out of MLflow's registry.
 
-    ``pop_trace`` would convert every span and parse the root's messages in the app's thread; nobody
-    reads the result, so the entries are taken out as they are.
+    ``pop_trace`` would convert every span and parse the root's messages in the app's thread. Nobody
+    reads that result, so the entries are removed without it.
     """
     from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
 
@@ -218,7 +219,7 @@ def _new_trace(span: ReadableSpan) -> Any:
 
 
 class _Environment:
-    """What ``BaseMlflowSpanProcessor``'s two methods read of their ``self``."""
+    """Stands for ``self`` in two methods of ``BaseMlflowSpanProcessor``."""
 
     _env_metadata: Mapping[str, str] = {}
 
@@ -248,9 +249,9 @@ def _starting_metadata(span: ReadableSpan) -> tuple[dict[str, str], dict[str, st
 
 
 def _experiment_id(span: ReadableSpan) -> str | None:
-    """Return the experiment's ID as far as it is known without asking a server.
+    """Return the experiment's ID, if it is known without asking a server.
 
-    MLflow's own look-up costs a request for each trace when only ``MLFLOW_EXPERIMENT_ID`` is set.
+    MLflow's own look-up makes a request for each trace when only ``MLFLOW_EXPERIMENT_ID`` is set.
     """
     from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID  # noqa: PLC0415
     from mlflow.tracing import provider  # noqa: PLC0415
@@ -280,7 +281,7 @@ class _MlflowsLocks:
     """MLflow's own locks, which MLflow does not renew in a forked child."""
 
     def begin_anew(self) -> None:
-        """Renew them: they may be held by threads that only the parent has."""
+        """Renew them: threads of the parent may hold them, and the child does not have these threads."""
         provider = sys.modules.get("mlflow.tracing.provider")
         for name in ("_isolated_tracer_provider_once", "_global_provider_init_once"):
             once = getattr(getattr(provider, "provider", None), name, None)

@@ -1,9 +1,9 @@
-"""MLflow's tracer provider, which we build in its place: private parts of every supported version (``pyproject.toml``).
+"""Takes the place of MLflow's tracer provider, by private parts of every supported version (``pyproject.toml``).
 
 Why private: MLflow has no public way to take its exporter's place. ``_initialize_tracer_provider``
 is called by name wherever MLflow builds its provider (first span, ``set_tracking_uri``,
-``set_experiment``, ``set_destination``, ``enable``, ``disable``, ``reset``), so replacing it is
-enough to be there after any order of these.
+``set_experiment``, ``set_destination``, ``enable``, ``disable``, ``reset``). So it is enough to replace
+this one function, whatever the order of these calls.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def own_processors() -> list[SpanProcessor]:
 def _name_experiment() -> None:
     """Resolve ``MLFLOW_EXPERIMENT_NAME`` or ``_ID`` where MLflow cannot.
 
-    ``mlflow-tracing`` alone fails on them (``MlflowClient`` is not defined there) and makes no spans.
+    ``mlflow-tracing`` alone fails on them, because it does not define ``MlflowClient``, and makes no spans.
     """
     from mlflow.environment_variables import (  # noqa: PLC0415
         MLFLOW_EXPERIMENT_ID,
@@ -88,15 +88,15 @@ def _name_experiment() -> None:
 
 
 class TakeOver:
-    """MLflow's provider, built by us from now on until ``undo``.
+    """Builds MLflow's provider in MLflow's place, until ``undo``.
 
     Args:
         build: Returns the provider to install when MLflow keeps one of its own.
-        join: Puts us into the global provider when MLflow shares it, and returns it; called again
-            whenever the app has set another.
+        join: Puts our processor into the global provider when MLflow shares it, and returns that
+            provider. Called again whenever the app has set another.
         shared_tracer: Returns what a module of MLflow's gets for the shared provider's tracer.
         keep_media: Whether images and audio stay in their spans. MLflow moves them to its server's
-            artifact store and leaves a reference, behind which there is nothing without a server.
+            artifact store and leaves a reference. Without a server the reference leads nowhere.
     """
 
     def __init__(
@@ -133,11 +133,11 @@ class TakeOver:
         _quiet()
         self._absent = _mark_absent()
         for module in IMPORTED_BY_US_AT_SPANS:
-            # Now, and not at the first span: a child forked while another thread imports waits for
-            # that import for good.
+            # Now, and not at the first span: a child that is forked while another thread imports
+            # waits for that import for ever.
             importlib.import_module(module)
         if isolated():
-            self._reset()  # whatever MLflow had built goes, flushed
+            self._reset()  # flushes and drops what MLflow had built
         provider._initialize_tracer_provider = self._install  # noqa: SLF001
         provider.provider.reset = self._reset_but_keep_shared
         provider.provider.get = self._get_joined
@@ -155,7 +155,7 @@ class TakeOver:
             self._joined = self._join()
             if self._get() is not self._joined:
                 wrapper.set(self._joined)
-            # MLflow takes an open one for a provider that it has yet to add its own export to.
+            # If this were open, MLflow would add its own export to the provider.
             self._shared_once._done = True  # noqa: SLF001
 
     def _get_tracer(self, module: str) -> Any:
@@ -163,14 +163,14 @@ class TakeOver:
         return tracer if isolated() else self._shared_tracer(module, tracer)
 
     def _get_joined(self) -> Any:
-        # Asked at each span's start: the app may set its global provider at any time.
+        # Called at each span's start: the app may set its global provider at any time.
         current = self._get()
         if current is not self._joined and not isolated() and isinstance(current, TracerProvider):
             self._install()
         return current
 
     def _reset_but_keep_shared(self) -> None:
-        # MLflow's reset leaves the process without a global provider; the app's own stays.
+        # MLflow's reset removes the process's global provider. The app's own provider must stay.
         self._reset()
         if self._joined is not None and not isolated():
             self._provider.provider.set(self._joined)
@@ -196,13 +196,14 @@ def _attachments_asked_for() -> bool:
 def _mark_absent() -> tuple[str, ...]:
     """Put empty modules in the place of those that MLflow imports at each span and does not find.
 
-    ``mlflow-tracing`` ships neither, and a failing import looks for its module anew each time under
-    a lock: a child forked meanwhile waits for that lock for good (16 of 48 in our probe). MLflow
-    takes the ``ImportError`` of a name that is not in a module as it does a missing module's.
+    ``mlflow-tracing`` has neither. A failing import looks for its module each time, under a lock. A
+    child that is forked meanwhile waits for that lock for ever (16 of 48 children in a test).
+    MLflow handles the ``ImportError`` of a name that is missing in a module like that of a missing
+    module.
     """
     absent = tuple(name for name in IMPORTED_AT_EACH_SPAN if not _exists(name))
     for name in absent:
-        sys.modules[name] = ModuleType(name)  # None would do, but for Python 3.10's lock
+        sys.modules[name] = ModuleType(name)  # None would do, but Python 3.10 takes the lock then
     return absent
 
 
@@ -214,7 +215,7 @@ def _exists(module: str) -> bool:
 
 
 def _quiet() -> None:
-    """Demote the SDK warnings that MLflow demotes when it builds its provider, and for its reasons."""
+    """Demote the SDK's warnings that MLflow demotes when it builds its provider."""
     from mlflow.tracing.utils.warning import suppress_warning  # noqa: PLC0415
 
     suppress_warning("opentelemetry.context", "Failed to detach context")

@@ -1,4 +1,4 @@
-"""What stands behind ``MlflowSpanProcessor``: how much may wait there, and until when it is waited for."""
+"""What stands behind ``MlflowSpanProcessor``: how much may wait there, and how long a flush waits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import otel_adapter
 from mlflow_otel.waiting import call_with_timeout
 
-SETTLING_SECONDS: Final = 1.0  # of a shutdown's: for what did not arrive to be spooled and counted
+SETTLING_SECONDS: Final = 1.0  # of a shutdown's time: to spool and count what was not delivered
 
 
 class NextProcessor:
-    """Hands spans on to the next ``SpanProcessor``, as far as there is room behind it.
+    """Hands spans on to the next ``SpanProcessor``, if there is room for them.
 
-    The lock guards what is counted here. It is never held while the next processor runs, which may
-    take its time. A forked child begins with a new lock and nothing on its way.
+    The lock guards what is counted here. It is never held while the next processor runs, because
+    that may take long. A forked child begins with a new lock and nothing on its way.
 
     Args:
         next: The SDK's batching, as a rule.
@@ -52,20 +52,22 @@ class NextProcessor:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Have nothing on its way: at first, and in a forked child, where the SDK empties its queue."""
+        """Forget what is on its way. Called at first, and in a forked child, where the SDK empties its queue."""
         self._lock = threading.RLock()
         self._handed_on = threading.Condition(self._lock)
-        self._flushes = 0  # that wait for it
-        self._handing_on: list[Iterator[ReadableSpan]] = []  # by whoever is at it now
+        self._flushes = 0  # how many wait for ``_handed_on``
+        self._handing_on: list[
+            Iterator[ReadableSpan]
+        ] = []  # one iterator for each thread that hands on now
         self._waiting_bytes = 0  # handed on and not read yet
         self._read: deque[int] = deque()  # sizes of what was read since
         self._lost = 0  # since the last flush
 
     def hand_on(self, spans: list[ReadableSpan], batch: BatchContext) -> int:
-        """Hand spans on, as a batch; what there is no room for is dropped and counted.
+        """Hand spans on, as a batch. Spans for which there is no room are dropped and counted.
 
         Returns:
-            How many there was room for.
+            How many spans were handed on.
         """
         with self._lock:
             room = min(self._room(), len(spans))
@@ -92,10 +94,10 @@ class NextProcessor:
         return room
 
     def _room(self) -> int:
-        """Return for how many spans there is room now; the lock is held."""
+        """Return for how many spans there is room now. The caller holds the lock."""
         if not self._handing_on and not any(self._queues):
-            # Nothing waits. An exporter need not read what it is given; what it reads late counts
-            # in the old list, which nobody looks at.
+            # Nothing waits. An exporter may leave spans unread, so what was counted for them is
+            # forgotten. What it reads later counts in the old list, which nobody looks at.
             self._waiting_bytes, self._read = 0, deque()
         while self._read:
             self._waiting_bytes -= self._read.popleft()
@@ -105,13 +107,13 @@ class NextProcessor:
         for queue in self._queues:
             if queue.maxlen is not None:
                 room = min(room, queue.maxlen - len(queue))
-        # Others may be at it. Each has what its iterator still has, and one span that is on its way.
+        # Other threads may be handing on. Each has the rest of its iterator, and one span on its way.
         for left in self._handing_on:
             room -= operator.length_hint(left) + 1
         return max(room, 0)
 
     def _drop(self, number: int) -> None:
-        # The newest: a full queue would drop its oldest, uncounted.
+        # The newest are dropped here: a full queue would drop its oldest, and count nothing.
         self._accounting.count("dropped", number)
         if self._closed:
             self._accounting.warn(
@@ -138,7 +140,7 @@ class NextProcessor:
         }
 
     def force_flush(self, seconds: float) -> bool:
-        """Flush; True only if all since the last flush was accepted in time."""
+        """Flush. True only if everything since the last flush was accepted in time."""
         until = time.monotonic() + seconds
         handed_on = self._all_handed_on(until)
         with self._lock:
@@ -152,7 +154,7 @@ class NextProcessor:
         return handed_on and flushed is True and all(arrived) and not lost
 
     def _all_handed_on(self, until: float) -> bool:
-        """Wait for what other threads are handing on now; False when it takes too long."""
+        """Wait for what other threads are handing on now. False when that takes too long."""
         with self._lock:
             awaited = list(self._handing_on)
             self._flushes += 1
@@ -167,7 +169,7 @@ class NextProcessor:
         return True
 
     def shutdown(self, seconds: float) -> None:
-        """Shut down what is behind; it has ``seconds``, and what is left then is counted."""
+        """Shut down the next processor, in ``seconds``. What is left then is counted as dropped."""
         self._closed = True
         for exporter in otel_adapter.exporters(self.next):
             if isinstance(exporter, MlflowSpanExporter):
@@ -189,11 +191,11 @@ class NextProcessor:
 
 
 def batched(exporter: SpanExporter, settings: Settings) -> SpanProcessor:
-    """Return the SDK's processor for an exporter: batching, or exporting as spans end.
+    """Return the SDK's processor for an exporter: it exports in batches, or each span as it ends.
 
-    A trace's spans are handed on all at once, so the queue has room for two of the largest traces
-    that are held, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says otherwise; the SDK's default of 2048 drops
-    spans of any larger trace.
+    A trace's spans are handed on all at once. So the queue has room for two of the largest traces
+    that are held, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` is set. The SDK's default of 2048 would drop
+    spans of larger traces.
     """
     if not settings.asynchronous:
         return SimpleSpanProcessor(exporter)

@@ -1,8 +1,8 @@
 """The SDK's private parts, of every supported version (``pyproject.toml``).
 
-Why private: a ``TracerProvider`` lets processors be added, not replaced. Where exporters already
-stand in a shared provider ours must stand in front of them, so that each span leaves once. The whole
-logs SDK is private still, and ``Logger.emit`` takes an event's name in newer versions alone.
+Why private: processors can be added to a ``TracerProvider``, but not replaced. Where a shared provider
+has exporters already, our processor must stand in front of them, so that each span leaves once. The
+whole logs SDK is still private, and ``Logger.emit`` takes an event's name in newer versions only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def in_order(
     active: SpanProcessor | None,
     order: Callable[[tuple[SpanProcessor, ...]], tuple[SpanProcessor, ...]],
 ) -> tuple[SpanProcessor, ...]:
-    """Put those behind a provider's one processor in another order; return them in it.
+    """Put the processors behind a provider's one processor in another order. Return them in that order.
 
     Args:
         active: What a tracer hands its spans to; None without one.
@@ -95,7 +95,7 @@ def speaks_otlp(processor: SpanProcessor) -> bool:
 
 
 def chain(processor: SynchronousMultiSpanProcessor) -> tuple[SpanProcessor, ...]:
-    """Return the processors that one hands on to."""
+    """Return the processors to which a processor hands on."""
     return tuple(processor._span_processors)  # noqa: SLF001
 
 
@@ -108,7 +108,7 @@ def exporters(processor: SpanProcessor) -> list[SpanExporter]:
 
 
 def wrap_exporter(processor: SpanProcessor, wrap: Callable[[SpanExporter], SpanExporter]) -> bool:
-    """Put something around the exporter of one of the SDK's processors; False for any other."""
+    """Wrap the exporter of one of the SDK's processors. False for any other processor."""
     if isinstance(processor, BatchSpanProcessor):
         batching: Any = processor._batch_processor  # noqa: SLF001
         batching._exporter = wrap(batching._exporter)  # noqa: SLF001
@@ -120,7 +120,7 @@ def wrap_exporter(processor: SpanProcessor, wrap: Callable[[SpanExporter], SpanE
 
 
 def hears_of_starts(processor: SpanProcessor) -> bool:
-    """Tell whether a processor does anything when a span starts; the SDK's exporting ones do not."""
+    """Tell whether a processor does anything when a span starts. The SDK's exporting processors do not."""
     ignoring = (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor)
     return all(type(processor).on_start is not kind.on_start for kind in ignoring)
 
@@ -128,7 +128,7 @@ def hears_of_starts(processor: SpanProcessor) -> bool:
 def queues(processor: SpanProcessor) -> list[deque[ReadableSpan]]:
     """Return the queues of the SDK's batching behind a processor; each has its ``maxlen``.
 
-    A full one drops its oldest span, and in older SDKs without a word.
+    A full queue drops its oldest span. Older SDKs do so without a warning.
     """
     if isinstance(processor, SynchronousMultiSpanProcessor):
         return [q for p in processor._span_processors for q in queues(p)]  # noqa: SLF001
@@ -218,8 +218,8 @@ def emit_event(
 ) -> None:
     """Emit an event of severity INFO in the span of ``context``.
 
-    Before SDK 1.35 log records have no event name; it then is the attribute ``event.name``, as the
-    convention had it.
+    Before SDK 1.35 log records have no event name. Then it is the attribute ``event.name``, as in the
+    convention of that time.
     """
     severity = SeverityNumber.INFO
     if "event_name" in _EMIT or not isinstance(logger, _logs.Logger) or _RECORD is None:

@@ -47,17 +47,17 @@ _Release = Release[ReadableSpan, SpanTrace]
 
 
 class MlflowSpanProcessor(SpanProcessor):
-    """Gives every span of a trace what MLflow knows of the trace, whenever it came to know it.
+    """Gives every span of a trace what MLflow knows of the trace, also what it learns after the span.
 
     It has no lock of its own: the ``Holder`` and the ``NextProcessor`` have theirs.
 
     Ended spans are held until their local root (a span without a parent, or with a remote one)
-    ends; then each is handed on as a ``MappedSpan`` with the trace's context. Spans are never
-    changed and nothing is mapped in the app's thread. A span that ends after its root is handed on at once.
+    ends. Then each is handed on as a ``MappedSpan`` with the trace's context. Spans are never
+    changed, and nothing is mapped in the app's thread. A span that ends after its root is handed on at once.
 
     Held memory is bounded: by traces, spans a trace, bytes and age (``Settings.max_traces``,
     ``max_spans_per_trace``, ``max_held_bytes``, ``trace_timeout``). Past a bound spans are released
-    early with what is known then, counted as ``released_early.*``; none is dropped here.
+    early with what is known then, and counted as ``released_early.*``. None is dropped here.
 
     ``force_flush`` flushes what was released. Spans of traces that are under way stay held: the
     context of their trace is not known yet. ``shutdown`` releases them.
@@ -87,7 +87,7 @@ class MlflowSpanProcessor(SpanProcessor):
     """
 
     on_assessments: Callable[[KnownTrace, list[Any]], object] | None = None
-    """Called with what was logged on a trace while it was under way, when it has ended."""
+    """Called when a trace has ended, with the assessments that were logged on it before that."""
 
     on_released: (
         Callable[[list[ReadableSpan], BatchContext, ReadableSpan | None], object] | None
@@ -137,7 +137,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self._early: set[int] = set()
 
     def guard(self, settings: Settings) -> None:
-        """Hold back, besides, what other settings hold back: the app's pair, and ``instrument()``'s."""
+        """Hold back also what other settings hold back. So both the app's and ``instrument()``'s settings hold."""
         filtered = self._guards.keep is not None
         self._guards = Guards.of(settings, self._accounting).combined_with(self._guards)
         if self._guards.keep is not None and not filtered:
@@ -151,7 +151,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self._start(span, parent_context)
 
     def start_early(self, span: Span, parent_context: Context | None = None) -> None:
-        """Remember a span's trace before ``on_start`` is called, if it was not; once for both."""
+        """Remember a span's trace before ``on_start`` is called. Both together count as one start."""
         trace_id, span_id = span.context[:2]
         trace = self._holder.get(trace_id)
         if trace is None or span_id not in trace.open:
@@ -166,7 +166,7 @@ class MlflowSpanProcessor(SpanProcessor):
             elif mlflow_adapter.in_use():
                 trace_id, span_id, _, flags = span.context[
                     :4
-                ]  # properties take as long as all else
+                ]  # reading properties takes as long as all the rest
                 trace, releases = self._holder.started(trace_id, span_id)
                 if trace.sampled is None:
                     trace.sampled = bool(flags & TraceFlags.SAMPLED)
@@ -179,7 +179,7 @@ class MlflowSpanProcessor(SpanProcessor):
             self._next.next.on_start(span, parent_context)
 
     def _root_started(self, span: Span) -> None:
-        """Hold the trace of a local root until that ended."""
+        """Hold the trace of a local root until the root has ended."""
         trace_id, span_id, _, flags = span.context[:4]
         if not self._sweeper.running:
             self._sweeper.start()
@@ -196,7 +196,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self, span: Span, span_id: int, trace: SpanTrace, parent: SpanContext | None
     ) -> None:
         """Remember MLflow's trace, and whether the span is the topmost of MLflow's."""
-        # No lock: each step is one operation of a list or a set, and a parent's is before its child's.
+        # No lock: each step is one operation of a list or a set, and a parent starts before its child.
         if made_by_mlflow(span):
             mlflow_spans = trace.mlflow_spans
             if mlflow_spans is None:
@@ -249,7 +249,7 @@ class MlflowSpanProcessor(SpanProcessor):
             self._accounting.count(COUNTED[release.reason])
 
     def _hand_over(self, release: _Release) -> None:
-        """Hand spans on with their trace's context, unless the trace is sampled out; have them measured."""
+        """Hand spans on with their trace's context, unless the trace is sampled out. Have them measured."""
         trace, spans = release.trace, list(release.items.values())
         if trace is not None:
             find_root(trace, release.items)
@@ -258,7 +258,7 @@ class MlflowSpanProcessor(SpanProcessor):
         handed_on = 0
         if trace is None or trace.sampled is not False:
             if self.on_released is not None:
-                batch.outlines = {}  # what the exporter maps need not be mapped again to be measured
+                batch.outlines = {}  # what the exporter maps is measured without mapping it again
             handed_on = self._next.hand_on(spans, batch)
         else:
             self._accounting.count("sampled_out", len(spans))
@@ -284,7 +284,7 @@ class MlflowSpanProcessor(SpanProcessor):
 
     def _context(self, spans: list[ReadableSpan], trace: SpanTrace) -> Callable[[], TraceContext]:
         if trace.context is not None and trace.released and trace.root is None:
-            return trace.context  # late spans carry what their trace was released with
+            return trace.context  # late spans carry the context that their trace was released with
         info = trace.info
         if info is not None and mlflow_adapter.in_use():
             # MLflow's own processor may have registered the trace anew behind ours.
@@ -324,7 +324,7 @@ class MlflowSpanProcessor(SpanProcessor):
         return [known for known in found if known is not None]
 
     def hand_on(self, span: ReadableSpan) -> None:
-        """Hand on a span that belongs to no held trace: an evaluation, say."""
+        """Hand on a span that belongs to no held trace, such as an evaluation."""
         guards = self._guards
         batch = BatchContext(
             options=guards.options,
@@ -335,7 +335,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self._next.hand_on([span], batch)
 
     def release_aged(self) -> None:
-        """Release what has been held longer than ``trace_timeout``; a thread calls this."""
+        """Release what has been held longer than ``trace_timeout``. A thread calls this."""
         self._release(self._holder.release_aged())
 
     def stats(self) -> dict[str, int]:
@@ -353,19 +353,19 @@ class MlflowSpanProcessor(SpanProcessor):
         }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush what was released; spans of traces under way stay held.
+        """Flush what was released. Spans of traces under way stay held.
 
-        Returns in time whatever the backend does; True only if all that ended since the last flush
-        was accepted by then.
+        Returns in time, whatever the backend does. True only if everything that ended since the
+        last flush was accepted by then.
         """
         return self._next.force_flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
-        """Release all that is held, then shut down what comes next, in time. Once.
+        """Release everything that is held, then shut down the next processor, in time. Once.
 
         Args:
-            timeout_millis: Milliseconds for all of it; what did not arrive by then is spooled, or
-                counted as dropped.
+            timeout_millis: Milliseconds for both. What was not delivered by then is spooled, or counted
+                as dropped.
         """
         if self._stopped:
             return

@@ -1,4 +1,4 @@
-"""What is remembered of traces, so that feedback finds them: bounded, newest kept."""
+"""What is remembered of traces, so that feedback finds them. It is bounded: the newest are kept."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ class TracesUnderWay(Protocol):
 class RecentTraces:
     """The traces that ended lately, and those under way.
 
-    The lock guards what is remembered; the live ones are asked without it. A forked child begins
-    with a new lock and goes on remembering: feedback there may be about its parent's traces.
+    The lock guards what is remembered. The processors are asked for traces under way without it. A
+    forked child begins with a new lock and keeps what its parent remembered: feedback in the child
+    may be about the parent's traces.
 
     Args:
         limit: How many that ended are kept; about 2.6 KB each.
@@ -63,11 +64,11 @@ class RecentTraces:
         self._lock = threading.RLock()
 
     def watch(self, live: TracesUnderWay) -> None:
-        """Ask ``live`` too."""
+        """Ask ``live``, too, from now on."""
         self._live.add(live)
 
     def remember(self, known: KnownTrace) -> None:
-        """Remember a trace that ended; what was known of it before is replaced."""
+        """Remember a trace that ended. This replaces what was known of it before."""
         with self._lock:
             self._forget(known.trace_id)
             self._traces[known.trace_id] = known
@@ -87,14 +88,14 @@ class RecentTraces:
                 del self._by_request[request]
 
     def note_sampled_out(self, trace_id: int) -> None:
-        """Remember that the sampler left a trace out."""
+        """Remember that a trace is sampled out."""
         with self._lock:
             self._left_out[trace_id] = None
             while len(self._left_out) > self.limit:
                 self._left_out.popitem(last=False)
 
     def was_sampled_out(self, trace_id: int) -> bool:
-        """Tell whether the sampler left a trace out, as far as is remembered."""
+        """Tell whether a trace was sampled out, as far as is remembered."""
         return trace_id in self._left_out
 
     def get(self, trace_id: int) -> KnownTrace | None:
@@ -122,4 +123,4 @@ class RecentTraces:
 
 
 RECENT: Final = RecentTraces()
-"""This process's."""
+"""The recent traces of this process."""

@@ -55,7 +55,7 @@ class _RootSampler(Sampler):
 
 
 class _NotingSampler(Sampler):
-    """Remembers what another sampler leaves out, so that feedback on it makes no span of no trace."""
+    """Remembers what another sampler drops, so that feedback on it makes no span in a trace that is not there."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
@@ -75,7 +75,7 @@ class _NotingSampler(Sampler):
 
 
 class _RecordingSampler(Sampler):
-    """Records what another sampler would leave out: it is followed, and not exported."""
+    """Records what another sampler would drop. It is followed, but not exported."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
@@ -93,7 +93,7 @@ class _RecordingSampler(Sampler):
 
 
 class MlflowSampler(ParentBased):
-    """Keeps whole traces: a child follows its parent, a root is kept by the ratio.
+    """Keeps whole traces: a root is sampled by the ratio, a child is sampled like its parent.
 
     The decision is ``TraceIdRatioBased``'s (SDK specification), a function of the trace ID alone,
     so two services at one ratio keep the same traces.
@@ -101,8 +101,8 @@ class MlflowSampler(ParentBased):
     Args:
         ratio: Share of traces to keep, 0 to 1; ``MLFLOW_TRACE_SAMPLING_RATIO`` when None. A ratio
             out of range warns once and keeps everything.
-        record: Whether the others are recorded, though not exported, so that feedback on them is
-            told from feedback on nothing (``MLFLOW_OTEL_RECORD_SAMPLED_OUT``).
+        record: Whether the other traces are recorded, but not exported, so that metrics count them and
+            feedback finds them (``MLFLOW_OTEL_RECORD_SAMPLED_OUT``).
 
     Example:
         >>> from opentelemetry.sdk.trace import TracerProvider
@@ -151,7 +151,7 @@ def from_environment(argument: str | None = None) -> MlflowSampler:
 def from_file(ratio: float | None = None, record: bool | None = None) -> MlflowSampler:
     """Build the sampler for ``sampler: {mlflow: …}`` in the file at ``OTEL_CONFIG_FILE``.
 
-    The SDK (1.45) hands a sampler none of its options, so they are read from the file here.
+    The SDK (1.45) gives a sampler none of its options, so they are read from the file here.
 
     Args:
         ratio: Share of traces to keep; the file's when None, else ``MLFLOW_TRACE_SAMPLING_RATIO``.

@@ -1,8 +1,8 @@
-"""How many bytes a span and its parts take up while they wait, as far as the bounds count them.
+"""How many bytes a span and its parts count with while they wait.
 
 The texts of attributes, events and links count with their UTF-8 bytes, and so does what the status
-says. All else counts with fixed numbers, keys and names among it. Python needs up to four bytes where
-UTF-8 needs one: a text that has a single emoji has four bytes for every character. So the memory that
+says. Everything else counts with fixed numbers, also keys and names. Python needs up to four bytes where
+UTF-8 needs one: a text with a single emoji has four bytes for every character. So the memory that
 is really used is at most about four times what is counted.
 """
 
@@ -27,7 +27,7 @@ def size_of_values(attributes: Mapping[str, Any]) -> int:
     """Return how many bytes attributes take up."""
     values = attributes.values()
     try:
-        size = sum(map(len, values))  # text throughout, as MLflow writes it: this runs in C
+        size = sum(map(len, values))  # only texts, as MLflow writes them: this runs in C
         if False in map(_ascii, values):
             size = sum(map(size_of_text, values))
     except TypeError:

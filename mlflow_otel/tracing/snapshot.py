@@ -34,7 +34,7 @@ def known_context(facts: TraceFacts) -> TraceContext:
 
 
 class Snapshot:
-    """A trace's context at the moment its spans are released. It is worked out when it is first read.
+    """A trace's context at the moment when its spans are released. It is worked out when it is first read.
 
     Args:
         facts: What MLflow knew.
@@ -60,7 +60,10 @@ class Snapshot:
 
     def __call__(self) -> TraceContext:
         """Return the context."""
-        spans, root = self._spans, self._root  # before the look: another thread may be faster
+        spans, root = (
+            self._spans,
+            self._root,
+        )  # before the look at the context: another thread may work it out meanwhile
         context = self._context
         if context is None:
             context = self._context = self._work_out(spans, root)
@@ -68,7 +71,7 @@ class Snapshot:
         return context
 
     def forget_spans(self) -> None:
-        """Hold on to no spans: nobody reads them. What MLflow knew stays, for late ones."""
+        """Drop the references to spans: nobody reads them. What MLflow knew stays, for late spans."""
         self._spans, self._root = (), None
 
     def _work_out(self, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> TraceContext:

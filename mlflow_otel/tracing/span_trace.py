@@ -1,4 +1,4 @@
-"""What ``MlflowSpanProcessor`` remembers of one trace, and what it makes of it."""
+"""What ``MlflowSpanProcessor`` remembers of one trace."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SpanTrace(HeldTrace[ReadableSpan]):
     registered: bool = False
     root: ReadableSpan | None = None
     root_id: int | None = None
-    roots: tuple[int, ...] = ()  # a tuple: there is one, as a rule
+    roots: tuple[int, ...] = ()  # a tuple: most traces have one
     entries: list[int] = field(default_factory=list)
     mlflow_spans: set[int] | None = None
     context: Snapshot | None = None
@@ -52,7 +52,7 @@ def find_root(trace: SpanTrace, spans: dict[int, ReadableSpan]) -> None:
     """Remember the local root that ended last, if one is among the spans."""
     roots = trace.roots
     last = next(reversed(spans))
-    if last in roots:  # as a rule
+    if last in roots:  # in most traces the root ends last
         trace.root, trace.root_id = spans[last], last
         return
     for span_id in reversed(roots):
@@ -62,5 +62,5 @@ def find_root(trace: SpanTrace, spans: dict[int, ReadableSpan]) -> None:
 
 
 def ended_root(trace: SpanTrace) -> ReadableSpan | None:
-    """Return the local root of a trace of MLflow's that is released whole now."""
+    """Return the local root of one of MLflow's traces, if the trace is released whole now."""
     return trace.root if trace.released and trace.info is not None else None

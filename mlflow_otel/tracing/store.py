@@ -1,8 +1,8 @@
 """The tracking store for apps without a tracking server: it keeps nothing and contacts nobody.
 
 MLflow asks its tracking store for experiments by name; without a tracking URI that store would be
-a SQLite file in the working directory (or, with ``mlflow-tracing`` alone, an import error and no
-spans at all). This one answers from memory.
+a SQLite file in the working directory. With ``mlflow-tracing`` alone it would be an import error, and
+there would be no spans. This store answers from memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> An
         return Experiment(identity, name, URI, LifecycleStage.ACTIVE)
 
     class NoStore(AbstractStore):  # type: ignore[misc]
-        """Experiments by name, from memory; whatever needs a server says so."""
+        """Answers for experiments by name, from memory. Any other call raises, and says that it needs a server."""
 
         def __init__(self) -> None:
             super().__init__()
