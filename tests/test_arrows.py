@@ -33,6 +33,7 @@ BELOW = {
     "filtering": set(),
     "scoring": {"filtering", "feedback", "signals", "tracing", "export", "mapping", "conventions"},
     "receiver": set(),
+    "bridge": {"receiver", "holding", "delivery", "otlp", "mapping", "conventions", "v1"},
     "v1": set(),
     "ending": set(),
     "declared": set(),
@@ -65,6 +66,7 @@ BELOW = {
         "delivery",
         "otlp",
         "receiver",
+        "bridge",
         "mapping",
     },
     "settings": set(),
@@ -123,6 +125,18 @@ def test_arrows_go_downwards_and_mlflow_is_met_in_its_adapters(file):
             other = rest.partition(".")[0]
             assert other == room or other in BELOW[room] | BY_ALL, f"{place} imports {module}"
         assert top != "mlflow" or str(place) in MLFLOW, f"{place} imports {module}"
+
+
+WAY_IN = ("receiver", "bridge", "holding", "mapping", "otlp", "delivery", "conventions")
+
+
+@pytest.mark.parametrize("room", WAY_IN)
+def test_the_bridges_way_in_knows_neither_the_sdk_nor_mlflow(room):
+    for file in (PACKAGE / room).rglob("*.py"):
+        for module in imported(file):
+            assert not module.startswith(("opentelemetry.sdk", "mlflow.")), (
+                f"{file} imports {module}"
+            )
 
 
 PRIVATE = {

@@ -7,18 +7,21 @@ there would be no spans. This store answers from memory.
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, Final
+
+from mlflow_otel.mapping import experiment
 
 SCHEME: Final = "mlflow-otel"
 URI: Final = f"{SCHEME}://none"
 
-_names: dict[str, str] = {"0": "Default"}  # no lock: each step is one operation of the dict
+_names: dict[str, str] = {
+    experiment.DEFAULT_ID: experiment.DEFAULT_NAME
+}  # no lock: each step is one operation of the dict
 
 
 def experiment_id(name: str) -> str:
     """Return the experiment's ID: the same for the same name in every process."""
-    identity = "0" if name == "Default" else str(zlib.crc32(name.encode("utf-8", "replace")) + 1)
+    identity = experiment.experiment_id(name)
     _names[identity] = name
     return identity
 
@@ -33,7 +36,7 @@ def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> An
     from mlflow.entities import Experiment, LifecycleStage  # noqa: PLC0415
     from mlflow.store.tracking.abstract_store import AbstractStore  # noqa: PLC0415
 
-    def experiment(identity: str) -> Any:
+    def described(identity: str) -> Any:
         name = experiment_name(identity) or identity
         return Experiment(identity, name, URI, LifecycleStage.ACTIVE)
 
@@ -44,13 +47,13 @@ def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> An
             super().__init__()
 
         def get_experiment_by_name(self, experiment_name: str) -> Any:
-            return experiment(experiment_id(experiment_name))
+            return described(experiment_id(experiment_name))
 
         def create_experiment(self, name: str, *_args: Any, **_kwargs: Any) -> str:
             return experiment_id(name)
 
         def get_experiment(self, experiment_id: str) -> Any:
-            return experiment(str(experiment_id))
+            return described(str(experiment_id))
 
     # Abstract methods are those of a server; each raises and says what to do.
     def needs_server(self: Any, *_args: Any, **_kwargs: Any) -> Any:  # noqa: ARG001
