@@ -58,14 +58,16 @@ def demo_command(rounds: int, pause: float, full: bool) -> None:
 
 
 @main.command("doctor")
-def doctor_command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
+def doctor_command(as_json: bool) -> None:
     """Find out what is wrong, from here to the backend.
 
-    Looks at versions and configuration and sends a real request to each endpoint. The exit status is 1 when something is wrong.
+    Looks at versions and configuration and sends a real request to each endpoint, without content where the backend takes
+    that. The exit status is 1 when something is wrong.
     """
     from mlflow_otel.cli.doctor import doctor as run  # noqa: PLC0415
 
-    sys.exit(run())
+    sys.exit(run(as_json=as_json))
 
 
 @main.command("env")

@@ -3,69 +3,48 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlsplit
-
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlflow_otel import versions, wording
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.backends.model import BackendError
 from mlflow_otel.backends.opening import open_backend
+from mlflow_otel.cli.finding import Finding
+from mlflow_otel.cli.misspelt import misspelt
+from mlflow_otel.cli.probing import probe_all
 from mlflow_otel.cli.recognise import candidates
-from mlflow_otel.delivery.compress import compress
 from mlflow_otel.delivery.spool import Spool
-from mlflow_otel.delivery.transport import Outcome, Reason, open_transport
 from mlflow_otel.otlp.envelope import SHAPES
-from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
+from mlflow_otel.settings import SIGNALS, Settings, Signal
 from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.version import __version__
 
-Level = Literal["ok", "note", "problem"]
 EARLIEST_CLOCK: Final = 1_750_000_000  # mid-2025: a clock before this package is wrong
-PROBE_SECONDS: Final = 5.0
-ADVICE: Final[dict[Reason, str]] = {
-    "protocol": "the endpoint may want TLS (https://) or HTTP: check OTEL_EXPORTER_OTLP_PROTOCOL",
-    "tls": "check http:// against https:// in the endpoint, and OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY",
-    "proxy": "check the *_PROXY variables, or name the endpoint's host in NO_PROXY",
-    "name": "correct the host in OTEL_EXPORTER_OTLP_ENDPOINT",
-}
-"""The one thing to do, by why there is no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at.
+def doctor(*, as_json: bool = False) -> int:
+    """Print every finding; return 1 if any is a problem.
 
     Args:
-        level: ``problem`` makes the exit status 1.
-        about: What was looked at.
-        text: What it is like.
-        todo: The one thing to do, for a problem or a note.
+        as_json: Whether as a JSON list.
     """
-
-    level: Level
-    about: str
-    text: str
-    todo: str = ""
-
-
-def doctor() -> int:
-    """Print every finding; return 1 if any is a problem."""
     all_findings = list(findings())
+    problems = sum(finding.level == "problem" for finding in all_findings)
+    if as_json:
+        print(json.dumps([asdict(one) for one in all_findings], indent=2, ensure_ascii=False))
+        return 1 if problems else 0
     marks = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
     for finding in all_findings:
         print(f"{marks[finding.level]}  {finding.about}: {finding.text}")
         if finding.todo:
             print(f"         → {finding.todo}")
-    problems = sum(finding.level == "problem" for finding in all_findings)
     print(f"\n{problems} problem(s).")
     return 1 if problems else 0
 
@@ -84,15 +63,16 @@ def findings() -> Iterator[Finding]:
             "its value is not valid and the default is used",
             f"see `mlflow-otel env` for what {name} takes, and correct it",
         )
+    yield from misspelt(os.environ)
     yield from _configuration(settings)
     yield from _spool(settings)
     yield from _lookup(settings)
     yield from _clock()
-    probed = {signal: probe(signal, settings.otlp(signal)) for signal in SIGNALS}
-    yield from probed.values()
-    yield from _who(
-        settings, {signal for signal, finding in probed.items() if finding.level == "ok"}
-    )
+    accepted: set[Signal] = set()
+    for finding, signal in probe_all(settings, os.environ):
+        accepted |= {signal} if signal is not None else set()
+        yield finding
+    yield from _who(settings, accepted)
 
 
 def _versions() -> Iterator[Finding]:
@@ -241,81 +221,3 @@ def _clock() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
-
-
-def probe(signal: Signal, settings: OtlpSettings) -> Finding:
-    """Send one real request of a signal to its endpoint and say what came back."""
-    about = f"{signal} → {wording.endpoint(settings.endpoint)} ({settings.protocol})"
-    try:
-        transport = open_transport(signal, settings)
-    except ValueError as error:
-        said = wording.server_text(str(error), settings.secrets)
-        return Finding("problem", about, said, "correct OTEL_EXPORTER_OTLP_ENDPOINT")
-    except OSError as error:
-        return Finding(
-            "problem",
-            about,
-            f"{error.strerror or error}: {error.filename}",
-            "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE",
-        )
-    try:
-        body = compress(REQUESTS[signal](), settings.compression)
-        outcome = transport.send(body, min(settings.timeout, PROBE_SECONDS))
-    finally:
-        transport.close()
-    if outcome.reason == "no_otlp":
-        return Finding(
-            "problem",
-            about,
-            f"answered with {outcome.message}: it is no OTLP endpoint",
-            "correct OTEL_EXPORTER_OTLP_ENDPOINT",
-        )
-    if outcome.result == "accepted":
-        return Finding("ok", about, "a test request was accepted")
-    # A backend for traces alone is a fine one.
-    level: Level = "problem" if signal == "traces" else "note"
-    return Finding(
-        level,
-        about,
-        wording.server_text(f"{outcome.status} {outcome.message}", settings.secrets),
-        _advice(outcome, settings, signal),
-    )
-
-
-def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
-    if outcome.status in {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}:
-        return "set OTEL_EXPORTER_OTLP_HEADERS to what the backend wants for authentication"
-    if outcome.status in {"404", "405", "UNIMPLEMENTED", "415"}:
-        if signal == "traces":
-            return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
-        spared = "; MLFLOW_OTEL_METRICS=false spares the attempt" if signal == "metrics" else ""
-        return f"the backend takes no {signal}; nothing to do unless you expect them there{spared}"
-    if outcome.reason in ADVICE:
-        return ADVICE[outcome.reason]
-    host = urlsplit(wording.endpoint(settings.endpoint)).netloc or wording.endpoint(
-        settings.endpoint
-    )
-    return f"see that the backend listens on {host} and can be reached from here"
-
-
-def _traces() -> bytes:
-    request = ExportTraceServiceRequest()
-    holder = request.resource_spans.add()
-    name = holder.resource.attributes.add(key="service.name")
-    name.value.string_value = "mlflow-otel-doctor"
-    group = holder.scope_spans.add()
-    group.scope.name = "mlflow_otel.doctor"
-    span = group.spans.add(
-        name="mlflow-otel doctor", trace_id=os.urandom(16), span_id=os.urandom(8), kind=1
-    )
-    span.start_time_unix_nano = time.time_ns()
-    span.end_time_unix_nano = span.start_time_unix_nano + 1
-    return request.SerializeToString()
-
-
-REQUESTS: Final[dict[Signal, Callable[[], bytes]]] = {
-    "traces": _traces,
-    # Empty requests are valid: a backend that takes the signal says so, and nothing is stored.
-    "logs": lambda: ExportLogsServiceRequest().SerializeToString(),
-    "metrics": lambda: ExportMetricsServiceRequest().SerializeToString(),
-}

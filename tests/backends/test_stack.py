@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlflow_otel.cli import doctor, recognise
+from mlflow_otel.cli import doctor, probing, recognise
 from mlflow_otel.receiver.server import Receiver
 from mlflow_otel.settings import SIGNALS, Settings
 from tests.backends import servers
@@ -109,7 +109,7 @@ def recognised(monkeypatch, endpoint, *, protocol="grpc", headers="", **ports):
         "OTEL_EXPORTER_OTLP_HEADERS": headers,
     }
     settings = Settings.from_environment(environ)
-    taken = {s for s in SIGNALS if doctor.probe(s, settings.otlp(s)).level == "ok"}
+    taken = {s for s in SIGNALS if probing.probe(s, settings.otlp(s)).level == "ok"}
     (found,) = doctor._who(settings, taken)
     return found
 
@@ -127,6 +127,26 @@ def test_doctor_recognises_the_gateway_jaeger_and_mlflow(running, monkeypatch):
     )
     assert found.text == "MLflow's tracking server; takes traces"
     assert "MLFLOW_OTEL_CONVENTIONS=genai,mlflow" in found.todo
+
+
+def test_doctor_leaves_nothing_behind_in_jaeger_and_names_the_protocol_that_is_spoken(running):
+    direct = f"http://127.0.0.1:{running.jaeger_otlp}"
+    for endpoint in (direct, running.otlp):
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+        found = {
+            one.level for one, _ in probing.probe_all(Settings.from_environment(environ), environ)
+        }
+        assert found <= {"ok", "note"}
+        environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+        (found,) = (
+            one for one, _ in probing.probe_all(Settings.from_environment(environ), environ)
+        )
+        assert "gRPC is spoken there, and http/protobuf was sent" in found.text
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": running.mlflow}
+    (found,) = (one for one, _ in probing.probe_all(Settings.from_environment(environ), environ))
+    assert "http/protobuf is spoken there, and gRPC was sent" in found.text
+    services = httpx.get(f"{running.jaeger}/api/services").json()["data"]
+    assert services == ["mlflow-otel-demo"]
 
 
 @pytest.mark.parametrize(("asked", "mlflow", "jaeger", "traceql"), QUESTIONS)

@@ -71,7 +71,7 @@ class HttpPeer:
 
     protocol = "http/protobuf"
 
-    def __init__(self, port=0, tls=None, address="127.0.0.1"):
+    def __init__(self, port=0, tls=None, address="127.0.0.1", refuses_empty=False):
         self.calls = []
         self.connections = []
         peer = self
@@ -83,7 +83,7 @@ class HttpPeer:
                 size = len(self.rfile.read(int(self.headers["content-length"])))
                 headers = {key.lower(): value for key, value in self.headers.items()}
                 peer.calls.append((headers, size))
-                self.send_response(200)
+                self.send_response(400 if refuses_empty and not size else 200)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
