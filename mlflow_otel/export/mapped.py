@@ -55,6 +55,20 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
         return held or {}
 
 
+NOTHING_DROPPED: Final = (0, 0, 0)
+
+
+def dropped_of(span: ReadableSpan) -> tuple[int, int, int]:
+    """Return how many attributes, events and links the SDK's limits dropped."""
+    attributes: Any = span._attributes  # noqa: SLF001
+    events: Any = span._events  # noqa: SLF001
+    links: Any = span._links  # noqa: SLF001
+    try:
+        return attributes.dropped, events.dropped, links.dropped
+    except AttributeError:  # a span that was put together without limits
+        return tuple(getattr(o, "dropped", 0) for o in (attributes, events, links))  # type: ignore[return-value]
+
+
 def _events_of(span: ReadableSpan) -> Sequence[EventView]:
     held = span._events  # noqa: SLF001
     if not len(held):
@@ -186,14 +200,15 @@ class MappedSpan(ReadableSpan):
         batch.was_read()
         try:
             view = view_of(span, batch)
-            mapped = map_span(view, batch.context(), batch.options)
+            outlines = batch.outlines
+            mapped = map_span(view, batch.context(), batch.options, counts=outlines is not None)
         except Exception as error:
             self._failed(f"span: {type(error).__name__}")
             return Mapped(span.name, None, self._unmapped())
         if mapped.failures:
             self._failed(", ".join(mapped.failures))
-        if batch.outlines is not None and view.made_by_mlflow:
-            batch.outlines[span.context.span_id] = mapped.outline
+        if outlines is not None and view.made_by_mlflow:
+            outlines[span.context.span_id] = mapped.outline
         return mapped
 
     def _unmapped(self) -> dict[str, Any]:
@@ -289,17 +304,17 @@ class MappedSpan(ReadableSpan):
     @property
     def dropped_attributes(self) -> int:
         """What the SDK's limits dropped."""
-        return getattr(self.recorded._attributes, "dropped", 0)  # noqa: SLF001
+        return dropped_of(self.recorded)[0]
 
     @property
     def dropped_events(self) -> int:
         """What the SDK's limits dropped."""
-        return getattr(self.recorded._events, "dropped", 0)  # noqa: SLF001
+        return dropped_of(self.recorded)[1]
 
     @property
     def dropped_links(self) -> int:
         """What the SDK's limits dropped."""
-        return getattr(self.recorded._links, "dropped", 0)  # noqa: SLF001
+        return dropped_of(self.recorded)[2]
 
     @property
     def instrumentation_scope(self) -> InstrumentationScope | None:

@@ -65,7 +65,7 @@ def ask(draft: Draft) -> None:
     draft.genai |= found.attributes
     draft.parameters = found.given
     if draft.conversation is not None and not isinstance(draft.rest_inputs, Written):
-        draft.rest_inputs = request.rest_of(draft.rest_inputs, found, names)
+        draft.rest_inputs = request.rest_of(draft.rest_inputs, draft.inputs, found, names)
 
 
 def answer(draft: Draft) -> None:

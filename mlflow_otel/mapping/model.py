@@ -148,7 +148,7 @@ class Mapped(NamedTuple):
         events: Its events.
         shared: What its trace gives every span, or None.
         failures: The steps that could not be done.
-        outline: What is counted of it, as ``mapping.span.outline`` returns it.
+        outline: What is counted of it, as ``mapping.span.outline`` returns it, if that was asked for.
     """
 
     name: str

@@ -152,18 +152,26 @@ def _holds(key: str, names: Rows) -> bool:
     return key in CONTAINERS or (names is LATEST_NAMES and key in LATEST_CONTAINERS)
 
 
-def rest_of(rest: Any, parameters: Parameters, names: Rows = NAMES) -> Any:
+def rest_of(
+    rest: Any, inputs: Mapping[str, Any], parameters: Parameters, names: Rows = NAMES
+) -> Any:
     """Return what is left of inputs whose messages were found.
 
     Args:
         rest: What the messages left of them.
+        inputs: The inputs.
         parameters: What was read of them.
         names: Of one version of the conventions.
 
     Returns:
         ``rest`` less what left as attributes, and with the parameters that did not fit.
     """
-    left = read(rest, names).rest if isinstance(rest, dict) else rest
+    left = rest
+    if isinstance(rest, dict):
+        if all(inputs.get(key) is value for key, value in rest.items()):  # read already
+            left = {key: parameters.rest[key] for key in rest if key in parameters.rest}
+        else:
+            left = read(rest, names).rest
     if left is not None and not isinstance(left, dict):
         return left
     return _joined(left or {}, _misfits(parameters.rest)) or None

@@ -7,6 +7,7 @@ knowledge bases and Vertex's RAG answer.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final, NamedTuple
 
 from mlflow_otel.mapping import typed
@@ -268,8 +269,68 @@ ROLES: Final = {
 """What a field may be, and before which others it comes."""
 
 
+class Plan(NamedTuple):
+    """Where a document with some names says what, if each is of its role's usual type.
+
+    Args:
+        content: The content's name, or None.
+        identity: The ID's.
+        score: The score's.
+        metadata: The metadata's.
+        others: The names of all else.
+    """
+
+    content: str | None
+    identity: str | None
+    score: str | None
+    metadata: str | None
+    others: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(names: tuple[str, ...]) -> Plan:
+    best: dict[str, str] = {}
+    for name in sorted(ROLES.keys() & set(names), key=lambda name: ROLES[name][1]):
+        best.setdefault(ROLES[name][0], name)
+    taken = set(best.values())
+    return Plan(
+        best.get("content"),
+        best.get("id"),
+        best.get("score"),
+        best.get("metadata"),
+        tuple(name for name in names if name not in taken),
+    )
+
+
+def _usual(held: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a document with the convention's names, or None where a second look is needed."""
+    content, identity, score, metadata, others = _plan(tuple(held))
+    about = held[metadata] if metadata is not None else {}
+    if content is None or type(held[content]) is not str or type(about) is not dict or others:
+        return None
+    document: dict[str, Any] = {}
+    for role, name, kind, inside in (
+        ("id", identity, str, ID_KEYS),
+        ("score", score, float, SCORE_KEYS),
+    ):
+        if name is None:
+            if not about.keys().isdisjoint(inside):
+                return None
+        elif type(held[name]) is not kind or held[name] != held[name]:
+            return None
+        else:
+            document[role] = held[name]
+    document["content"] = held[content]
+    if about:
+        document["metadata"] = about
+    return document
+
+
 def _named(held: dict[str, Any]) -> dict[str, Any] | None:
     """Return a document with the convention's names, and all else under its own."""
+    usual = _usual(held)
+    if usual is not None:
+        return usual
     best: dict[str, tuple[int, str, Any]] = {}
     for key, value in held.items():
         place = ROLES.get(key)

@@ -20,13 +20,16 @@ from mlflow_otel.mapping.plan import (
 )
 
 
-def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> Mapped:
+def map_span(
+    view: SpanView, context: TraceContext, options: MappingOptions, *, counts: bool = False
+) -> Mapped:
     """Return what leaves in place of a span.
 
     Args:
         view: The span's plain values.
         context: What is known of its trace.
         options: How to map.
+        counts: Whether to say what is counted of a span of MLflow's.
 
     Returns:
         Name, kind, attributes and events; ``failures`` names the steps that could not be done, for
@@ -48,8 +51,11 @@ def map_span(view: SpanView, context: TraceContext, options: MappingOptions) -> 
     if options.redact is not None and name != view.name:
         name = name_as_redacted(draft, own, name)
     left = events(view, options) if view.events else ()
-    is_counted = genai.OPERATION_NAME in draft.genai or genai.OPERATION_NAME in draft.own
-    counted = _counted(draft) if is_counted and view.made_by_mlflow else {}
+    counts = counts and view.made_by_mlflow
+    is_counted = counts and (
+        genai.OPERATION_NAME in draft.genai or genai.OPERATION_NAME in draft.own
+    )
+    counted = _counted(draft) if is_counted else {}
     return Mapped(name, kind, own, left, shared, (*failures, *draft.failures), counted)
 
 

@@ -24,7 +24,7 @@ SCHEMAS: Final = (
 CACHE_POINT: Final = frozenset({"cachePoint"})
 """Bedrock's mark among the tools, which is no tool."""
 PLAIN: Final = frozenset({"type", "function"})
-USUAL: Final = frozenset({"name", "description", "parameters"})
+USUAL: Final = ("name", "description", "parameters")
 DECLARED: Final = ("function_declarations", "functionDeclarations")
 NAMES: Final = ("name", "server_label", "type")
 FUNCTION: Final = "function"
@@ -36,10 +36,12 @@ def definition(tool: Any) -> dict[str, Any] | None:
     A tool that the provider brings has no name of its own: then its type is its name. No field is
     lost: what the convention does not name stays as it is.
     """
-    if not isinstance(tool, dict) or tool.keys() == CACHE_POINT:
+    if not isinstance(tool, dict):
         return None
-    if tool.keys() == PLAIN and _is_usual(tool["function"]) and tool["type"] == FUNCTION:
+    if len(tool) == len(PLAIN) and tool.get("type") == FUNCTION and _is_usual(tool.get("function")):
         return {"type": FUNCTION, **tool["function"]}
+    if tool.keys() == CACHE_POINT:
+        return None
     given = _given(tool)
     wrapper = next((key for key in WRAPPERS if key in given and isinstance(given[key], dict)), None)
     held = given
@@ -86,14 +88,15 @@ def definition(tool: Any) -> dict[str, Any] | None:
 
 def _is_usual(held: Any) -> bool:
     """Tell whether a function is defined as nearly all are: nothing is to be renamed in it."""
+    if type(held) is not dict or len(held) != len(USUAL):
+        return False
+    name, parameters = held.get("name"), held.get("parameters")
     return (
-        type(held) is dict
-        and held.keys() == USUAL
-        and type(held["name"]) is str
-        and type(held["description"]) is str
-        and type(held["parameters"]) is dict
-        and held["parameters"].keys() != {"json"}
-        and held["name"] != ""
+        type(name) is str
+        and name != ""
+        and type(held.get("description")) is str
+        and type(parameters) is dict
+        and "json" not in parameters
     )
 
 

@@ -41,11 +41,15 @@ def _sum(
     for span_id, used in numbers.items():
         if not _is_below(parents.get(span_id), numbers, parents, below):
             for key in always:
-                totals[key] += as_float(used.get(key)) or 0
+                totals[key] += _number(used.get(key))
             for key in optional:
                 if key in used:
-                    totals[key] = totals.get(key, 0) + (as_float(used[key]) or 0)
+                    totals[key] = totals.get(key, 0) + _number(used[key])
     return totals
+
+
+def _number(value: Any) -> float:
+    return value if type(value) is int else as_float(value) or 0
 
 
 def _is_below(

@@ -1,13 +1,14 @@
 """Protobuf's wire format, as far as OTLP needs it: values to bytes, without messages in between.
 
 Follows https://protobuf.dev/programming-guides/encoding/ and ``common.proto``'s ``AnyValue`` and
-``KeyValue``. Lengths and keys recur, so both are looked up rather than worked out.
+``KeyValue``. Keys and lengths recur, so what stands before a value is looked up rather than worked out.
 """
 
 from __future__ import annotations
 
+import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mlflow_otel.mapping.values import INT64_MAX, INT64_MIN, Json, as_json
@@ -29,8 +30,13 @@ DOUBLE: Final = struct.Struct("<d").pack
 TRUE, FALSE = b"\x10\x01", b"\x10\x00"
 UINT64: Final = 1 << 64
 KEYS_KEPT: Final = 4096
+HEADS_KEPT: Final = 1 << 14
+SIZES_KEPT: Final = 1 << 12
+NO_HEADS: Final[Mapping[int, bytes]] = {}
 
 _keys: dict[str, bytes] = {}  # keys of attributes as KeyValue's first field; few and ever the same
+_heads: dict[bytes, dict[str, dict[int, bytes]]] = {}  # what stands before a value, see `_head`
+_kept: Iterator[int] = itertools.count()
 
 
 def varint(number: int) -> bytes:
@@ -101,37 +107,44 @@ def attributes(tag: bytes, values: Mapping[str, Any] | None) -> bytes:
     """
     if not values:
         return b""
+    heads = _heads.get(tag)
+    if heads is None:
+        heads = _heads[tag] = {}
     pieces: list[bytes] = []
     for key, value in values.items():
-        name = _keys.get(key) or _key(key)
-        if type(value) is str:  # nearly all of them, with JSON text
+        kind = type(value)
+        if kind is str:  # nearly all of them, with JSON text
             try:
                 data = value.encode()
             except UnicodeEncodeError:
                 data = text(value)
-        elif type(value) is Json:
+            place = len(data)
+        elif kind is Json:
             data = value.utf8
+            place = len(data)
         elif value is None:
             continue
         else:
             data = any_value(value)
-            holder = varint(len(data))
-            whole = len(name) + 1 + len(holder) + len(data)
-            pieces += (tag, varint(whole), name, b"\x12", holder, data)
-            continue
-        size = len(data)
-        length = VARINTS[size] if size < TABLE else _varint(size)
-        inner = 1 + len(length) + size
-        holder = VARINTS[inner] if inner < TABLE else _varint(inner)
-        whole = len(name) + 1 + len(holder) + inner
-        pieces += (
-            tag,
-            VARINTS[whole] if whole < TABLE else _varint(whole),
-            name,
-            b"\x12",
-            holder,
-            b"\x0a",
-            length,
-            data,
-        )
+            place = -len(data)
+        head = heads.get(key, NO_HEADS).get(place)
+        pieces += (_head(tag, key, place) if head is None else head), data
     return b"".join(pieces)
+
+
+def _head(tag: bytes, key: str, place: int) -> bytes:
+    """Return what stands before a value: tags, lengths and the key.
+
+    Args:
+        tag: The field's.
+        key: The attribute's.
+        place: The bytes of a text, or of any other encoded value with a minus before them.
+    """
+    size = abs(place)
+    string = b"\x0a" + varint(size) if place >= 0 else b""
+    value = b"".join((b"\x12", varint(len(string) + size), string))
+    name = _keys.get(key) or _key(key)
+    head = b"".join((tag, varint(len(name) + len(value) + size), name, value))
+    if size < SIZES_KEPT and next(_kept) < HEADS_KEPT:
+        _heads[tag].setdefault(key, {})[place] = head
+    return head

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
@@ -18,8 +17,28 @@ from mlflow_otel.mapping.values import as_dict, decode
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 
-def known_context(facts: TraceFacts) -> TraceContext:
-    """Return a trace's context as far as MLflow knew it, without what its spans say."""
+class Said(NamedTuple):
+    """What a trace's spans say of it.
+
+    Args:
+        state: Where MLflow knew none that is final.
+        previews: Short forms of the root's inputs and outputs.
+        token_usage: Sums over the spans, by MLflow's keys.
+        cost: Sums in USD, by MLflow's keys.
+    """
+
+    state: str | None = None
+    previews: tuple[str | None, str | None] = (None, None)
+    token_usage: Mapping[str, int] = {}
+    cost: Mapping[str, float] = {}
+
+
+NOTHING_SAID = Said()
+
+
+def known_context(facts: TraceFacts, said: Said = NOTHING_SAID) -> TraceContext:
+    """Return a trace's context: what MLflow knew of it, and what its spans say."""
+    request, response = said.previews
     return TraceContext(
         trace_id=facts.trace_id,
         client_request_id=facts.client_request_id,
@@ -27,9 +46,11 @@ def known_context(facts: TraceFacts) -> TraceContext:
         metadata=facts.metadata,
         experiment_id=facts.experiment_id,
         experiment_name=facts.experiment_name,
-        state=facts.state,
-        request_preview=facts.request_preview,
-        response_preview=facts.response_preview,
+        state=said.state or facts.state,
+        request_preview=facts.request_preview or request,
+        response_preview=facts.response_preview or response,
+        token_usage=said.token_usage,
+        cost=said.cost,
     )
 
 
@@ -75,40 +96,46 @@ class Snapshot:
         self._spans, self._root = (), None
 
     def _work_out(self, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> TraceContext:
-        facts = self._facts
-        state = facts.state
-        if root is not None and state in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
+        facts, metadata = self._facts, self._facts.metadata
+        state = None
+        if root is not None and facts.state in UNFINISHED:
             state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"
-        attributes = attributes_of(root) if root is not None else {}
-        request, response = previews(
-            attributes.get(keys.SPAN_INPUTS), attributes.get(keys.SPAN_OUTPUTS)
-        )
-        parents = {
-            span.context.span_id: None if span.parent is None else span.parent.span_id
-            for span in spans
-        }
-        return replace(
-            known_context(facts),
-            state=state,
-            request_preview=facts.request_preview or request,
-            response_preview=facts.response_preview or response,
-            token_usage=as_dict(decode(facts.metadata.get(keys.METADATA_TOKEN_USAGE)))
-            or usage.sum_tokens(_numbers(spans, keys.CHAT_TOKEN_USAGE, lambda _: {}), parents),
-            cost=as_dict(decode(facts.metadata.get(keys.METADATA_COST)))
-            or usage.sum_cost(_numbers(spans, keys.LLM_COST, self._cost), parents),
-        )
+        shown: tuple[str | None, str | None] = (None, None)
+        if root is not None and not (facts.request_preview and facts.response_preview):
+            held = attributes_of(root)
+            shown = previews(held.get(keys.SPAN_INPUTS), held.get(keys.SPAN_OUTPUTS))
+        tokens = as_dict(decode(metadata.get(keys.METADATA_TOKEN_USAGE)))
+        cost = as_dict(decode(metadata.get(keys.METADATA_COST)))
+        if not (tokens and cost):
+            used, paid, parents = _numbers(spans, self._cost)
+            tokens = tokens or usage.sum_tokens(used, parents)
+            cost = cost or usage.sum_cost(paid, parents)
+        return known_context(facts, Said(state, shown, tokens, cost))
+
+
+UNFINISHED = frozenset({None, "IN_PROGRESS", "STATE_UNSPECIFIED"})
 
 
 def _numbers(
-    spans: Sequence[ReadableSpan],
-    key: str,
-    otherwise: Callable[[Mapping[str, Any]], Mapping[str, float]],
-) -> usage.Numbers:
-    """Return the spans' numbers under ``key``."""
-    numbers = {}
+    spans: Sequence[ReadableSpan], cost_of: Callable[[Mapping[str, Any]], Mapping[str, float]]
+) -> tuple[usage.Numbers, usage.Numbers, usage.Parents]:
+    """Return the spans' tokens, their cost, and their parents."""
+    tokens, costs, parents = {}, {}, {}
     for span in spans:
+        span_id, parent = span.context.span_id, span.parent
+        parents[span_id] = None if parent is None else parent.span_id
         attributes = attributes_of(span)
-        found = decode(attributes[key]) if key in attributes else otherwise(attributes)
-        if found and isinstance(found, Mapping):
-            numbers[span.context.span_id] = found
-    return numbers
+        if keys.CHAT_TOKEN_USAGE in attributes:
+            used = decode(attributes[keys.CHAT_TOKEN_USAGE])
+            if used and isinstance(used, dict):
+                tokens[span_id] = used
+        elif keys.LLM_COST not in attributes:
+            continue
+        paid = (
+            decode(attributes[keys.LLM_COST])
+            if keys.LLM_COST in attributes
+            else cost_of(attributes)
+        )
+        if paid and isinstance(paid, Mapping):
+            costs[span_id] = paid
+    return tokens, costs, parents

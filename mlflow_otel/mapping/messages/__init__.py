@@ -62,19 +62,20 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     )
     if asked is None and answered is None and not failures:
         return None
-    found = Conversation(rest_inputs=inputs, rest_outputs=outputs)
-    if asked is not None:
-        found.inputs, found.system = asked.messages, asked.system
-        found.tools, found.rest_inputs = asked.tools, asked.rest
-    if answered is not None:
-        found.outputs, found.rest_outputs = answered.messages, answered.rest
-        found.response_id, found.response_model = answered.response_id, answered.response_model
-        found.finish_reasons = answered.finish_reasons
-    _settle(found.system, failures)
-    for made in found.inputs:
-        _settle(made["parts"], failures)
-    for made in found.outputs:
-        _settle(made["parts"], failures)
+    asked = asked or Asked([], rest=inputs)
+    answered = answered or Answered([], rest=outputs)
+    found = Conversation(
+        asked.system,
+        asked.messages,
+        answered.messages,
+        asked.tools,
+        answered.response_id,
+        answered.response_model,
+        answered.finish_reasons,
+        asked.rest,
+        answered.rest,
+    )
+    _settle([found.system, *(made["parts"] for made in (*found.inputs, *found.outputs))], failures)
     if failures:
         found.failures = tuple(dict.fromkeys(failures))
     return found
@@ -108,11 +109,13 @@ def _answered(
     return None
 
 
-def _settle(found: list[Part], failures: list[str]) -> None:
-    for index, part in enumerate(found):
-        if type(part) is Unread:
-            failures.append(part.failure)
-            found[index] = dict(part)
+def _settle(spoken: list[list[Part]], failures: list[str]) -> None:
+    """Make the parts that could not be converted parts like others, and say why they could not be."""
+    for found in spoken:
+        for index, part in enumerate(found) if Unread in map(type, found) else ():
+            if type(part) is Unread:
+                failures.append(part.failure)
+                found[index] = dict(part)
 
 
 def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:

@@ -32,6 +32,7 @@ ROLES: Final[Mapping[str, str]] = {
 }
 """Who speaks, in the convention's words; others pass as they are."""
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+TALK: Final = frozenset({dict, str})
 MESSAGE_TYPES: Final = frozenset({"message", "constructor", "chat"})
 LEAST: Final = 2
 """Every message has a role and parts."""
@@ -56,11 +57,23 @@ def is_message(item: Any) -> bool:
     return isinstance(kind, str) and (kind in MESSAGE_TYPES or _spoken_by(kind) is not None)
 
 
+def is_plain(item: Any) -> bool:
+    """Tell whether an item is a role, a text and nothing else, and of a role that needs no second look."""
+    if type(item) is not dict or len(item) != LEAST:
+        return False
+    who = item.get("role")
+    if type(who) is not str or who not in USUAL:
+        return False
+    said = item.get("content")
+    return type(said) is str and said != ""
+
+
 def is_talk(given: Any) -> bool:
     """Tell whether a list holds nothing but objects, texts and pairs of role and content."""
-    return isinstance(given, list) and all(
-        kind is dict or kind is str or is_message(item)
-        for kind, item in zip(map(type, given), given, strict=True)
+    if not isinstance(given, list):
+        return False
+    return TALK.issuperset(map(type, given)) or all(
+        type(item) in TALK or is_message(item) for item in given
     )
 
 
@@ -74,6 +87,14 @@ def talk(given: list[Any], side: str = "user", *, together: bool = False) -> lis
     """
     said: list[Message] = []
     for item in given:
+        if not together and is_plain(item):  # most messages
+            said.append(
+                {
+                    "role": item["role"],
+                    "parts": [{"type": "text", "content": item["content"]}],
+                }
+            )
+            continue
         speaks = is_message(item)
         if speaks:
             made = message(item)
@@ -131,8 +152,6 @@ def message(item: Any, audio: Any = None) -> Message:
     if isinstance(who, str) and who in USUAL and item.keys() <= PLAIN:
         # Most messages are a role, a text and calls.
         content = item.get("content")
-        if type(content) is str and content and "tool_calls" not in item:
-            return {"role": who, "parts": [{"type": "text", "content": content}]}
         found = items.part_list(content)
         calls = item.get("tool_calls")
         if isinstance(calls, list):

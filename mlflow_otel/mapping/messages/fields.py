@@ -121,6 +121,8 @@ def carry(
     Returns:
         ``made``. A further field whose name is taken has ``item_`` before it.
     """
+    if not rest:
+        return made
     for key, value in rest.items():
         name = key
         while name in made or name in reserved:
