@@ -53,6 +53,7 @@ BELOW = {
     },
     "instrumentation": {"handle", "arguments", "tracing", "export", "mapping"},
     "instrumentor": {"instrumentation"},
+    "testing": {"handle", "instrumentation", "mapping"},
     "flushing": {"instrumentation"},
     "api": {"instrumentation", "feedback"},
     "cli": {

@@ -15,6 +15,7 @@ SHELL = {"bash", "sh", "console", "shell"}
 ELSEWHERE = {
     "README.md": "tests/backends/test_first_hour.py",
     "quickstart.md": "tests/backends/test_first_hour.py",
+    "testing.md": "tests/test_testing.py",
     "privacy.md": "tests/export/test_privacy_docs.py",
 }
 
