@@ -21,6 +21,7 @@ from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_adapter import Hooks
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.measuring.recorder import Recorder
+from mlflow_otel.scoring.scorers import Scorers
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 from mlflow_otel.startup_messages import IdleServerWarning, log_destination
@@ -79,6 +80,13 @@ class Handle:
         )
         self.assessments = Assessments(settings, emitter, accounting=accounting)
         """Logs assessments over OTLP."""
+        self.scorers = Scorers(
+            self._signals,
+            self.assessments.put,
+            self._start_scoring,
+            measured="metrics" in signals_of_assessments(settings, exporter),
+        )
+        """Runs scorers on a sample of the traces that end here."""
 
     def begin_anew(self) -> None:
         """Make the locks anew: in a forked child a thread of the parent's may have held them."""
@@ -142,7 +150,13 @@ class Handle:
     def _make_processor(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
         self._processor = MlflowSpanProcessor(target, self.settings, accounting=self.accounting)
         self._processor.on_assessments = self.assessments.send_at_trace_end
+        self._start_scoring()
         return self._processor
+
+    def _start_scoring(self) -> None:
+        """Have traces scored, where there are scorers."""
+        if self._processor is not None:
+            self._processor.on_ended = self.scorers.ended if self.scorers.wanted else None
 
     def _start_measuring(self) -> None:
         """Have spans measured, where there is someone to tell."""
@@ -235,6 +249,7 @@ class Handle:
         if pair is not None:  # the app put the pair there itself
             self._processor = pair
             pair.on_assessments = self.assessments.send_at_trace_end
+            self._start_scoring()
             pair.guard(self.settings)
             self._shared.append((provider, standing))
             return self._with_flush_at_roots(provider)
@@ -262,7 +277,12 @@ class Handle:
     def stats(self) -> dict[str, int]:
         """Return every counter, and what is held now."""
         held = self._processor.stats() if self._processor is not None else {}
-        return {**self.accounting.snapshot(), **held, **self._signals.stats()}
+        return {
+            **self.accounting.snapshot(),
+            **held,
+            **self._signals.stats(),
+            **self.scorers.stats(),
+        }
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what ended traces have released, and assessments.
@@ -276,9 +296,10 @@ class Handle:
             return max(until - time.monotonic(), 0.0)
 
         # First, since evaluation spans go the way of the others.
+        scored = self.scorers.drain(left() / 2)
         drained = self._signals.jobs.drain(left())
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
-        return self._signals.force_flush(left()) and flushed and drained
+        return self._signals.force_flush(left()) and flushed and drained and scored
 
     def flush_in_flight(self, seconds: float) -> None:
         """Wait for what every ``MlflowSpanExporter`` of this process has in flight.
@@ -311,6 +332,7 @@ class Handle:
 
     def _shut_down(self, timeout_millis: int) -> None:
         until = time.monotonic() + timeout_millis / 1000
+        self.scorers.shutdown(timeout_millis / 4000)
         self._signals.jobs.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
         if self._processor is not None:
             # First, since it reports the assessments of traces that it passes on at the end.
@@ -331,6 +353,7 @@ class Handle:
             self.shutdown()
             return
         self.force_flush(SHUTDOWN_MILLIS)
+        self.scorers.shutdown(0.0)
         for provider, before in self._shared:
             if before:
                 added = (p for p in otel_adapter.processors(provider) if p not in before)

@@ -125,6 +125,7 @@ def instrument(
             )
             return handle
         _running.handle = handle
+        handle.scorers.load()  # last: what it imports may call instrument() itself
         return handle
 
 

@@ -44,6 +44,7 @@ BELOW = {
         "startup_messages",
         "wiring",
         "ending",
+        "scoring",
         "feedback",
         "measuring",
         "signals",
@@ -79,7 +80,7 @@ BELOW = {
     "version": set(),
     "__main__": {"cli"},
     "versions": set(),
-    "__init__": {"api", "flushing", "instrumentation", "tracing", "export"},
+    "__init__": {"scoring", "api", "flushing", "instrumentation", "tracing", "export"},
 }
 BY_ALL = {
     "settings",
@@ -97,6 +98,7 @@ MLFLOW = {
     "tracing/mlflow_provider.py",
     "tracing/store.py",
     "feedback/mlflow_adapter.py",
+    "scoring/mlflow_adapter.py",
     "cli/agent.py",
 }
 
@@ -150,6 +152,7 @@ MLFLOWS = {
     "tracing/mlflow_adapter.py",
     "tracing/mlflow_provider.py",
     "feedback/mlflow_adapter.py",
+    "scoring/mlflow_adapter.py",
 }
 """Where those of MLflow may be."""
 

@@ -102,11 +102,15 @@ class HookNotFoundError(LookupError):
     """A variable names a function that cannot be imported."""
 
 
-def load(function: Any) -> Any:
-    """Return the function that ``package.module:function`` names; a function is returned as it is.
+def load(function: Any, *, callable_only: bool = True) -> Any:
+    """Return what ``package.module:name`` names; what is no text is returned as it is.
+
+    Args:
+        function: The text, or a function.
+        callable_only: Whether it must be callable.
 
     Raises:
-        HookNotFoundError: There is no such function.
+        HookNotFoundError: There is no such thing.
     """
     if not isinstance(function, str):
         return function
@@ -117,7 +121,7 @@ def load(function: Any) -> Any:
             found = getattr(found, name)
     except Exception as error:
         raise HookNotFoundError(f"{function!r} cannot be imported: {error!r}") from error
-    if not callable(found):
+    if callable_only and not callable(found):
         raise HookNotFoundError(f"{function!r} is not package.module:function")
     return found
 

@@ -93,6 +93,25 @@ class Assessments:
         self.send(made)
         return made
 
+    def put(self, trace_id: str, assessment: Any) -> Any:
+        """Log an assessment whose ID stays the same however often it is made, such as a scorer's.
+
+        One that was logged with this ID before is updated. In dual export MLflow's server gets it too.
+
+        Raises:
+            MlflowException: It is not valid; nothing of it was sent.
+        """
+        if self._settings.dual_export:
+            return mlflow_adapter.client().log_assessment(trace_id, assessment)  # ends in our hooks
+        mlflow_adapter.check(trace_id, assessment)
+        made = mlflow_adapter.created(trace_id, assessment)
+        known = self._ledger.get(made.assessment_id)
+        if known is not None:
+            made.create_time_ms = known.create_time_ms
+        self._ledger.put(made)
+        self.send(made, "create" if known is None else "update")
+        return made
+
     def update(self, trace_id: str, assessment_id: str, assessment: Any) -> Any:
         """Change an assessment; raises ``MlflowException`` when it is not valid."""
         mlflow_adapter.check(trace_id, assessment)

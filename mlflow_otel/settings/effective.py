@@ -75,6 +75,9 @@ class Settings:
     recent_traces: int = 10_000
     record_sampled_out: bool = False
     flush: str = "exit"
+    scorers: str | None = None
+    scorer_workers: int = 2
+    scorer_traces: bool = False
     max_spans_per_trace: int = 10_000
     max_held_bytes: int = 256 * 1024 * 1024
 

@@ -120,7 +120,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "MLFLOW_ASYNC_TRACE_LOGGING_MAX_QUEUE_SIZE",
         "max_traces",
         integer(1),
-        "traces that may be held at once (1000)",
+        "traces that may be held at once, and that may wait to be scored at once (1000)",
     ),
     Variable(
         "MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT",
@@ -311,6 +311,24 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "when the last batch is flushed. exit (default): when the process ends, by SIGTERM too; trace: at the end of each local root as well; atexit: signals are left alone",
     ),
     Variable(
+        "MLFLOW_OTEL_SCORERS",
+        "scorers",
+        text,
+        "package.module:NAME of a list of scorers; they are run on the traces that end here, see docs/scorers.md (none)",
+    ),
+    Variable(
+        "MLFLOW_OTEL_SCORER_WORKERS",
+        "scorer_workers",
+        integer(1),
+        "scorers that run at once (2)",
+    ),
+    Variable(
+        "MLFLOW_OTEL_SCORER_TRACES",
+        "scorer_traces",
+        boolean,
+        "true: what scorers call leaves, in traces of its own that are linked to the judged one",
+    ),
+    Variable(
         "MLFLOW_OTEL_MAX_HELD_SPANS",
         "max_spans_per_trace",
         integer(1),
@@ -320,7 +338,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "MLFLOW_OTEL_MAX_HELD_BYTES",
         "max_held_bytes",
         integer(1),
-        "bytes of spans held at once, waiting for export at once, and waiting to be measured at once (268435456)",
+        "bytes of spans held at once, waiting for export at once, waiting to be measured at once, and waiting to be scored at once (268435456)",
     ),
 )
 

@@ -15,18 +15,19 @@ from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.mapped import BatchContext, made_by_mlflow
-from mlflow_otel.holding.held_trace import HoldBounds, Reason, Release
+from mlflow_otel.holding.held_trace import EARLY, HoldBounds, Reason, Release
 from mlflow_otel.holding.holder import Holder
 from mlflow_otel.holding.sweeper import Sweeper
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
-from mlflow_otel.tracing import mlflow_adapter, otel_adapter
+from mlflow_otel.tracing import mlflow_adapter, otel_adapter, scorer_calls
 from mlflow_otel.tracing.filtering import filtering
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
 from mlflow_otel.tracing.recent import RECENT, KnownTrace, RecentTraces
 from mlflow_otel.tracing.snapshot import Snapshot
 from mlflow_otel.tracing.span_trace import SpanTrace, ended_root, find_root, known
+from mlflow_otel.tracing.whole import EndedTrace, Parts
 
 SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
@@ -89,6 +90,9 @@ class MlflowSpanProcessor(SpanProcessor):
     on_assessments: Callable[[KnownTrace, list[Any]], object] | None = None
     """Called when a trace has ended, with the assessments that were logged on it before that."""
 
+    on_ended: Callable[[EndedTrace], bool] | None = None
+    """Called with each trace of MLflow's whose last local root ended; returns whether it reads it later."""
+
     on_released: (
         Callable[[list[ReadableSpan], BatchContext, ReadableSpan | None], object] | None
     ) = None
@@ -124,6 +128,7 @@ class MlflowSpanProcessor(SpanProcessor):
             SpanTrace,
             clock,
         )
+        self._parts = Parts(self._settings.max_held_bytes)
         self._sweeper = Sweeper(
             self.release_aged,
             self._settings.trace_timeout / SWEEPS_PER_TIMEOUT,
@@ -188,6 +193,11 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.sampled = bool(flags & TraceFlags.SAMPLED)
         trace.roots += (span_id,)
         trace.entries.append(span_id)
+        call = scorer_calls.current.get()
+        if call is not None:
+            trace.scorer = call
+            if self._settings.scorer_traces:
+                scorer_calls.mark(span, call)
         self._follow(span, span_id, trace, None)
         if releases:
             self._release(releases)
@@ -252,9 +262,13 @@ class MlflowSpanProcessor(SpanProcessor):
         """Hand spans on with their trace's context, unless the trace is sampled out. Have them measured."""
         trace, spans = release.trace, list(release.items.values())
         if trace is not None:
+            if trace.scorer is not None and not self._settings.scorer_traces:
+                self._accounting.count("scorer.spans_not_exported", len(spans))
+                return
             find_root(trace, release.items)
         root = None if trace is None else ended_root(trace)
         batch = self._batch_context(spans, release.size, trace)
+        read_later = self._ended(release, spans, root)
         handed_on = 0
         if trace is None or trace.sampled is not False:
             if self.on_released is not None:
@@ -264,8 +278,34 @@ class MlflowSpanProcessor(SpanProcessor):
             self._accounting.count("sampled_out", len(spans))
         if self.on_released is not None:
             self.on_released(spans, batch, root)
-        elif not handed_on and trace is not None and trace.context is not None:
+        elif not handed_on and not read_later and trace is not None and trace.context is not None:
             trace.context.forget_spans()  # or the remembered traces would keep their spans
+
+    def _ended(
+        self, release: _Release, spans: list[ReadableSpan], root: ReadableSpan | None
+    ) -> bool:
+        """Tell of a trace whose last local root ended; True when it is read later."""
+        trace, trace_id = release.trace, release.trace_id
+        if self.on_ended is None or trace is None or trace.scorer is not None:
+            return False
+        if root is None:
+            if release.reason in EARLY or trace_id in self._parts:
+                self._parts.keep(trace_id, spans, release.size)
+            return False
+        assert trace.context is not None  # noqa: S101 (a root has ended)
+        assessments = mlflow_adapter.assessments(trace.info)
+        ended = EndedTrace(trace_id, root, spans, trace.context, assessments, release.size)
+        if trace_id not in self._parts:
+            return self.on_ended(ended)
+        joined = self._parts.join(ended, trace.context)
+        if joined is not None:
+            return self.on_ended(joined)
+        self._accounting.warn(
+            "scorer.dropped.not_whole",
+            "A trace is not scored, because it is larger than what may be held. "
+            "MLFLOW_OTEL_MAX_HELD_BYTES sets how many bytes may be.",
+        )
+        return False
 
     def _batch_context(
         self, spans: list[ReadableSpan], size: int, trace: SpanTrace | None

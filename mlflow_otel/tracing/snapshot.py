@@ -91,6 +91,10 @@ class Snapshot:
             self._spans, self._root = (), None
         return context
 
+    def over(self, root: ReadableSpan, spans: Sequence[ReadableSpan]) -> Snapshot:
+        """Return the context of the same trace with other spans: all of them, where these are a part."""
+        return Snapshot(self._facts, root, spans, self._cost)
+
     def forget_spans(self) -> None:
         """Drop the references to spans: nobody reads them. What MLflow knew stays, for late spans."""
         self._spans, self._root = (), None

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from mlflow_otel.holding.held_trace import HeldTrace
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.recent import KnownTrace
+from mlflow_otel.tracing.scorer_calls import ScorerCall
 from mlflow_otel.tracing.snapshot import Snapshot
 
 
@@ -28,6 +29,7 @@ class SpanTrace(HeldTrace[ReadableSpan]):
         context: What the trace was released with.
         assessed: How many of its assessments were reported.
         sampled: Whether its spans are exported.
+        scorer: The scorer that made the trace, if one did.
     """
 
     info: Any = None
@@ -40,6 +42,7 @@ class SpanTrace(HeldTrace[ReadableSpan]):
     context: Snapshot | None = None
     assessed: int = 0
     sampled: bool | None = None  # until its first span was seen
+    scorer: ScorerCall | None = None
 
 
 def known(trace_id: int, trace: SpanTrace, facts: TraceFacts) -> KnownTrace:

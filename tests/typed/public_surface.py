@@ -15,6 +15,8 @@ from mlflow_otel import (
     MlflowSampler,
     MlflowSpanExporter,
     MlflowSpanProcessor,
+    ScorerError,
+    ScorerSamplingConfig,
     Settings,
     TraceNotFoundError,
 )
@@ -59,3 +61,20 @@ def feedback() -> Any:
         return mlflow_otel.log_feedback(client_request_id="req-1", name="helpful", value=True)
     except TraceNotFoundError as error:
         return str(error)
+
+
+def short(outputs: object) -> bool:
+    """Score as a plain function does."""
+    return len(str(outputs)) < 200
+
+
+def scorers() -> list[str]:
+    """Start, change and stop a scorer."""
+    running = mlflow_otel.instrument().scorers
+    try:
+        running.start(short, ScorerSamplingConfig(sample_rate=0.5), timeout=5, max_per_minute=60)
+    except ScorerError as error:
+        return [str(error)]
+    running.update("short", ScorerSamplingConfig(filter_string="status = 'OK'"))
+    running.stop("short")
+    return [one.name for one in running.list()]

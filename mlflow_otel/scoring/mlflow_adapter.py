@@ -1,0 +1,331 @@
+"""All of MLflow that scoring touches, of every supported version (``pyproject.toml``), either package.
+
+``mlflow-tracing`` has no ``mlflow.genai``: plain functions are scorers there. A scorer of the full
+package is called as its own ``run`` calls it, without that method: before 3.17 it has no timeout,
+and from then on it starts one more thread for each call.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.export.mapped import attributes_of, made_by_mlflow
+from mlflow_otel.mapping.values import decode, dumps
+from mlflow_otel.scoring.identity import assessment_id, digest_of
+from mlflow_otel.scoring.model import PARAMETERS, Prepared, ScorerError, ScorerSamplingConfig
+from mlflow_otel.tracing.whole import EndedTrace
+
+MAX_RESULTS: Final = 100
+"""Assessments that one run of a scorer may return."""
+MAX_STACK: Final = 4000
+"""Characters of a stack trace."""
+JUDGE_COST: Final = "mlflow.assessment.judgeCost"
+"""In a feedback's metadata: what the judge's model has cost, in US dollars."""
+DEFAULT_NAME: Final = "feedback"
+"""What MLflow calls feedback without a name."""
+DEFAULT_SOURCE: Final = "default"
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai": ("OPENAI_API_KEY", "OPENAI_API_TYPE"),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "mistral": ("MISTRAL_API_KEY",),
+}
+"""The variables of which a judge needs one, by the provider of its model."""
+
+
+def sampling_config_class() -> type:
+    """Return MLflow's ``ScorerSamplingConfig`` where it is installed, else the stand-in."""
+    try:
+        from mlflow.genai.scorers import ScorerSamplingConfig as Theirs  # noqa: PLC0415
+    except ImportError:
+        return ScorerSamplingConfig
+    return Theirs  # type: ignore[no-any-return]
+
+
+def _is_mlflows(scorer: object) -> bool:
+    base = sys.modules.get("mlflow.genai.scorers.base")
+    return base is not None and isinstance(scorer, base.Scorer)
+
+
+def prepare(scorer: Any, name: str | None = None) -> Prepared:
+    """Make a scorer ready to be called.
+
+    Args:
+        scorer: One of MLflow's, or any callable.
+        name: For one without a name of its own.
+
+    Raises:
+        ScorerError: It cannot be called with what a trace has; the message says why.
+    """
+    theirs = _is_mlflows(scorer)
+    if not callable(scorer):
+        raise ScorerError(f"{type(scorer).__name__} is no scorer: it cannot be called")
+    name = name or (scorer.name if theirs else getattr(scorer, "__name__", None))
+    if not name or name == "<lambda>":
+        raise ScorerError("A scorer needs a name: its function's, or start(…, name=…)")
+    if getattr(scorer, "is_session_level_scorer", False):
+        raise ScorerError(
+            f"The scorer {name!r} judges whole sessions; in the app a trace is scored when it ends"
+        )
+    called = scorer.__call__ if theirs else scorer
+    if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(scorer.__call__):
+        raise ScorerError(f"The scorer {name!r} is an async function; make it a plain one")
+    _check_key(name, getattr(scorer, "model", None) if theirs else None)
+    timeout = getattr(scorer, "timeout", None) if theirs else None
+    version = getattr(scorer, "scorer_version", None) if theirs else None
+    return Prepared(
+        name=name,
+        call=scorer,
+        takes=_takes(name, called),
+        digest=digest_of(_definition(scorer, name, theirs=theirs)),
+        version=None if version is None else str(version),
+        seconds=None if timeout is None else float(timeout),
+    )
+
+
+def _check_key(name: str, model: object) -> None:
+    provider = model.partition(":")[0] if isinstance(model, str) else ""
+    needed = KEYS.get(provider, ())
+    if needed and not any(os.environ.get(variable) for variable in needed):
+        raise ScorerError(
+            f"The judge {name!r} asks {model}, so set {needed[0]} before it is started"
+        )
+
+
+def _takes(name: str, called: Callable[..., Any]) -> frozenset[str]:
+    try:
+        parameters = inspect.signature(called).parameters.values()
+    except (TypeError, ValueError):
+        raise ScorerError(f"The scorer {name!r} has no signature: wrap it in a function") from None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return frozenset(PARAMETERS)
+    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    needed = [
+        p.name
+        for p in parameters
+        if p.default is p.empty
+        and p.kind is not p.VAR_POSITIONAL
+        and (p not in by_name or p.name not in PARAMETERS)
+    ]
+    if needed:
+        raise ScorerError(
+            f"The scorer {name!r} wants {', '.join(needed)}; scorers are given "
+            f"{', '.join(PARAMETERS)}, by name"
+        )
+    return frozenset(p.name for p in by_name if p.name in PARAMETERS)
+
+
+def _definition(scorer: Any, name: str, *, theirs: bool) -> dict[str, Any]:
+    """Return what makes a scorer the one it is: its source, or its prompt and model."""
+    if theirs:
+        try:
+            dumped: dict[str, Any] = json.loads(json.dumps(scorer.model_dump(), default=str))
+        except Exception:  # a class of the user's, or a function without source
+            original = getattr(scorer, "_original_func", None) or type(scorer)
+            return {"name": name, "source": _source(original)}
+        return {**dumped, "name": name}
+    function = getattr(scorer, "func", scorer)  # of functools.partial
+    return {
+        "name": name,
+        "source": _source(function if inspect.isroutine(function) else type(function)),
+    }
+
+
+def _source(of: Any) -> Any:
+    try:
+        return textwrap.dedent(inspect.getsource(of))
+    except (OSError, TypeError):
+        code = getattr(of, "__code__", None)
+        if code is None:
+            return of
+        return [code.co_code.hex(), *(repr(c) for c in code.co_consts if not inspect.iscode(c))]
+
+
+def arguments(prepared: Prepared, ended: EndedTrace) -> dict[str, Any]:
+    """Return what a scorer is called with. Each call has values of its own, to change as it likes."""
+    made: dict[str, Callable[[], Any]] = {
+        "inputs": lambda: _side(ended, keys.SPAN_INPUTS),
+        "outputs": lambda: _side(ended, keys.SPAN_OUTPUTS),
+        "expectations": lambda: _expectations(ended),
+        "trace": lambda: trace_of(ended),
+    }
+    return {name: made[name]() for name in PARAMETERS if name in prepared.takes}
+
+
+def _side(ended: EndedTrace, key: str) -> Any:
+    """Return the inputs or outputs of the local root; of the topmost span of MLflow's below another's."""
+    found = attributes_of(ended.root).get(key)
+    if found is None and not made_by_mlflow(ended.root):
+        ours = (span for span in ended.spans if made_by_mlflow(span))
+        first = min(ours, key=_start, default=ended.root)
+        found = attributes_of(first).get(key)
+    return decode(found)
+
+
+def _expectations(ended: EndedTrace) -> dict[str, Any] | None:
+    found = {
+        one.name: copy.deepcopy(one.expectation.value)
+        for one in ended.assessments
+        if getattr(one, "expectation", None) is not None
+    }
+    return found or None
+
+
+def _start(span: ReadableSpan) -> int:
+    return span.start_time or 0
+
+
+def trace_of(ended: EndedTrace) -> Any:
+    """Return a trace as ``mlflow.get_trace`` would, with the spans that ended in this process.
+
+    The local root is the trace's root here, also when its parent is another process's.
+    """
+    from mlflow.entities import (  # noqa: PLC0415
+        Span,
+        Trace,
+        TraceData,
+        TraceInfo,
+        TraceLocation,
+        TraceState,
+    )
+
+    context, root = ended.context(), ended.root
+    metadata = {key: str(value) for key, value in context.metadata.items()}
+    for key, numbers in (
+        (keys.METADATA_TOKEN_USAGE, context.token_usage),
+        (keys.METADATA_COST, context.cost),
+    ):
+        if numbers:
+            metadata.setdefault(key, dumps(dict(numbers)))
+    trace_id = context.trace_id or f"tr-{ended.trace_id:032x}"
+    started = min(_start(span) for span in ended.spans) // 1_000_000
+    info = TraceInfo(
+        trace_id=trace_id,
+        trace_location=TraceLocation.from_experiment_id(context.experiment_id),
+        request_time=started,
+        execution_duration=max((root.end_time or 0) // 1_000_000 - started, 0),
+        state=TraceState(context.state or "STATE_UNSPECIFIED"),
+        request_preview=context.request_preview,
+        response_preview=context.response_preview,
+        client_request_id=context.client_request_id,
+        trace_metadata=metadata,
+        tags={key: str(value) for key, value in context.tags.items()},
+        assessments=[copy.deepcopy(one) for one in ended.assessments],
+    )
+    spans = sorted(ended.spans, key=_start)
+    return Trace(info, TraceData(spans=[Span(_shown(span, root, trace_id)) for span in spans]))
+
+
+def _shown(span: ReadableSpan, root: ReadableSpan, trace_id: str) -> ReadableSpan:
+    """Return a span as MLflow reads it: attributes in JSON, the local root without a parent."""
+    theirs = made_by_mlflow(span)
+    parent = None if span is root else span.parent
+    if theirs and parent is span.parent:
+        return span
+    attributes = dict(attributes_of(span))
+    if not theirs:
+        attributes = {
+            key: value if key.startswith(keys.RESERVED_PREFIX) else dumps(value)
+            for key, value in attributes.items()
+        }
+        attributes.setdefault(keys.TRACE_REQUEST_ID, dumps(trace_id))
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def feedbacks(prepared: Prepared, trace_id: str, value: Any) -> list[Any]:
+    """Return what a scorer said as MLflow's ``Feedback``, with IDs, sources and the scorer's digest.
+
+    Raises:
+        ScorerError: It is nothing that a scorer may return.
+    """
+    return [
+        _named(prepared, trace_id, one, number)
+        for number, one in enumerate(_standard(prepared.name, value))
+    ]
+
+
+def _standard(name: str, value: Any) -> list[Any]:
+    from mlflow.entities import Feedback  # noqa: PLC0415
+
+    if value is None:
+        return []
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(items) > MAX_RESULTS:
+        raise ScorerError(f"it returned {len(items)} assessments; {MAX_RESULTS} are allowed")
+    for one in items:
+        if not isinstance(one, (Feedback, int, float, str)):
+            raise ScorerError(
+                f"it returned {type(one).__name__}; a scorer returns a number, a bool, a text, "
+                "Feedback, or a list of these"
+            )
+    return [
+        copy.copy(one) if isinstance(one, Feedback) else Feedback(name=name, value=one)
+        for one in items
+    ]
+
+
+def failure(prepared: Prepared, trace_id: str, error: BaseException) -> Any:
+    """Return the feedback that says that a scorer failed: its error's type is the exception's."""
+    from mlflow.entities import AssessmentError, Feedback  # noqa: PLC0415
+
+    stack = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    said = AssessmentError(
+        error_code=type(error).__name__,
+        error_message=str(error)[:MAX_STACK],
+        stack_trace=stack[-MAX_STACK:],
+    )
+    return _named(prepared, trace_id, Feedback(name=prepared.name, error=said), 0)
+
+
+def _named(prepared: Prepared, trace_id: str, feedback: Any, number: int) -> Any:
+    from mlflow.entities import AssessmentSource  # noqa: PLC0415
+
+    if not feedback.name or feedback.name == DEFAULT_NAME:
+        feedback.name = prepared.name
+    source = feedback.source
+    if source is None or (source.source_type, source.source_id) == ("CODE", DEFAULT_SOURCE):
+        feedback.source = AssessmentSource(source_type="CODE", source_id=prepared.name)
+    made_by = {"scorer_name": prepared.name, "scorer_digest": prepared.digest}
+    if prepared.version is not None:
+        made_by["scorer_version"] = prepared.version
+    feedback.metadata = {**(feedback.metadata or {}), **made_by}
+    feedback.assessment_id = assessment_id(
+        trace_id, prepared.name, prepared.digest, feedback.name, number
+    )
+    feedback.trace_id = trace_id
+    return feedback
+
+
+def cost_of(results: Iterable[Any]) -> float:
+    """Return what a run has cost in US dollars, as far as its results say."""
+    total = 0.0
+    for one in results:
+        try:
+            total += float((one.metadata or {}).get(JUDGE_COST) or 0.0)
+        except (TypeError, ValueError):
+            continue
+    return total

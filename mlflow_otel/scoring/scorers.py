@@ -1,0 +1,290 @@
+"""``handle.scorers``: starts and stops scorers, and gives them the traces that end in this process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.export.hooks import HookNotFoundError, load
+from mlflow_otel.forking import begin_anew_in_child
+from mlflow_otel.scoring import mlflow_adapter
+from mlflow_otel.scoring.metrics import ScorerMetrics
+from mlflow_otel.scoring.model import ScorerError, ScorerStatus
+from mlflow_otel.scoring.pool import Pool
+from mlflow_otel.scoring.run import Log, Run
+from mlflow_otel.scoring.sampling import Rate, chosen_in_order, in_order
+from mlflow_otel.scoring.started import Started
+from mlflow_otel.settings import Settings
+from mlflow_otel.signals.lazy_pipelines import LazyPipelines
+from mlflow_otel.tracing.whole import EndedTrace
+
+RETRY_SECONDS: Final = 60.0
+"""After which scorers that a variable names and that could not be imported are looked for again."""
+
+
+class _Group:
+    """Scorers with one filter in common: the rule of sampling is about these together."""
+
+    __slots__ = ("ordered", "started")
+
+    def __init__(self, started: list[Started]) -> None:
+        self.started = {one.name: one for one in started}
+        self.ordered = in_order(Rate(one.name, one.rate) for one in started)
+
+
+class Scorers:
+    """Runs scorers on the traces that end in this process, beside the app's threads.
+
+    The lock guards which scorers are started. A forked child begins with a new lock and the same
+    scorers.
+
+    Args:
+        signals: The pipelines, for the metrics.
+        log: Logs an assessment on a trace.
+        changed: Called when the first scorer is started, and when the last is stopped.
+        measured: Whether there are metrics.
+
+    Example:
+        >>> def short(outputs):
+        ...     return len(str(outputs)) < 200
+        >>> handle = mlflow_otel.instrument()
+        >>> handle.scorers.start(short, mlflow_otel.ScorerSamplingConfig(sample_rate=0.5))
+        >>> [(one.name, one.sampling_config.sample_rate) for one in handle.scorers.list()]
+        [('short', 0.5)]
+        >>> handle.scorers.stop("short")
+    """
+
+    def __init__(
+        self,
+        signals: LazyPipelines,
+        log: Log,
+        changed: Callable[[], object],
+        *,
+        measured: bool,
+    ) -> None:
+        self._signals = signals
+        self._settings: Settings = signals.settings
+        self._accounting: Accounting = signals.accounting
+        self._log = log
+        self._changed = changed
+        self._measured = measured
+        self._started: dict[str, Started] = {}
+        self._groups: tuple[_Group, ...] = ()
+        self._named = self._settings.scorers
+        self._looked = False
+        self._look_again = 0.0
+        self._pool = Pool(
+            self._settings.scorer_workers, self._settings.max_traces, self._settings.max_held_bytes
+        )
+        self.begin_anew()
+        begin_anew_in_child(self)
+
+    def begin_anew(self) -> None:
+        """Make the lock anew. Called in a forked child too."""
+        self._lock = threading.RLock()
+        self._metrics: ScorerMetrics | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are scorers, or a variable names some."""
+        return bool(self._groups) or self._named is not None
+
+    def start(
+        self,
+        scorer: Any,
+        sampling_config: Any = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        max_per_minute: float | None = None,
+        max_cost_per_day: float | None = None,
+    ) -> None:
+        """Run a scorer on a sample of the traces that end from now on.
+
+        Args:
+            scorer: One of MLflow's scorers or judges, or a function that takes any of ``inputs``,
+                ``outputs``, ``expectations`` and ``trace`` by name, and returns a number, a bool, a
+                text, MLflow's ``Feedback``, a list of these, or None.
+            sampling_config: ``ScorerSamplingConfig``, MLflow's or ours; all traces when None.
+            name: For a callable without a name.
+            timeout: Seconds a run may take; the scorer's own when None, else 300. 0: no limit.
+            max_per_minute: Runs, at most; traces beyond that are not scored.
+            max_cost_per_day: US dollars, at most, as far as the judge says what it has cost.
+
+        Raises:
+            ScorerError: It cannot be run, or its filter cannot be evaluated; the message says why.
+        """
+        prepared = mlflow_adapter.prepare(scorer, name)
+        started = Started(
+            prepared,
+            mlflow_adapter.sampling_config_class()()
+            if sampling_config is None
+            else sampling_config,
+            self._accounting,
+            timeout=timeout,
+            max_per_minute=max_per_minute,
+            max_cost_per_day=max_cost_per_day,
+        )
+        with self._lock:
+            if started.name in self._started:
+                raise ScorerError(f"A scorer named {started.name!r} is started; stop it first")
+            self._started[started.name] = started
+            self._regroup()
+        self._open()
+
+    def update(self, name: str, sampling_config: Any) -> None:
+        """Give a started scorer another sampling configuration.
+
+        Raises:
+            ScorerError: There is no such scorer, or the configuration cannot be followed.
+        """
+        with self._lock:
+            self._one(name).configure(sampling_config)
+            self._regroup()
+
+    def stop(self, name: str) -> None:
+        """Stop a scorer: traces that wait for it are still scored.
+
+        Raises:
+            ScorerError: There is no such scorer.
+        """
+        with self._lock:
+            self._one(name)
+            del self._started[name]
+            self._regroup()
+
+    def list(self) -> list[ScorerStatus]:
+        """Return the started scorers, in the order they were started."""
+        with self._lock:
+            return [one.status() for one in self._started.values()]
+
+    def _one(self, name: str) -> Started:
+        started = self._started.get(name)
+        if started is None:
+            known = ", ".join(self._started) or "none"
+            raise ScorerError(f"No scorer named {name!r} is started; started are: {known}")
+        return started
+
+    def _regroup(self) -> None:
+        groups: dict[object, list[Started]] = {}
+        for one in self._started.values():
+            filter_string = getattr(one.config, "filter_string", None) or None
+            groups.setdefault(filter_string, []).append(one)
+        self._groups = tuple(_Group(several) for several in groups.values())
+        self._changed()
+
+    def load(self) -> None:
+        """Start what ``MLFLOW_OTEL_SCORERS`` names, if it can be imported yet. Never raises."""
+        named = self._named
+        if named is None or time.monotonic() < self._look_again:
+            return
+        try:
+            found = load(named, callable_only=False)
+        except HookNotFoundError as error:
+            if (
+                self._looked
+            ):  # an app that is instrumented before it starts is importable only later
+                self._say_not_started(named, error)
+                self._look_again = time.monotonic() + RETRY_SECONDS
+            self._looked = True
+            return
+        self._named = None
+        for item in found if isinstance(found, Iterable) else (found,):
+            try:
+                self.start(**_arguments(item))
+            except Exception as error:
+                self._say_not_started(named, error)
+
+    def _say_not_started(self, named: str, error: Exception) -> None:
+        self._accounting.warn(
+            "scorer.not_started",
+            "A scorer of MLFLOW_OTEL_SCORERS=%s is not started (%s). Mend what it names.",
+            named,
+            error,
+        )
+
+    def _open(self) -> None:
+        # In a thread of the app's: when the interpreter exits, no other can open the pipeline.
+        if not self._measured or self._metrics is not None or self._signals.closed:
+            return
+        with self._lock:
+            if self._metrics is None:
+                try:
+                    self._metrics = ScorerMetrics(self._signals.meters().meter, self.list)
+                except Exception as error:
+                    self._measured = False
+                    self._accounting.warn(
+                        "metrics.failed",
+                        "There are no metrics of scorers (%s: %s). See OTEL_EXPORTER_OTLP_METRICS_*.",
+                        type(error).__name__,
+                        error,
+                    )
+
+    def ended(self, trace: EndedTrace) -> bool:
+        """Take a trace that ended; True when it will be scored. Called in the app's thread.
+
+        Never raises and does not wait.
+        """
+        if self._named is not None:
+            self.load()
+        chosen: list[Started] = []
+        left_out = 0
+        trace_id = f"tr-{trace.trace_id:032x}"
+        for group in self._groups:
+            names = chosen_in_order(trace_id, group.ordered)
+            if len(names) == len(group.ordered):
+                chosen += group.started.values()
+                continue
+            with self._lock:
+                for name, one in group.started.items():
+                    if name in names:
+                        chosen.append(one)
+                    else:
+                        one.left_out += 1
+                        left_out += 1
+        if left_out:
+            self._accounting.count("scorer.sampled_out", left_out)
+        return bool(chosen) and self._put(chosen, trace)
+
+    def _put(self, chosen: Sequence[Started], trace: EndedTrace) -> bool:
+        if self._metrics is None:
+            self._open()
+        traced = self._settings.scorer_traces
+        runs = [Run(one, trace, self._log, self._timed, traced=traced) for one in chosen]
+        if self._pool.put(runs, trace.size):
+            return True
+        for one in chosen:
+            one.drop("shutdown" if self._signals.closed else "queue_full")
+        return False
+
+    def _timed(self, scorer: str, seconds: float, error: str | None) -> None:
+        if self._metrics is not None:
+            self._metrics.timed(scorer, seconds, error)
+
+    def stats(self) -> Mapping[str, int]:
+        """Return how many runs wait and how many are under way, where scorers were started."""
+        if not self.wanted:
+            return {}
+        return {"scorer.waiting": self._pool.waiting, "scorer.running": self._pool.running}
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until the traces that ended are scored; False when they are not in time."""
+        return self._pool.drain(seconds)
+
+    def shutdown(self, seconds: float) -> None:
+        """Score what can be scored in time; the rest is dropped and counted."""
+        for job in self._pool.stop(seconds):
+            if isinstance(job, Run):
+                job.scorer.drop("shutdown")
+
+
+def _arguments(item: Any) -> dict[str, Any]:
+    """Return the arguments of ``start`` that an item of ``MLFLOW_OTEL_SCORERS`` stands for."""
+    if isinstance(item, Mapping):
+        return dict(item)
+    if isinstance(item, tuple) and len(item) == 2:
+        return {"scorer": item[0], "sampling_config": item[1]}
+    return {"scorer": item}
