@@ -101,9 +101,17 @@ class Assessments:
         Raises:
             MlflowException: It is not valid; nothing of it was sent.
         """
-        if self._settings.dual_export:
-            return mlflow_adapter.client().log_assessment(trace_id, assessment)  # ends in our hooks
         mlflow_adapter.check(trace_id, assessment)
+        if self._settings.dual_export:
+            try:
+                return mlflow_adapter.log_on_server(trace_id, assessment)  # ends in our hooks
+            except Exception as error:
+                self._accounting.warn(
+                    "assessments.not_on_server",
+                    "An assessment leaves over OTLP alone: MLflow's server did not take it (%s). See "
+                    "whether it has the trace.",
+                    error,
+                )
         made = mlflow_adapter.created(trace_id, assessment)
         known = self._ledger.get(made.assessment_id)
         if known is not None:

@@ -226,6 +226,17 @@ def client() -> Any:
     return TracingClient()
 
 
+def log_on_server(trace_id: str, assessment: Any) -> Any:
+    """Log an assessment on the tracking server, which may have yet to get the trace itself."""
+    import mlflow  # noqa: PLC0415
+
+    try:
+        return client().log_assessment(trace_id, assessment)
+    except Exception:
+        mlflow.flush_trace_async_logging()
+        return client().log_assessment(trace_id, assessment)
+
+
 class Assessments(Protocol):
     """What takes over from MLflow's client."""
 

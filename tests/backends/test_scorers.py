@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,63 @@ def test_sampling_and_filters_decide_as_mlflows_own_do(run_app):
     found = run(run_app, "beside_mlflow.py")
     assert found["differ"] == []
     assert found["cases"] == 6000
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """What ``scoring_app.py`` found, once for all tests."""
+    import json
+    import subprocess
+
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_", "OPENAI_"))
+    }
+    done = subprocess.run(
+        [str(MLFLOW_PYTHON), str(HERE / "scoring_app.py")],
+        env={
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true",
+        },
+        cwd=tmp_path_factory.mktemp("scored"),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_mlflows_scorers_and_judges_run_unmodified(scored):
+    said = {
+        name: values.get(
+            "gen_ai.evaluation.score.label", values.get("gen_ai.evaluation.score.value")
+        )
+        for name, values in scored["said"].items()
+    }
+    assert scored["flushed"]
+    assert said["words"] == 4
+    assert said["look"] == "true"
+    assert said["tone"] == "friendly"
+    assert set(said) == set(scored["started"])
+    assert all("error.type" not in values for values in scored["said"].values())
+    tone = scored["said"]["tone"]
+    assert tone["mlflow.assessment.source.type"] == "LLM_JUDGE"
+    assert tone["gen_ai.evaluation.explanation"] == "It says please."
+    assert scored["traces"] == 1
+
+
+def test_a_judge_without_a_key_is_refused_at_start(scored):
+    assert "set OPENAI_API_KEY" in scored["without_key"]
+
+
+def test_a_scorer_sees_what_get_trace_shows(scored):
+    assert scored["seen"] == scored["stored"]
+    assert scored["given"] == [{"question": "Where?"}, "It is Paris, please."]
+
+
+def test_the_tracking_server_gets_the_same_assessments_in_dual_export(scored):
+    leave = {n: v["mlflow.assessment.id"] for n, v in scored["said"].items()}
+    assert scored["assessments"] == leave
