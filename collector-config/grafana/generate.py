@@ -92,6 +92,8 @@ FIRST_CHUNK: Final = (
     "gen_ai_client_inference_time_to_first_chunk_seconds",
 )
 NEGATIVE: Final = ', gen_ai_evaluation_score_label="false"'
+RUNS: Final = "mlflow_otel_scorer_runs_total"
+SCORER: Final = "mlflow_scorer_name"
 JUDGED: Final = ', gen_ai_evaluation_score_label=~"true|false"'
 
 DASHBOARDS: Final[dict[str, tuple[str, list[tuple[str, list[Panel]]]]]] = {
@@ -340,6 +342,43 @@ DASHBOARDS: Final[dict[str, tuple[str, list[tuple[str, list[Panel]]]]]] = {
                             )
                         },
                         "Judges that gave no answer.",
+                    ),
+                ],
+            ),
+            (
+                "Scorers",
+                [
+                    Panel(
+                        "Share of the traces scored",
+                        "lines",
+                        "percentunit",
+                        {
+                            "{{mlflow_scorer_name}}": f"""{rate(RUNS, SCORER)} / ({rate(RUNS, SCORER)} + {rate("mlflow_otel_scorer_sampled_out_total", SCORER)})"""
+                        },
+                        "Of the traces that a scorer was asked about; its rate and its filter decide.",
+                        8,
+                    ),
+                    Panel(
+                        "Scorers that fail",
+                        "lines",
+                        "percentunit",
+                        {
+                            "{{mlflow_scorer_name}}": f"""{rate("mlflow_otel_scorer_failed_total", SCORER)} / {rate(RUNS, SCORER)}"""
+                        },
+                        "Share of the runs: it raised, took too long, or returned what cannot be read.",
+                        8,
+                    ),
+                    Panel(
+                        "Duration of scorers, p95",
+                        "lines",
+                        "s",
+                        {
+                            "{{mlflow_scorer_name}}": quantile(
+                                0.95, "mlflow_otel_scorer_duration_seconds", SCORER
+                            )
+                        },
+                        "Beside the app's threads.",
+                        8,
                     ),
                 ],
             ),

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 import mlflow
-from mlflow.entities import AssessmentSource, SpanEvent
+from mlflow.entities import AssessmentSource, Feedback, SpanEvent, SpanStatusCode, Trace
 
 TURNS: Final = (
     ("alice", "s-alice-1", "req-1", "How do I return my shoes?"),
@@ -131,6 +131,23 @@ def judge(trace_id: str, answer: str | None) -> None:
     else:
         score = 0.9 if helped else 0.3
         mlflow.log_feedback(trace_id=trace_id, name="relevance", value=score, source=judged)
+
+
+def all_steps_ok(trace: Trace) -> bool:
+    """Score in code: tell whether no step of a turn failed."""
+    return all(span.status.status_code is not SpanStatusCode.ERROR for span in trace.data.spans)
+
+
+def tone(inputs: dict[str, Any], outputs: str | None) -> Feedback | None:
+    """Stand in for a judge that asks a model: say how an answer sounds."""
+    if outputs is None:
+        return None
+    polite = "here you are" in outputs
+    return Feedback(
+        value="polite" if polite else "curt",
+        rationale=f"The answer to {inputs['question']!r} ends politely." if polite else "No greeting.",
+        source=AssessmentSource("LLM_JUDGE", "judge-2"),
+    )
 
 
 def run(*, dual_export: bool = False) -> int:

@@ -82,6 +82,8 @@ def _run(rounds: int, pause: float) -> int:
     handle = instrument()
     from mlflow_otel.cli import agent  # noqa: PLC0415 (imports MLflow)
 
+    for scorer in (agent.all_steps_ok, agent.tone):
+        handle.scorers.start(scorer)
     turns = 0
     for number in range(rounds):
         time.sleep(pause if number else 0)

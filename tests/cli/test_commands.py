@@ -38,7 +38,9 @@ def test_the_demo_shows_what_arrived():
         "✗ helpful: false  HUMAN user",
         "• relevance: 0.9  LLM_JUDGE judge-1",
         "user: Where is order 17?",
-        "29 spans of 5 traces arrived",
+        "✗ all_steps_ok: false  CODE all_steps_ok",
+        "tone: polite  LLM_JUDGE judge-2",
+        "38 spans of 5 traces arrived",
         "Next:",
     ):
         assert shown in done.stdout
@@ -60,8 +62,8 @@ def test_the_demo_sends_to_a_backend_instead(receiver):
         OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
     )
     assert done.returncode == 0, done.stderr
-    assert len(receiver.store.spans()) == 58
-    assert "10 traces, 58 spans sent" in done.stdout
+    assert len(receiver.store.spans()) == 76
+    assert "10 traces, 76 spans sent" in done.stdout
     named = {"gen_ai.client.operation.time_to_first_chunk", "mlflow.assessment.score"}
     assert named <= {point["name"] for point in receiver.store.metrics()}
 
