@@ -145,7 +145,9 @@ def tone(inputs: dict[str, Any], outputs: str | None) -> Feedback | None:
     polite = "here you are" in outputs
     return Feedback(
         value="polite" if polite else "curt",
-        rationale=f"The answer to {inputs['question']!r} ends politely." if polite else "No greeting.",
+        rationale=f"The answer to {inputs['question']!r} ends politely."
+        if polite
+        else "No greeting.",
         source=AssessmentSource("LLM_JUDGE", "judge-2"),
     )
 
