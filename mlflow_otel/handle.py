@@ -18,7 +18,8 @@ from mlflow_otel.ending.processes import FlushAtEnd
 from mlflow_otel.export.exporter import MlflowSpanExporter, flush_all
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
-from mlflow_otel.feedback.mlflow_adapter import Hooks
+from mlflow_otel.feedback.mlflow_client import Hooks
+from mlflow_otel.feedback.trace_updates import TraceUpdates
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.measuring.recorder import Recorder
 from mlflow_otel.scoring.scorers import Scorers
@@ -87,6 +88,9 @@ class Handle:
             measured="metrics" in signals_of_assessments(settings, exporter),
         )
         """Runs scorers on a sample of the traces that end here."""
+        self._trace_updates = TraceUpdates(
+            settings, self._open_spans, self._resource, accounting=accounting
+        )
 
     def begin_anew(self) -> None:
         """Make the locks anew: in a forked child a thread of the parent's may have held them."""
@@ -119,7 +123,7 @@ class Handle:
             shared_tracer,
             keep_media=not self.settings.dual_export,
         )
-        self._hooks = Hooks(self.assessments, dual=self.settings.dual_export)
+        self._hooks = Hooks(self.assessments, self._trace_updates, dual=self.settings.dual_export)
         self.shut_down_at_exit()
         log_destination(self.settings, self._exporter)
         self._idle_server.check()

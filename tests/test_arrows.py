@@ -99,6 +99,7 @@ MLFLOW = {
     "tracing/store.py",
     "feedback/mlflow_adapter.py",
     "scoring/mlflow_adapter.py",
+    "feedback/mlflow_client.py",
     "cli/agent.py",
 }
 

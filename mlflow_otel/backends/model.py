@@ -151,13 +151,18 @@ class BackendError(Exception):
 
 def is_entry(attributes: Mapping[str, Any]) -> bool:
     """Tell whether a span is an entry span of its trace, on which the trace-level attributes stand."""
-    return keys.TRACE_STATE in attributes and genai.EVALUATION_NAME not in attributes
+    return keys.TRACE_STATE in attributes and not is_later(attributes)
+
+
+def is_later(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether a span was added to a trace after it ended: an evaluation, or a late change."""
+    return genai.EVALUATION_NAME in attributes or keys.TRACE_UPDATE in attributes
 
 
 def trace_of(trace_id: int, spans: Iterable[BackendSpan]) -> BackendTrace:
-    """Return a trace from its spans. An evaluation's span says nothing about the trace itself."""
+    """Return a trace from its spans. Those added later say nothing of when and how it began."""
     ordered = sorted(spans, key=lambda span: (span.start, span.span_id))
-    own = [span for span in ordered if genai.EVALUATION_NAME not in span.attributes]
+    own = [span for span in ordered if not is_later(span.attributes)]
     entries = [span for span in own if is_entry(span.attributes)]
     first = next(iter(entries or own), None)
     summary = TraceSummary(

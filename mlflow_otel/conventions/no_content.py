@@ -147,7 +147,7 @@ GENAI: Final[dict[str, str]] = {
 
 MLFLOW: Final[dict[str, str]] = {
     "mlflow": "assessment.id assessment.operation assessment.overrides assessment.source.id assessment.source.type "
-    "assessment.type experiment.id experiment.name experimentId gateway.endpointId gateway.linkedTraceId gateway.requestType "
+    "assessment.span_id assessment.type experiment.id experiment.name experimentId gateway.endpointId gateway.linkedTraceId gateway.requestType "
     "llm.model llm.provider message.format model.id run.id span.name spanFunctionName spanLogLevel spanType "
     "trace.client_request_id trace.id trace.name trace.removed_tags trace.sessions trace.state traceRequestId",
 }
@@ -189,6 +189,7 @@ ERRORS: Final = frozenset(
         "exception.stacktrace",
         "error.message",
         "mlflow.assessment.error.message",
+        "mlflow.assessment.error.stack_trace",
         "otel.status_description",
     }
 )

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.metrics import Meter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Status, StatusCode
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
-from mlflow_otel.export.mapped import scope_of
 from mlflow_otel.feedback.assessment_target import AssessmentTarget
+from mlflow_otel.feedback.later_span import later_span
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
@@ -56,8 +55,6 @@ BOUNDARIES: Final = (
     100,
 )
 """Of the score histogram: scores go from 0 to 1 mostly, to 5 or 10 often, to 100 sometimes."""
-
-_ids: Final = RandomIdGenerator()
 
 
 class Emitter:
@@ -189,23 +186,17 @@ class Emitter:
     ) -> None:
         if not target.sampled or self._hand_on is None:
             return  # its trace is not there
-        sampled = TraceFlags(TraceFlags.SAMPLED)
-        over = target.span_id and SpanContext(target.trace_id, target.span_id, True, sampled)
         failed = view.error_code is not None
         said = event.get(keys.ASSESSMENT_ERROR_MESSAGE)
         self._hand_on(
-            ReadableSpan(
-                name=assessment.span_name(view),
-                context=SpanContext(target.trace_id, _ids.generate_span_id(), False, sampled),
-                parent=over or None,
-                resource=self._resource(),
-                attributes=assessment.span_attributes(event, self._options),
-                links=(Link(over),) if over else (),
-                kind=SpanKind.INTERNAL,
-                status=Status(StatusCode.ERROR, said) if failed else Status(),
-                start_time=view.time,
-                end_time=view.time,
-                instrumentation_scope=scope_of(self._options.version),
+            later_span(
+                assessment.span_name(view),
+                target,
+                assessment.span_attributes(event, self._options),
+                view.time,
+                self._resource(),
+                self._options.version,
+                Status(StatusCode.ERROR, said) if failed else None,
             )
         )
 

@@ -1,33 +1,20 @@
-"""All of MLflow that feedback touches, of every supported version (``pyproject.toml``), either package.
-
-Why private: whatever an app or a scorer calls (``mlflow.log_feedback``, ``log_expectation``,
-``log_assessment``, ``update_assessment``, ``override_feedback``, ``delete_assessment``,
-``mlflow.genai.evaluate``), and however it imported it, ends in four methods of ``TracingClient``. These
-are replaced on the class, so nothing needs to be imported after ``instrument()``.
-"""
+"""MLflow's assessments, read and made, of every supported version (``pyproject.toml``), either package."""
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 import time
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.feedback.assessment_target import parse_span_id, parse_trace_id
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
-from mlflow_otel.tracing import store
 
 MAX_NAME: Final = 250
 """Characters of an assessment's name: the width of MLflow's database column."""
 FUTURE_SECONDS: Final = 300
 """How far another machine's clock may be ahead."""
 SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
-NO_OP_TRACE_ID: Final = "MLFLOW_NO_OP_SPAN_TRACE_ID"
-"""What MLflow gives for a trace that is not recorded; it ignores feedback on it, and so do we."""
-METHODS: Final = ("log_assessment", "update_assessment", "delete_assessment", "get_assessment")
 
 
 class UnknownKindError(Exception):
@@ -53,6 +40,7 @@ def view_of(assessment: Any, operation: Operation = "create") -> AssessmentView:
         rationale=assessment.rationale,
         error_code=getattr(error, "error_code", None),
         error_message=getattr(error, "error_message", None),
+        error_stack_trace=getattr(error, "stack_trace", None),
         source_type=source.source_type,
         source_id=source.source_id,
         assessment_id=assessment.assessment_id,
@@ -61,6 +49,8 @@ def view_of(assessment: Any, operation: Operation = "create") -> AssessmentView:
         valid=assessment.valid,
         metadata={k: v for k, v in metadata.items() if k != SOURCE_RUN},
         operation=operation,
+        span_id=assessment.span_id,
+        create_time_ms=assessment.create_time_ms,
     )
 
 
@@ -235,128 +225,3 @@ def log_on_server(trace_id: str, assessment: Any) -> Any:
     except Exception:
         mlflow.flush_trace_async_logging()
         return client().log_assessment(trace_id, assessment)
-
-
-class Assessments(Protocol):
-    """What takes over from MLflow's client."""
-
-    def log(self, trace_id: str, assessment: Any) -> Any:
-        """Log an assessment and return it as logged."""
-        ...
-
-    def update(self, trace_id: str, assessment_id: str, assessment: Any) -> Any:
-        """Change one and return it as it is now."""
-        ...
-
-    def delete(self, trace_id: str, assessment_id: str) -> None:
-        """Delete one."""
-        ...
-
-    def get(self, trace_id: str, assessment_id: str) -> Any:
-        """Return one."""
-        ...
-
-    def prepare(self, trace_id: str, assessment: Any) -> None:
-        """See to one that leaves when its trace ends."""
-        ...
-
-    def send(self, assessment: Any, operation: Operation) -> None:
-        """Send what a tracking server took, too."""
-        ...
-
-
-class Hooks:
-    """MLflow's client, with the four methods replaced until ``undo``.
-
-    Args:
-        assessments: Takes over.
-        dual: Whether MLflow's tracking server gets assessments too.
-    """
-
-    def __init__(self, assessments: Assessments, *, dual: bool) -> None:
-        from mlflow.tracing.client import TracingClient  # noqa: PLC0415
-
-        self._assessments = assessments
-        self._dual = dual
-        self._client = TracingClient
-        self._own: dict[str, Callable[..., Any]] = {
-            name: TracingClient.__dict__[name] for name in METHODS
-        }
-        for name, own in self._own.items():
-            setattr(TracingClient, name, self._in_place_of(own, getattr(self, f"_{name}")))
-
-    def undo(self) -> None:
-        """Give MLflow its methods back."""
-        for name, own in self._own.items():
-            setattr(self._client, name, own)
-
-    @staticmethod
-    def _in_place_of(own: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(own)
-        def method(client: Any, *args: Any, **kwargs: Any) -> Any:
-            return ours(client, *args, **kwargs)
-
-        return method
-
-    def _has_server(self, client: Any) -> bool:
-        return self._dual and not str(client.tracking_uri).startswith(store.SCHEME)
-
-    def _log_assessment(self, client: Any, trace_id: str, assessment: Any) -> Any:
-        own, ours = self._own["log_assessment"], self._assessments
-        if trace_id is None or trace_id == NO_OP_TRACE_ID:
-            return own(client, trace_id, assessment)
-        server = self._has_server(client)
-        if _leaves_with_its_trace(trace_id):
-            if not server:
-                ours.prepare(trace_id, assessment)
-            return own(client, trace_id, assessment)
-        if not server:
-            return ours.log(trace_id, assessment)
-        logged = own(client, trace_id, assessment)
-        ours.send(logged, "create")
-        return logged
-
-    def _update_assessment(
-        self, client: Any, trace_id: str, assessment_id: str, assessment: Any
-    ) -> Any:
-        if not self._has_server(client):
-            return self._assessments.update(trace_id, assessment_id, assessment)
-        own = self._own["update_assessment"]
-        logged = own(client, trace_id=trace_id, assessment_id=assessment_id, assessment=assessment)
-        self._assessments.send(logged, "update")
-        return logged
-
-    def _delete_assessment(self, client: Any, trace_id: str, assessment_id: str) -> None:
-        if not self._has_server(client):
-            self._assessments.delete(trace_id, assessment_id)
-            return
-        try:  # it is gone from the server afterwards, and its name with it
-            known = self._own["get_assessment"](client, trace_id, assessment_id)
-        except Exception as error:
-            known = None
-            ACCOUNTING.warn(
-                "assessments.failed",
-                "The deletion of assessment %s was not sent over OTLP, because MLflow's server did"
-                " not return the assessment (%s). The OTLP backend still shows it as valid.",
-                assessment_id,
-                error,
-            )
-        self._own["delete_assessment"](client, trace_id=trace_id, assessment_id=assessment_id)
-        if known is not None:
-            self._assessments.send(known, "delete")
-
-    def _get_assessment(self, client: Any, trace_id: str, assessment_id: str) -> Any:
-        if not self._has_server(client):
-            return self._assessments.get(trace_id, assessment_id)
-        return self._own["get_assessment"](client, trace_id, assessment_id)
-
-
-def _leaves_with_its_trace(trace_id: str) -> bool:
-    """Tell whether MLflow keeps an assessment in memory until its trace ends: it is active here."""
-    import mlflow  # noqa: PLC0415
-    from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
-
-    if trace_id != mlflow.get_active_trace_id():
-        return False
-    with InMemoryTraceManager.get_instance().get_trace(trace_id) as trace:
-        return trace is not None and not trace.is_remote_trace

@@ -36,6 +36,7 @@ class AssessmentView(NamedTuple):
         rationale: Why.
         error_code: Of the error that kept the judge from judging.
         error_message: Its message.
+        error_stack_trace: Where it came from.
         source_type: ``HUMAN``, ``LLM_JUDGE`` or ``CODE``.
         source_id: Who.
         assessment_id: Its ID.
@@ -43,6 +44,8 @@ class AssessmentView(NamedTuple):
         overrides: The ID of the assessment that it replaces.
         valid: False once another overrides it.
         metadata: Whatever else.
+        span_id: The judged span, 16 hex digits; None when the whole trace is judged.
+        create_time_ms: Milliseconds since the epoch: when it was made.
         operation: What happened to it.
     """
 
@@ -53,6 +56,7 @@ class AssessmentView(NamedTuple):
     rationale: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    error_stack_trace: str | None = None
     source_type: str | None = None
     source_id: str | None = None
     assessment_id: str | None = None
@@ -60,6 +64,8 @@ class AssessmentView(NamedTuple):
     overrides: str | None = None
     valid: bool | None = None
     metadata: Mapping[str, Any] = MappingProxyType({})
+    span_id: str | None = None
+    create_time_ms: int | None = None
     operation: Operation = "create"
 
 
@@ -90,7 +96,6 @@ def event_attributes(
         options: How to map.
     """
     score, label = score_of(view), label_of(view)
-    rest = view.value if score is None and label is None else None
     attributes: dict[str, Any] = {
         genai.EVALUATION_NAME: view.name,
         genai.EVALUATION_SCORE_VALUE: score,
@@ -99,10 +104,14 @@ def event_attributes(
         genai.ERROR_TYPE: view.error_code,
         keys.ASSESSMENT_TYPE: view.kind,
         keys.ASSESSMENT_ID: view.assessment_id,
-        keys.ASSESSMENT_VALUE: None if rest is None else _value(view.kind, rest),
+        # Always, and as JSON: a label "42" is not the number 42.
+        keys.ASSESSMENT_VALUE: None if view.value is None else dumps(view.value),
         keys.ASSESSMENT_SOURCE_TYPE: view.source_type,
         keys.ASSESSMENT_SOURCE_ID: view.source_id,
         keys.ASSESSMENT_ERROR_MESSAGE: view.error_message,
+        keys.ASSESSMENT_ERROR_STACK_TRACE: view.error_stack_trace,
+        keys.ASSESSMENT_SPAN_ID: view.span_id,
+        keys.ASSESSMENT_CREATE_TIME: view.create_time_ms,
         keys.ASSESSMENT_OVERRIDES: view.overrides,
         keys.ASSESSMENT_VALID: view.valid,
         keys.ASSESSMENT_OPERATION: None if view.operation == "create" else view.operation,
@@ -114,10 +123,6 @@ def event_attributes(
     if not options.capture_content:
         attributes = content.attributes(attributes, options)
     return {**trace, **attributes}
-
-
-def _value(kind: Kind, value: Any) -> str:
-    return value if kind == "issue" and isinstance(value, str) else dumps(value)
 
 
 def span_name(view: AssessmentView) -> str:

@@ -113,6 +113,7 @@ def _part(value: Any, some: Callable[[Any], dict[str, Any]]) -> Any:
 
 
 SHAPED: Final[dict[str, Keep]] = {
+    keys.TRACE_TAG_PREFIX + keys.TAG_NOTE: _nothing,  # prose, unlike other tags
     genai.EVALUATION_SCORE_LABEL: _label,
     f"{oi.EVALUATION_PREFIX}label": _label,
     genai.RETRIEVAL_DOCUMENTS: _documents,

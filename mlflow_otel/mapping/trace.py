@@ -21,6 +21,31 @@ METADATA_ATTRIBUTES: Final[Mapping[str, str]] = {
     keys.METADATA_GIT_REPOSITORY: genai.VCS_REPOSITORY,
 }
 
+TAGS_SAID_ELSEWHERE: Final = frozenset({keys.TAG_TRACE_NAME, keys.LINKED_PROMPTS})
+"""Tags that leave under a key of their own."""
+OF_A_SERVER: Final = frozenset(
+    {
+        keys.TAG_ARTIFACT_LOCATION,
+        keys.TAG_SPANS_LOCATION,
+        keys.TAG_ARCHIVE_LOCATION,
+        keys.TAG_ARCHIVAL_FAILURE,
+        keys.METADATA_FINALIZED,
+    }
+)
+"""Tags and metadata that say where MLflow's own server keeps a trace; they mean nothing elsewhere."""
+METADATA_SAID_ELSEWHERE: Final = frozenset(
+    {
+        keys.METADATA_SESSION,
+        keys.METADATA_USER,
+        keys.METADATA_TOKEN_USAGE,
+        keys.METADATA_COST,
+        keys.METADATA_INPUTS,
+        keys.METADATA_OUTPUTS,
+        keys.METADATA_SCHEMA_VERSION,
+    }
+)
+"""Metadata that leaves under keys of its own, as a preview, or that every trace has."""
+
 PREVIEW_LENGTH: Final = 1000
 
 
@@ -70,13 +95,13 @@ def entry(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
     """Return what the trace's entry spans carry besides (docs/mapping.md, "On the entry span")."""
     attributes: dict[str, Any] = {}
     for key, value in trace.tags.items():
-        if not str(key).startswith(keys.RESERVED_PREFIX):
+        if key not in TAGS_SAID_ELSEWHERE and key not in OF_A_SERVER:
             attributes[f"{keys.TRACE_TAG_PREFIX}{key}"] = as_text(value)
     for key, value in trace.metadata.items():
         if key in METADATA_ATTRIBUTES:
             if value:
                 attributes[METADATA_ATTRIBUTES[key]] = as_text(value)
-        elif not str(key).startswith(keys.RESERVED_PREFIX):
+        elif key not in METADATA_SAID_ELSEWHERE and key not in OF_A_SERVER:
             attributes[f"{keys.TRACE_METADATA_PREFIX}{key}"] = as_text(value)
     for key, tokens in trace.token_usage.items():
         attributes[keys.TRACE_TOKEN_USAGE_PREFIX + key] = tokens
@@ -87,6 +112,8 @@ def entry(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
         attributes[keys.LINKED_PROMPTS] = linked if isinstance(linked, str) else dumps(linked)
     attributes[keys.TRACE_NAME] = trace.tags.get(keys.TAG_TRACE_NAME)
     attributes[keys.TRACE_STATE] = trace.state
+    if trace.state is not None:  # else nothing is known of the trace: a span that was added to it
+        attributes[keys.TRACE_ENTRY] = True
     if options.capture_content:
         attributes[keys.TRACE_REQUEST_PREVIEW] = trace.request_preview
         attributes[keys.TRACE_RESPONSE_PREVIEW] = trace.response_preview

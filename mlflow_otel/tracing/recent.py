@@ -78,6 +78,12 @@ class RecentTraces:
             while len(self._traces) > self.limit:
                 self._forget(next(iter(self._traces)))
 
+    def change(self, known: KnownTrace) -> None:
+        """Take over what became of a trace that is remembered; others stay as they are."""
+        with self._lock:
+            if known.trace_id in self._traces:
+                self._traces[known.trace_id] = known
+
     def _forget(self, trace_id: int) -> None:
         known = self._traces.pop(trace_id, None)
         request = None if known is None else known.facts.client_request_id

@@ -265,7 +265,7 @@ def test_nothing_planted_in_any_field_of_a_span_leaves(
     )
     context = TraceContext(
         trace_id="tr-1",
-        tags={"plan": "pro"},
+        tags={"plan": "pro", "mlflow.note.content": PLANTED},
         metadata={"note": PLANTED},
         request_preview=PLANTED,
         response_preview=PLANTED,
@@ -395,6 +395,7 @@ def test_messages_of_errors_leave_only_when_asked_for(asked):
 JUDGED = {
     "rationale": PLANTED,
     "error_message": PLANTED,
+    "error_stack_trace": PLANTED,
     "metadata": {"note": PLANTED, "count": 3},
     "error_code": "TIMEOUT",
     "source_type": "HUMAN",

@@ -86,7 +86,8 @@ def test_feedback_on_an_ended_trace_is_an_event_and_a_span_in_it_and_counts(back
             == one["attributes"]
         )
     assert event["span_id"] == span["parent_span_id"] == root["span_id"]
-    assert event["time"] == span["start_time"] == span["end_time"] == made.create_time_ms * 10**6
+    assert event["time"] == span["start_time"] == made.create_time_ms * 10**6
+    assert span["end_time"] == span["start_time"] + 1000
     assert span["links"] == [{"trace_id": root["trace_id"], "span_id": root["span_id"]}]
     assert event["resource"] == root["resource"] == span["resource"]
     (count,), (score,) = backend.points(), backend.points("mlflow.assessment.score")
@@ -105,6 +106,7 @@ def test_feedback_on_one_span_hangs_on_that_span(backend):
     mlflow.log_feedback(trace_id=trace_id, value=0.5, span_id=span_id)
     (event,), (span,) = backend.events(), backend.evaluations()
     assert event["span_id"] == span["parent_span_id"] == span_id
+    assert event["attributes"]["mlflow.assessment.span_id"] == span_id
 
 
 def test_what_is_logged_on_the_active_trace_leaves_when_it_ends_once_and_with_all_it_came_to_know(

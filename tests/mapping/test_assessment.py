@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mlflow_otel.mapping import assessment
@@ -17,6 +19,7 @@ EVERYTHING = AssessmentView(
     rationale="it is",
     error_code="TIMEOUT",
     error_message="too slow",
+    error_stack_trace="at line 1",
     source_type="LLM_JUDGE",
     source_id="gpt-4",
     assessment_id="a-1",
@@ -25,6 +28,8 @@ EVERYTHING = AssessmentView(
     valid=True,
     metadata={"model": "m", "n": 3},
     operation="update",
+    span_id="00000000000000ab",
+    create_time_ms=5,
 )
 
 
@@ -43,18 +48,22 @@ def event(value=True, options=OPTIONS, **fields):
         (True, {"gen_ai.evaluation.score.value": 1.0, "gen_ai.evaluation.score.label": "true"}),
         (False, {"gen_ai.evaluation.score.value": 0.0, "gen_ai.evaluation.score.label": "false"}),
         ("good", {"gen_ai.evaluation.score.label": "good"}),
-        ([1, "a"], {"mlflow.assessment.value": '[1,"a"]'}),
-        ({"a": 0.5}, {"mlflow.assessment.value": '{"a":0.5}'}),
-        (float("nan"), {"mlflow.assessment.value": "null"}),
+        ("42", {"gen_ai.evaluation.score.label": "42"}),
+        ([1, "a"], {}),
+        ({"a": 0.5}, {}),
+        (float("nan"), {}),
         (None, {}),
     ],
 )
-def test_a_feedback_value_is_a_score_a_label_or_json(value, expected):
+def test_a_feedback_value_is_json_and_a_score_or_a_label_where_it_is_one(value, expected):
     rest = {"gen_ai.evaluation.name": "n", "mlflow.assessment.type": "feedback"}
     found = event(value)
     if value != value:  # NaN: whatever it is, it is no score
         assert "gen_ai.evaluation.score.value" not in found
     else:
+        assert found.pop("mlflow.assessment.value", None) == (
+            None if value is None else json.dumps(value, separators=(",", ":"))
+        )
         assert found == {**rest, **expected}
     assert type(found.get("gen_ai.evaluation.score.value", 0.0)) is float
 
@@ -80,7 +89,11 @@ def test_every_field_has_its_attribute():
         "mlflow.assessment.id": "a-1",
         "mlflow.assessment.source.type": "LLM_JUDGE",
         "mlflow.assessment.source.id": "gpt-4",
+        "mlflow.assessment.value": "0.5",
         "mlflow.assessment.error.message": "too slow",
+        "mlflow.assessment.error.stack_trace": "at line 1",
+        "mlflow.assessment.span_id": "00000000000000ab",
+        "mlflow.assessment.create_time_ms": 5,
         "mlflow.assessment.overrides": "a-0",
         "mlflow.assessment.valid": True,
         "mlflow.assessment.operation": "update",
@@ -94,7 +107,12 @@ def test_without_content_capture_what_was_said_stays_here_and_the_score_leaves()
     silent = MappingOptions(capture_content=False)
     found = assessment.event_attributes(EVERYTHING, {}, silent)
     assert found["gen_ai.evaluation.score.value"] == 0.5
-    for key in ("gen_ai.evaluation.explanation", "mlflow.assessment.error.message"):
+    for key in (
+        "gen_ai.evaluation.explanation",
+        "mlflow.assessment.error.message",
+        "mlflow.assessment.error.stack_trace",
+        "mlflow.assessment.value",
+    ):
         assert key not in found
     assert "mlflow.assessment.value" not in event({"said": "x"}, silent, kind="expectation")
 

@@ -135,9 +135,15 @@ def test_entry_spans_carry_the_trace():
             "team": "a",
             "mlflow.traceName": "t",
             "mlflow.linkedPrompts": '[{"name":"p","version":"1"}]',
+            "mlflow.note.content": "n",
+            "mlflow.trace.session": "s",
+            "mlflow.artifactLocation": "/tmp",
         },
         metadata={
             "k": "v",
+            "mlflow.user": "ann",
+            "mlflow.trace.user": "u",
+            "mlflow.traceInputs": "q",
             "mlflow.sourceRun": "r",
             "mlflow.modelId": "m",
             "mlflow.source.git.commit": "c",
@@ -149,8 +155,12 @@ def test_entry_spans_carry_the_trace():
     )
     found = entry(trace, MappingOptions())
     assert found == {
+        "mlflow.trace.entry": True,
         "mlflow.traceTag.team": "a",
+        "mlflow.traceTag.mlflow.note.content": "n",
+        "mlflow.traceTag.mlflow.trace.session": "s",
         "mlflow.trace.metadata.k": "v",
+        "mlflow.trace.metadata.mlflow.user": "ann",
         "mlflow.run.id": "r",
         "mlflow.model.id": "m",
         "vcs.ref.head.revision": "c",
