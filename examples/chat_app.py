@@ -3,9 +3,12 @@
     pip install 'mlflow-otel[tracing]' fastapi uvicorn
     OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 uvicorn chat_app:app
 
-``X-Request-ID``, ``X-Session-ID`` and ``X-User-ID`` end up on every span of the request's trace; with the
-request ID alone a user's feedback ends up in that trace, as an evaluation. Several processes, or feedback
-long after: ``MLFLOW_OTEL_TRACE_LOOKUP=jaeger+http://localhost:16686`` says where else traces are found.
+``X-Request-ID``, ``X-Session-ID`` and ``X-User-ID`` end up on every span of the request's trace; one that is
+absent stays absent. With the request ID alone a user's feedback ends up in that trace, as an evaluation.
+With ``--workers 2`` another process may get the feedback than the one that answered, and so it is long
+after: ``MLFLOW_OTEL_TRACE_LOOKUP=jaeger+http://localhost:16686`` says where else traces are found.
+
+chat_app_flask.py is the same in Flask.
 """
 
 from __future__ import annotations
@@ -72,18 +75,22 @@ def reply(message: str) -> str:
     return str(made["choices"][0]["message"]["content"])
 
 
+def known(**values: str | None) -> dict[str, str]:
+    """Return what a request said: without a header there is no session, rather than an empty one."""
+    return {key: value for key, value in values.items() if value}
+
+
 @app.post("/chat")
 @mlflow.trace(name="chat")
 def chat(request: Request, chat_request: ChatRequest) -> dict[str, str]:
     """Answer, in the older style of MLflow's guide: session and user as tags."""
     headers = request.headers
+    said = {
+        "mlflow.trace.session": headers.get("X-Session-ID"),
+        "mlflow.trace.user": headers.get("X-User-ID"),
+    }
     mlflow.update_current_trace(
-        client_request_id=headers.get("X-Request-ID"),
-        tags={
-            "mlflow.trace.session": headers.get("X-Session-ID", ""),
-            "mlflow.trace.user": headers.get("X-User-ID", ""),
-            **ENVIRONMENT,
-        },
+        client_request_id=headers.get("X-Request-ID"), tags={**known(**said), **ENVIRONMENT}
     )
     return {"response": reply(chat_request.message)}
 
@@ -91,18 +98,15 @@ def chat(request: Request, chat_request: ChatRequest) -> dict[str, str]:
 @app.post("/v2/chat")
 @mlflow.trace(name="chat")
 def chat_v2(request: Request, chat_request: ChatRequest) -> dict[str, str]:
-    """Answer, in the newer style: session and user as metadata of those names.
-
-    MLflow also take them as ``session_id=`` and ``user=``.
-    """
+    """Answer, in the newer style: session and user by arguments of their own."""
     headers = request.headers
     said = reply(chat_request.message)
     mlflow.update_current_trace(  # the last line of a request is soon enough
-        client_request_id=headers.get("X-Request-ID"),
-        metadata={
-            "mlflow.trace.session": headers.get("X-Session-ID", ""),
-            "mlflow.trace.user": headers.get("X-User-ID", ""),
-        },
+        **known(
+            client_request_id=headers.get("X-Request-ID"),
+            session_id=headers.get("X-Session-ID"),
+            user=headers.get("X-User-ID"),
+        ),
         tags=ENVIRONMENT,
     )
     return {"response": said}
@@ -129,5 +133,5 @@ def chat_feedback(
             rationale=feedback.comment,
         )
     except mlflow_otel.TraceNotFoundError as error:
-        raise HTTPException(500, str(error)) from error
+        raise HTTPException(404, str(error)) from error
     return {"status": "logged", "trace_id": logged.trace_id, "assessment_id": logged.assessment_id}
