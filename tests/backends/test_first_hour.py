@@ -75,7 +75,7 @@ class Terminal:
 
     def paste(self, text):
         """Run a block; return what it printed."""
-        self._bash.stdin.write(f"{text}\necho '@@ done'\n")
+        self._bash.stdin.write(f"{text}\nprintf '\\n@@ done\\n'\n")
         self._bash.stdin.flush()
         said = []
         for line in self._bash.stdout:
