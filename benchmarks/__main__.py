@@ -9,7 +9,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import app_thread, export, feedback, growth, load, measuring
+from benchmarks import app_thread, export, feedback, growth, load, measuring, scoring
 from benchmarks.sink import Sink
 
 PACKAGES = (
@@ -38,6 +38,7 @@ def main():
             app_thread.tables(tmp),
             feedback.tables(tmp),
             measuring.tables(),
+            scoring.tables(),
             export.tables(sink),
             growth.tables(),
             load.tables(sink, tmp),

@@ -160,7 +160,7 @@ class Handle:
     def _start_scoring(self) -> None:
         """Have traces scored, where there are scorers."""
         if self._processor is not None:
-            self._processor.on_ended = self.scorers.ended if self.scorers.wanted else None
+            self._processor.wanting = self.scorers.wanting if self.scorers.wanted else None
 
     def _start_measuring(self) -> None:
         """Have spans measured, where there is someone to tell."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from mlflow_otel.accounting import Accounting
@@ -86,6 +87,7 @@ class Scorers:
         """Make the lock anew. Called in a forked child too."""
         self._lock = threading.RLock()
         self._metrics: ScorerMetrics | None = None
+        self._left_out = 0  # by scorers that were stopped
 
     @property
     def wanted(self) -> bool:
@@ -152,7 +154,7 @@ class Scorers:
             ScorerError: There is no such scorer.
         """
         with self._lock:
-            self._one(name)
+            self._left_out += self._one(name).sampled_out
             del self._started[name]
             self._regroup()
 
@@ -223,18 +225,20 @@ class Scorers:
                         error,
                     )
 
-    def ended(self, trace: EndedTrace) -> bool:
-        """Take a trace that ended; True when it will be scored. Called in the app's thread.
+    def wanting(self, trace_id: int) -> Callable[[EndedTrace], bool] | None:
+        """Return what takes a trace that ended, or None: no scorer is to see it.
 
-        Never raises and does not wait.
+        Called in the app's thread for each trace. Never raises and does not wait.
+
+        Args:
+            trace_id: OpenTelemetry's ID.
         """
         if self._named is not None:
             self.load()
         chosen: list[Started] = []
-        left_out = 0
-        trace_id = f"tr-{trace.trace_id:032x}"
+        identity = b"tr-%032x" % trace_id
         for group in self._groups:
-            names = chosen_in_order(trace_id, group.ordered)
+            names = chosen_in_order(identity, group.ordered)
             if len(names) == len(group.ordered):
                 chosen += group.started.values()
                 continue
@@ -244,10 +248,7 @@ class Scorers:
                         chosen.append(one)
                     else:
                         one.left_out += 1
-                        left_out += 1
-        if left_out:
-            self._accounting.count("scorer.sampled_out", left_out)
-        return bool(chosen) and self._put(chosen, trace)
+        return partial(self._put, chosen) if chosen else None
 
     def _put(self, chosen: Sequence[Started], trace: EndedTrace) -> bool:
         if self._metrics is None:
@@ -266,9 +267,12 @@ class Scorers:
 
     def stats(self) -> Mapping[str, int]:
         """Return how many runs wait and how many are under way, where scorers were started."""
-        if not self.wanted:
+        if not self.wanted and not self._left_out:
             return {}
-        return {"scorer.waiting": self._pool.waiting, "scorer.running": self._pool.running}
+        with self._lock:
+            left_out = self._left_out + sum(one.sampled_out for one in self._started.values())
+        waiting = {"scorer.waiting": self._pool.waiting, "scorer.running": self._pool.running}
+        return {"scorer.sampled_out": left_out, **waiting}
 
     def drain(self, seconds: float) -> bool:
         """Wait until the traces that ended are scored; False when they are not in time."""

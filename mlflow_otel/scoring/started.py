@@ -134,7 +134,6 @@ class Started:
         """Count a trace that the filter left out."""
         with self._lock:
             self._sampled_out += 1
-        self._accounting.count("scorer.sampled_out")
 
     def drop(self, cause: str, number: int = 1) -> None:
         """Count traces that were to be scored and are not, and say so once a minute."""

@@ -90,8 +90,11 @@ class MlflowSpanProcessor(SpanProcessor):
     on_assessments: Callable[[KnownTrace, list[Any]], object] | None = None
     """Called when a trace has ended, with the assessments that were logged on it before that."""
 
-    on_ended: Callable[[EndedTrace], bool] | None = None
-    """Called with each trace of MLflow's whose last local root ended; returns whether it reads it later."""
+    wanting: Callable[[int], Callable[[EndedTrace], bool] | None] | None = None
+    """Called with the ID of each trace of MLflow's whose last local root ended.
+
+    Returns what takes the whole trace, or None. What takes it returns whether it is read later.
+    """
 
     on_released: (
         Callable[[list[ReadableSpan], BatchContext, ReadableSpan | None], object] | None
@@ -286,20 +289,24 @@ class MlflowSpanProcessor(SpanProcessor):
     ) -> bool:
         """Tell of a trace whose last local root ended; True when it is read later."""
         trace, trace_id = release.trace, release.trace_id
-        if self.on_ended is None or trace is None or trace.scorer is not None:
+        if self.wanting is None or trace is None or trace.scorer is not None:
             return False
         if root is None:
             if release.reason in EARLY or trace_id in self._parts:
                 self._parts.keep(trace_id, spans, release.size)
             return False
+        take = self.wanting(trace_id)
+        if take is None:
+            self._parts.forget(trace_id)
+            return False
         assert trace.context is not None  # noqa: S101 (a root has ended)
         assessments = mlflow_adapter.assessments(trace.info)
         ended = EndedTrace(trace_id, root, spans, trace.context, assessments, release.size)
         if trace_id not in self._parts:
-            return self.on_ended(ended)
+            return take(ended)
         joined = self._parts.join(ended, trace.context)
         if joined is not None:
-            return self.on_ended(joined)
+            return take(joined)
         self._accounting.warn(
             "scorer.dropped.not_whole",
             "A trace is not scored, because it is larger than what may be held. "

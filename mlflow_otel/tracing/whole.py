@@ -92,6 +92,13 @@ class Parts:
                 _, gone = self._traces.popitem(last=False)
                 self._bytes -= 0 if gone is None else gone.size
 
+    def forget(self, trace_id: int) -> None:
+        """Keep nothing of a trace."""
+        if trace_id in self._traces:
+            with self._lock:
+                parts = self._traces.pop(trace_id, None)
+                self._bytes -= 0 if parts is None else parts.size
+
     def join(self, trace: EndedTrace, context: Snapshot) -> EndedTrace | None:
         """Return a trace with the spans that were released before; None when they are kept no more."""
         with self._lock:

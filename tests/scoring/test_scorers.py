@@ -211,7 +211,7 @@ def test_scorers_are_updated_stopped_and_listed(scored):
     handle.scorers.stop("length")
     answer("three")
     assert said()["length"][SCORE] == 10
-    assert handle.processor.on_ended is None
+    assert handle.processor.wanting is None
     for call in (
         lambda: handle.scorers.stop("length"),
         lambda: handle.scorers.update("x", rated()),
@@ -258,12 +258,19 @@ def test_a_trace_that_is_scored_again_keeps_its_assessment(scored):
     handle, said = scored
     handle.scorers.start(length)
     answer("Oslo")
+    said()
     ended = []
-    take = handle.processor.on_ended
-    handle.processor.on_ended = lambda trace: ended.append(trace) or take(trace)
+    wanting = handle.processor.wanting
+
+    def watch(trace_id):
+        take = wanting(trace_id)
+        return lambda trace: ended.append((take, trace)) or take(trace)
+
+    handle.processor.wanting = watch
     answer("Rome")
     first = said()["length"]
-    assert handle.scorers.ended(ended[0])
+    ((take, trace),) = ended
+    assert take(trace)
     again = said()["length"]
     assert again["mlflow.assessment.id"] == first["mlflow.assessment.id"]
     assert "mlflow.assessment.operation" not in first
