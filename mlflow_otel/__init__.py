@@ -1,7 +1,7 @@
 """MLflow Tracing over OpenTelemetry: every trace whole, in any OTLP backend.
 
-``instrument()`` is the one line; ``MlflowSpanProcessor`` and ``MlflowSpanExporter`` are the pair for
-a ``TracerProvider`` of your own; ``MlflowSampler`` keeps whole traces by MLflow's ratio;
+``instrument()`` is the one line that an app needs. ``MlflowSpanProcessor`` and ``MlflowSpanExporter`` are
+the pair for a ``TracerProvider`` of your own. ``MlflowSampler`` keeps whole traces by MLflow's ratio.
 ``log_feedback`` and ``log_expectation`` find the trace by the client's request ID.
 """
 

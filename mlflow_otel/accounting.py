@@ -1,4 +1,4 @@
-"""What happened to every span, and the warnings about it: counted always, logged sparingly."""
+"""Counts what happened to every span, and logs warnings about it, at most one a cause a minute."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_VALUE_CHARACTERS: Final = 1000
 class Accounting:
     """Counters by outcome, and at most one logged warning a cause a minute.
 
-    Counting and warning never raise and never block on I/O other than the logging handlers'.
-    The lock guards the counters; a warning is logged after it is released. A forked child begins with a
-    new lock and counts from zero: what the parent counted, the parent reports.
+    Counting and warning never raise. They never block on I/O, except on that of the logging handlers.
+    The lock guards the counters. A warning is logged after the lock is released. A forked child begins
+    with a new lock and counts from zero: the parent reports what it counted.
 
     Args:
         clock: Monotonic seconds; a test passes its own.
@@ -49,7 +49,7 @@ class Accounting:
             self._counts[outcome] += number
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Keep these out of every warning from now on: an error of other people's code may name them."""
+        """Hide these secrets in every warning from now on: an error of other code may contain them."""
         self._secrets = self._secrets.union(secrets)
 
     def warn(self, cause: str, message: str, *args: object, number: int = 1) -> None:
@@ -60,7 +60,7 @@ class Accounting:
             message: What happened and what to do about it, in ``%``-style.
             args: The values of ``message``. Texts and errors are shown as ``wording`` shows a
                 server's text: one line, without what ``hide`` was told.
-            number: How many, spans say, it happened to.
+            number: To how many spans or other items it happened.
         """
         with self._lock:
             self._counts[cause] += number
@@ -106,7 +106,7 @@ class _Prefixed(Accounting):
 
 
 class _Shown:
-    """A value of a message, made fit to be shown when the message is written."""
+    """A value in a message. Secrets are hidden in it when the message is written."""
 
     __slots__ = ("_secrets", "_value")
 

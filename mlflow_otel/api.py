@@ -1,4 +1,4 @@
-"""Feedback by client request ID: MLflow's own calls, without the search for the trace."""
+"""Feedback by client request ID: MLflow's own calls, which also find the trace."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def log_feedback(
 
     The trace is looked for among this process's recent ones (``MLFLOW_OTEL_RECENT_TRACES``), then
     where ``MLFLOW_OTEL_TRACE_LOOKUP`` says, for at most ``MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT``
-    seconds; nothing else here waits for the network. Of several traces the newest is taken, and a
-    warning says so. With a tracking server in dual export it gets the feedback too.
+    seconds. Nothing else here waits for the network. Of several traces the newest is taken, and a
+    warning says so. In dual export MLflow's tracking server gets the feedback too.
 
     Args:
         client_request_id: The application's ID of the request.

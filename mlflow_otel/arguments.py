@@ -1,4 +1,4 @@
-"""``instrument()``'s arguments, made into settings: they beat the variables of the same meaning."""
+"""The arguments of ``instrument()``, made into settings. They beat the variables of the same meaning."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ OTHERS: Final = {"OTEL_SERVICE_NAME": "service_name", "MLFLOW_OTEL_CONVENTIONS":
 
 @dataclass(frozen=True)
 class Arguments:
-    """What can be given to ``instrument()`` as well as in the environment; None: not given.
+    """What can be given to ``instrument()`` as well as in the environment. None means that it is not given.
 
     Args:
-        endpoint: Stands for ``OTEL_EXPORTER_OTLP_ENDPOINT``. A signal's path at its end is left
-            out: it is the endpoint of all signals.
+        endpoint: Stands for ``OTEL_EXPORTER_OTLP_ENDPOINT``. It is the endpoint of all signals, so a
+            signal's path at its end is removed.
         protocol: Stands for ``OTEL_EXPORTER_OTLP_PROTOCOL``.
         headers: Stands for ``OTEL_EXPORTER_OTLP_HEADERS``: a mapping, pairs, or text as in the variable.
         service_name: Stands for ``OTEL_SERVICE_NAME``.
@@ -41,7 +41,7 @@ class Arguments:
         return any(getattr(self, field.name) is not None for field in fields(self))
 
     def variables(self, accounting: Accounting = ACCOUNTING) -> dict[str, str]:
-        """Return the variables that they stand for. A bad one is warned about as a variable is."""
+        """Return the variables that the arguments stand for. A bad argument is warned about like a bad variable."""
         found = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": _without_signal_path(self.endpoint),
             "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
@@ -54,14 +54,14 @@ class Arguments:
         return {name: str(value) for name, value in found.items() if value is not None}
 
     def settings(self, accounting: Accounting = ACCOUNTING) -> Settings:
-        """Return the settings of environment and configuration file, but for what is given here."""
+        """Return the settings of environment and configuration file, with the arguments that are given here."""
         environ = declared.merged(
             self.variables(accounting), declared.environment(accounting=accounting)
         )
         return Settings.from_environment(environ, accounting)
 
     def applied_to(self, settings: Settings, accounting: Accounting = ACCOUNTING) -> Settings:
-        """Return ``settings``, but for what is given here."""
+        """Return ``settings`` with the arguments that are given here."""
         given = self.variables(accounting)
         read = Settings.from_environment(given, accounting)
         changed: dict[str, Any] = {
@@ -92,7 +92,7 @@ def _without_signal_path(endpoint: str | None) -> str | None:
 
 
 def _as_variable(name: str, write: Callable[[], str | None], accounting: Accounting) -> str | None:
-    """Return an argument as the variable's text; one of another kind is left out, with a warning."""
+    """Return an argument as the variable's text. One of a wrong type is not used, with a warning."""
     try:
         return write()
     except (TypeError, ValueError, AttributeError) as error:

@@ -1,10 +1,10 @@
-"""Declarative configuration: what the file at ``OTEL_CONFIG_FILE`` says of us.
+"""Declarative configuration: what the file at ``OTEL_CONFIG_FILE`` says about this package.
 
 ``exporter: {mlflow_otlp: …}`` holds options of the exporter, ``sampler: {mlflow: …}`` of the sampler;
 see https://opentelemetry.io/docs/specs/otel/configuration/sdk/. An option stands for the variable of
 the same meaning, and beats it. The package ``opentelemetry-configuration`` (0.66b2 and later) reads the
-file. Two private functions of it are called here, ``_create_sampler`` and ``create_resource``: MLflow's
-own tracer provider is not one that the package builds.
+file. Two private functions of it are called here, ``_create_sampler`` and ``create_resource``, because
+the package does not build MLflow's own tracer provider.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Declared(NamedTuple):
 
 
 def declared() -> Declared:
-    """Return what the file says; nothing when there is none, or it cannot be read."""
+    """Return what the file says. Nothing when there is no file, or when it cannot be read."""
     path = os.environ.get(FILE, "").strip()
     return _read(path) if path else Declared()
 
@@ -96,7 +96,7 @@ def _read(path: str) -> Declared:
 
 
 def _named(part: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each component that is not of the schema's own, with its options, wherever in a part."""
+    """Yield each component that the schema does not define itself, with its options, at any depth."""
     if isinstance(part, (list, tuple)):
         for one in part:
             yield from _named(one)
@@ -171,7 +171,7 @@ def merged(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, st
 def settings(
     options: Mapping[str, Any] | None = None, accounting: Accounting = ACCOUNTING
 ) -> Settings:
-    """Return the environment's settings, but for what the file says.
+    """Return the settings of the environment. What the file says beats the variables.
 
     Args:
         options: Of the exporter; the file's when None.

@@ -1,4 +1,4 @@
-"""``flush_after``: a flush at the end of one handler, for processes that are frozen between two."""
+"""``flush_after``: a flush at the end of each handler, for processes that are frozen between two requests."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def flush_after(handler: _F) -> _F:
     """Flush each time a handler has returned or raised: a decorator, and an ASGI middleware.
 
-    For functions as a service, whose process may be frozen or ended between two requests. The flush
-    takes at most ``OTEL_EXPORTER_OTLP_TIMEOUT``. Behind an ``async`` handler it runs in a thread, so the
-    event loop goes on. Spans whose local root is still open stay held: let this be the outermost
-    decorator, and the outermost middleware.
+    It is for functions as a service, whose process may be frozen or ended between two requests. The
+    flush takes at most ``OTEL_EXPORTER_OTLP_TIMEOUT``. After an ``async`` handler it runs in a thread, so
+    the event loop goes on. Spans whose local root is still open stay held, so make this the
+    outermost decorator, and the outermost middleware.
 
     Args:
         handler: A function, an ``async`` function, or an ASGI app.
@@ -40,7 +40,7 @@ def flush_after(handler: _F) -> _F:
     if not inspect.isroutine(handler) and inspect.iscoroutinefunction(type(handler).__call__):
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            # The signature of the ASGI specification: uvicorn takes what needs no arguments for a factory.
+            # The signature of the ASGI specification. uvicorn would take a function without arguments for a factory.
             try:
                 await handler(scope, receive, send)
             finally:

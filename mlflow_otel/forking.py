@@ -1,8 +1,8 @@
-"""Beginning anew in forked children: locks, threads and what waits belong to the parent.
+"""Beginning anew in forked children: locks, threads and waiting items belong to the parent.
 
 A child has one thread. A lock that another thread of the parent held at the fork would never be
-released in the child. So each object with a lock has a method ``begin_anew``, which makes its locks
-anew and drops what is the parent's; it is called by ``__init__``, and here in each forked child.
+released in the child. So each object with a lock has a method ``begin_anew``. It makes the locks anew
+and drops what belongs to the parent. ``__init__`` calls it, and this module does in each forked child.
 """
 
 from __future__ import annotations

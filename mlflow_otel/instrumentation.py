@@ -1,4 +1,4 @@
-"""``instrument()`` and ``uninstrument()``: MLflow's traces and assessments leave through us."""
+"""``instrument()`` and ``uninstrument()``: MLflow's traces and assessments leave through this package."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def instrument(
     redact: Redact | None = None,
     should_export: ShouldExport | None = None,
 ) -> Handle:
-    """Send MLflow's traces over OTLP, whole; what is not given comes from ``OTEL_*`` and ``MLFLOW_*``.
+    """Send MLflow's traces over OTLP, whole. ``OTEL_*`` and ``MLFLOW_*`` hold for what is not given.
 
     Takes the place of MLflow's own export (beside it with
     ``MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true``), whatever is called before or after. A second
     call returns the first one's handle; if it has other arguments, a warning says that they change
-    nothing. Never raises: without MLflow, or if it cannot be joined, one warning says what to do
-    and the app goes on as it was.
+    nothing. Never raises: if MLflow is missing or cannot be instrumented, one warning says what to
+    do, and the app runs as before.
 
-    Call it in the main thread: what ended before SIGTERM then leaves too.
+    Call it in the main thread. Then spans that ended before a SIGTERM are exported too.
 
     Args:
         settings: The configuration; from the environment when None. The arguments below beat it.
@@ -164,7 +164,7 @@ def current() -> Handle:
 
 
 def uninstrument() -> None:
-    """Undo ``instrument()``: what is held leaves, MLflow's own export is back.
+    """Undo ``instrument()``: what is held is exported, and MLflow's own export is back.
 
     Example:
         >>> handle = mlflow_otel.instrument()

@@ -1,4 +1,4 @@
-"""The entry point by which ``opentelemetry-instrument`` finds us."""
+"""The entry point by which ``opentelemetry-instrument`` finds this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MlflowInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """``opentelemetry-instrument``'s name for ``instrument()``."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Return nothing: which of MLflow's packages is there is for ``instrument()`` to see."""
+        """Return nothing: ``instrument()`` itself finds out which of MLflow's packages is installed."""
         return ()
 
     def _instrument(self, **_kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""How processes end, and what flushes in each: one table.
+"""How processes end, and what flushes in each, as one table.
 
 A new way of ending is a row of ``PROCESS_ENDS``.
 """
@@ -18,7 +18,7 @@ from mlflow_otel.ending import providers
 from mlflow_otel.ending.signals import DEFAULT_ACTION, Flushable
 from mlflow_otel.forking import begin_anew_in_child
 
-PROVIDERS_SECONDS: Final = 2.0  # for what is the app's own to send
+PROVIDERS_SECONDS: Final = 2.0  # for the app's own providers
 
 
 class FlushedAtEnd(Flushable, Protocol):
@@ -38,8 +38,8 @@ class ProcessEnd(NamedTuple):
 
     Args:
         whose: Whose processes end so, for the reader.
-        watch: Has what it is given flushed at such an end. Called by ``instrument()`` and in each
-            forked child; called again, it changes nothing.
+        watch: Makes such an end call the given object's flush. Called by ``instrument()`` and in each
+            forked child. A second call changes nothing.
     """
 
     whose: str
@@ -47,7 +47,7 @@ class ProcessEnd(NamedTuple):
 
 
 class FlushAtEnd:
-    """Sees to it that nothing is left behind when the process ends, whichever way it does.
+    """Exports what is left when the process ends, whichever way it ends.
 
     Args:
         ended: What is flushed.
@@ -70,16 +70,16 @@ class FlushAtEnd:
         begin_anew_in_child(self)
 
     def watch(self) -> None:
-        """See which of ``PROCESS_ENDS`` this process may end."""
+        """Prepare for those of ``PROCESS_ENDS`` that this process may have."""
         for process_end in PROCESS_ENDS:
             process_end.watch(self)
 
     def begin_anew(self) -> None:
-        """See anew in a forked child, which may end in another way than its parent."""
+        """Prepare anew in a forked child, which may end in another way than its parent."""
         self.watch()
 
     def finalize(self) -> None:
-        """Be called when a process of multiprocessing's has done its work."""
+        """Register ``shutdown`` for the end of a process of multiprocessing."""
         multiprocessing.util.Finalize(self, _WeakShutdown(self), exitpriority=0)
 
     def force_flush(self, timeout_millis: int) -> bool:
@@ -91,7 +91,7 @@ class FlushAtEnd:
         self.ended.shutdown()
         until = time.monotonic() + PROVIDERS_SECONDS
         providers.flush(PROVIDERS_SECONDS)
-        # The SDK's batches may have left them in an exporter of ours.
+        # The SDK may have handed its batches to an exporter of ours, which still sends them.
         self.ended.flush_in_flight(max(until - time.monotonic(), 0.0))
 
     def stop(self) -> None:
@@ -101,7 +101,7 @@ class FlushAtEnd:
 
 
 class _WeakShutdown:
-    """Calls ``shutdown`` of what may be gone by then: multiprocessing keeps what it is to call."""
+    """Calls ``shutdown`` of a ``FlushAtEnd``, if it still lives: multiprocessing keeps what it calls alive."""
 
     def __init__(self, at_end: FlushAtEnd) -> None:
         self._live = weakref.ref(at_end)
@@ -113,7 +113,7 @@ class _WeakShutdown:
 
 
 def _celery(at_end: FlushAtEnd) -> None:
-    """Celery tells the processes of its prefork pool that they end; then billiard calls ``os._exit``."""
+    """Celery tells the processes of its prefork pool that they end. Then billiard calls ``os._exit``."""
     signals = sys.modules.get("celery.signals")
     if signals is not None:
         signals.worker_process_shutdown.connect(
@@ -122,7 +122,7 @@ def _celery(at_end: FlushAtEnd) -> None:
 
 
 def _rq(at_end: FlushAtEnd) -> None:
-    """RQ's work horses end by ``os._exit``, and nothing is called before it."""
+    """RQ's work horses end by ``os._exit``, and RQ calls nothing of ours before it."""
     if "rq" in sys.modules and is_called_by("rq", RQ_HORSES):
         at_end.ended.flush_at_roots()
 
@@ -135,7 +135,7 @@ PROCESS_ENDS: Final = (
 
 
 def is_called_by(package: str, functions: frozenset[str]) -> bool:
-    """Tell whether one of a package's functions is on the way to here."""
+    """Tell whether one of a package's functions is among the callers."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))

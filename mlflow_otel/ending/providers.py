@@ -1,7 +1,7 @@
-"""The app's own providers, flushed where the SDK does not: it does so in ``atexit`` alone.
+"""Flushes the app's own providers. The SDK flushes them in ``atexit`` only.
 
-Spans of other libraries, and with ``MLFLOW_USE_DEFAULT_TRACER_PROVIDER=false`` our events and metrics
-too, wait in them.
+Spans of other libraries wait in them. With ``MLFLOW_USE_DEFAULT_TRACER_PROVIDER=false`` our events and
+metrics wait there too.
 """
 
 from __future__ import annotations

@@ -1,19 +1,18 @@
-"""SIGTERM's default action, a flush before it.
+"""A flush before SIGTERM's default action.
 
-A process that SIGTERM ends by its default action runs no ``atexit``: its last batch stays behind.
-So, as long as there is something to flush, a handler of ours stands where the default action would:
-it flushes, restores the default action and sends the signal again. The exit status is the same.
+A process that SIGTERM ends by its default action runs no ``atexit``: its last batch is lost. So a
+handler of ours replaces the default action while there is something to flush. It flushes, restores
+the default action and sends the signal again. The exit status is the same.
 
 Why ``signal.signal`` is replaced as well: servers put the default action back. uvicorn restores the
 handlers it found and raises the signal again, gunicorn and Celery reset the handlers of each worker,
 asyncio resets those it removes. An app that sets ``SIG_DFL`` for one of these signals gets our
-handler; ``signal.signal`` and ``signal.getsignal`` say ``SIG_DFL`` for it. Every other handler is
-the app's own business: it is neither wrapped nor called by us, and a process that it ends by
-``sys.exit`` runs ``atexit``.
+handler. ``signal.signal`` and ``signal.getsignal`` return ``SIG_DFL`` for it. We neither wrap nor call
+any other handler of the app. A process that such a handler ends by ``sys.exit`` runs ``atexit``.
 
-Why not in other ways: ``set_wakeup_fd`` hears nothing of a signal with the default action, and has
-one reader, which is asyncio. To chain the handler found at ``instrument()`` misses what servers set
-later. To hook each server by name misses those not known.
+Why not in other ways: ``set_wakeup_fd`` is not called for a signal with the default action, and it has
+one reader, which is asyncio. Chaining the handler that is set at ``instrument()`` misses what servers
+set later. Hooking each server by name misses the unknown ones.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ LOCKING: Final = frozenset(
 )
 """Modules whose code may hold a lock that a flush needs (gevent: it may be the hub that was interrupted)."""
 
-PATIENCE_SECONDS: Final = 8.0  # a shutdown keeps its own time; this is for one that does not
+PATIENCE_SECONDS: Final = 8.0  # a limit, should a shutdown not keep its own
 
 
 class Flushable(Protocol):
@@ -68,7 +67,7 @@ class Flushable(Protocol):
 
 
 class DefaultAction:
-    """Stands where the default action of a signal that ends the process would.
+    """Replaces the default action of the signals that end the process.
 
     A handler runs in the main thread, between two steps of whatever that thread was doing. The
     flush has a thread of its own. The handler waits for it, unless the interrupted code may hold a
@@ -84,7 +83,7 @@ class DefaultAction:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Have no flush under way: in a forked child it is the parent's."""
+        """Have no flush under way. A flush of the parent is not the forked child's."""
         self._under_way: _thread.LockType | None = None
         self._done = False
 
@@ -112,7 +111,7 @@ class DefaultAction:
                 )
 
     def remove(self, flushed: Flushable) -> None:
-        """Flush this no more; with nothing left to flush the default action is back."""
+        """Flush this no more. When nothing is left to flush, the default action is back."""
         if flushed not in self._flushed:
             return
         self._flushed.remove(flushed)
@@ -141,7 +140,7 @@ class DefaultAction:
         return signal.SIG_DFL if handler == self._on_signal else handler
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Flush, then have the default action. Called by Python, in the main thread."""
+        """Flush, then take the default action. Python calls this in the main thread."""
         again = may_hold_locks(frame)
         if self._under_way is None:
             under_way = _thread.allocate_lock()
@@ -154,7 +153,7 @@ class DefaultAction:
             self._under_way = under_way
         elif again and not self._done:
             return
-        if os.getpid() == 1:  # the kernel spares it the default action
+        if os.getpid() == 1:  # the kernel takes no default action for the first process
             return
         if not again and self._under_way.acquire(timeout=PATIENCE_SECONDS):
             self._under_way.release()
@@ -215,4 +214,4 @@ def may_hold_locks(frame: FrameType | None) -> bool:
 
 
 DEFAULT_ACTION: Final = DefaultAction()
-"""The process's one."""
+"""The one of this process."""

@@ -41,34 +41,33 @@ def flush_all(seconds: float) -> None:
 class MlflowSpanExporter(SpanExporter):
     """Exports spans over OTLP, gRPC or HTTP/protobuf, as ``OTEL_EXPORTER_OTLP_*`` say.
 
-    Spans that ``MlflowSpanProcessor`` passed on carry their trace's session, user, tags and the
-    rest; MLflow spans from another processor are mapped by what they hold themselves. Nothing here
+    Spans that ``MlflowSpanProcessor`` handed on carry the session, user, tags and other context of their
+    trace. MLflow's spans from another processor are mapped by what they hold themselves. Nothing here
     raises: what cannot be sent is counted and warned about, once a minute a cause.
 
     Requests are cut below ``MLFLOW_OTEL_MAX_REQUEST_BYTES``, and below what a server refuses as too
-    large; a span too large by itself has its largest values truncated. Up to
+    large. A span that is too large by itself has its largest values truncated. Up to
     ``MLFLOW_ASYNC_TRACE_LOGGING_MAX_WORKERS`` requests are in flight, each retried as the OTLP
     specification says for up to ``MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT`` seconds without holding
     up the others. With ``MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false`` each is sent in the calling
     thread, within ``OTEL_EXPORTER_OTLP_TIMEOUT``. So is a batch that the SDK's own processor exports
     in its ``force_flush``, which does not flush the exporter itself.
 
-    With ``MLFLOW_OTEL_SPOOL_DIR`` set, what the backend does not take at the first try is written
-    there and sent when it is back, by this process or the next: see ``spool`` and ``backlog``.
+    With ``MLFLOW_OTEL_SPOOL_DIR`` set, a request that the backend does not take at the first try is
+    spooled. This process or the next sends it when the backend is back: see ``spool`` and ``backlog``.
 
     Args:
         settings: The configuration; from the environment when None.
         transport: Sends the bytes; opened by the settings when None.
         redact: Called as ``redact(name, key, value)`` with each attribute, event attribute and link
-            attribute that leaves, after the mapping, in the export thread. Returns what leaves
-            instead; None: nothing does. If it raises, that value does not leave. The name is the
-            span's or the event's; what all spans of a trace carry is shown once, by the trace's
-            name. A span's status text has the key ``otel.status_description``. Beats
+            attribute that leaves, after the mapping, in the export thread. It returns what leaves
+            instead, or None to leave it out. If it raises, that value does not leave. The name is
+            the span's or the event's. Values that all spans of a trace share are shown once, with
+            the trace's name. A span's status text has the key ``otel.status_description``. Beats
             ``MLFLOW_OTEL_REDACT``.
-        should_export: Called with a ``SpanToExport`` for each span; one that it returns False for
-            does not leave, and is counted as ``filtered``. Its children leave as they are: a backend
-            shows them below a span that is missing, most of them as further roots of the trace. If
-            it raises, the span leaves. Beats ``MLFLOW_OTEL_SHOULD_EXPORT``.
+        should_export: Called with a ``SpanToExport`` for each span. If it returns False, the span
+            does not leave, and is counted as ``filtered``. Its children leave as they are. Most
+            backends show them as further roots of the trace. If it raises, the span leaves. Beats ``MLFLOW_OTEL_SHOULD_EXPORT``.
         accounting: Gets the counters, those of ``SignalDelivery``.
 
     Example:
@@ -114,7 +113,7 @@ class MlflowSpanExporter(SpanExporter):
         _live[number] = weakref.ref(self, lambda _: _live.pop(number, None))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Take ``spans`` for delivery; they are exported or counted as dropped from here on.
+        """Take ``spans`` for delivery. Each is exported, or counted as dropped.
 
         Returns:
             SUCCESS when taken (or, when exporting in the calling thread, accepted by the server).
@@ -125,7 +124,7 @@ class MlflowSpanExporter(SpanExporter):
         taken = self._delivery.deliver(
             lambda: encode_spans(leaving, self._accounting), len(leaving)
         )
-        # MlflowSpanProcessor flushes the exporter behind it.
+        # MlflowSpanProcessor flushes the exporter itself, other processors do not.
         if spans and not isinstance(spans[0], MappedSpan) and called_by_force_flush():
             taken &= self._delivery.force_flush(self._seconds)
         return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
@@ -148,7 +147,7 @@ class MlflowSpanExporter(SpanExporter):
             self._observer.tried(seconds, outcome)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Wait for what is in flight; True if all taken since the last flush was accepted in time."""
+        """Wait for what is in flight. True if everything taken since the last flush was accepted in time."""
         return self._delivery.force_flush(timeout_millis / 1000)
 
     @property
@@ -158,16 +157,16 @@ class MlflowSpanExporter(SpanExporter):
 
     @property
     def spooled(self) -> int:
-        """Spans of this process that are left to the spool; it is emptied in the background."""
+        """Spans of this process that are in the spool. They are sent in the background."""
         return self._delivery.spooled
 
     def stop_by(self, seconds: float) -> None:
-        """Begin to end: whatever is not delivered in ``seconds`` is given up and counted."""
+        """Begin to end: what is not delivered in ``seconds`` is dropped and counted."""
         self._delivery.stop_by(seconds)
 
     def shutdown(self) -> None:
-        """Give what is in flight up to 5 seconds, close the connection; later spans are dropped.
+        """Give what is in flight up to 5 seconds, then close the connection. Later spans are dropped.
 
-        With a spool what did not arrive by then is in it.
+        With a spool, what was not delivered by then is in it.
         """
         self._delivery.shutdown()

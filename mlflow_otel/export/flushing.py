@@ -1,7 +1,7 @@
-"""Whether a span processor's ``force_flush`` is what calls the exporter.
+"""Tells whether a span processor's ``force_flush`` calls the exporter.
 
-The specification wants ``BatchSpanProcessor.ForceFlush`` to export what waits, and then to flush the
-exporter. The SDK (1.34 to 1.45) does the first alone. So
+By the specification ``BatchSpanProcessor.ForceFlush`` exports what waits, and then flushes the
+exporter. The SDK (1.34 to 1.45) does only the first. So
 ``provider.force_flush()`` would be True while requests are still in flight.
 """
 

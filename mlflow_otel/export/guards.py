@@ -1,7 +1,7 @@
-"""What stands between a span and the wire: content off, ``redact``, ``should_export``.
+"""What may hold back a span or its values: content capture off, ``redact``, ``should_export``.
 
-The processor and the exporter have settings each, and as a rule the same. Where they differ, what
-either of them holds back does not leave.
+The processor and the exporter each have settings, mostly the same. Where they differ, nothing leaves
+that either of them holds back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Keep = Callable[[SpanToExport], bool]
 
 @dataclass(slots=True)
 class Guards:
-    """How to map, and what leaves of it.
+    """How to map a span, and what of it leaves.
 
     Args:
         options: How to map, ``redact`` among it.
@@ -44,11 +44,11 @@ class Guards:
 
     @property
     def holds_nothing_back(self) -> bool:
-        """Whether all that comes leaves, as it is mapped."""
+        """Whether every span leaves as it is mapped."""
         return self.options.capture_content and self.options.redact is None and self.keep is None
 
     def restrict(self, batch: BatchContext) -> BatchContext:
-        """Return a batch's context with these guards over its own; itself when that is the same."""
+        """Return a batch's context with these guards added to its own. The same object if nothing changes."""
         if self.holds_nothing_back:
             return batch
         options, keep = self._restrict_options(batch.options), self._restrict_keep(batch.keep)
@@ -58,7 +58,7 @@ class Guards:
         return replace(batch, options=options, keep=keep)
 
     def combined_with(self, other: Guards) -> Guards:
-        """Return guards that hold back what either of the two does; mapped as the other says."""
+        """Return guards that hold back what either of the two does. The other one's conventions hold."""
         return Guards(self._restrict_options(other.options), self._restrict_keep(other.keep))
 
     def _restrict_keep(self, keep: Keep | None) -> Keep | None:

@@ -1,7 +1,7 @@
-"""The user's own functions on the way out: ``redact`` and ``should_export``.
+"""Calls the user's own functions before export: ``redact`` and ``should_export``.
 
-They are the app's code, so each call is guarded: what they raise is counted and warned about, never
-passed on.
+They are the app's code, so each call is guarded. What they raise is counted and warned about, and
+never reaches the app.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ShouldExport: TypeAlias = Callable[[SpanToExport], object]
 
 
 class Redaction:
-    """Calls the user's ``redact``; what it raises on does not leave.
+    """Calls the user's ``redact``. A value on which it raises does not leave.
 
     Args:
         function: The function, or ``package.module:function``. One that cannot be found raises at
@@ -50,7 +50,7 @@ class Redaction:
         self._function = _first(function)
 
     def __call__(self, name: str, key: str, value: Any) -> Any:
-        """Return what leaves in place of a value, or None: nothing does."""
+        """Return what leaves in place of a value, or None if nothing leaves."""
         try:
             if self._function is None:
                 self._function = load(self.named)
@@ -67,7 +67,7 @@ class Redaction:
 
 
 class Filter:
-    """Calls the user's ``should_export``; a span that it raises on leaves.
+    """Calls the user's ``should_export``. A span on which it raises leaves.
 
     Args:
         function: The function, or ``package.module:function``.
@@ -127,8 +127,9 @@ def load(function: Any, *, callable_only: bool = True) -> Any:
 
 
 def _first(function: Any) -> Any:
-    # Now if it can be: a thread of ours that imports the app's code may meet its locks. An app that
-    # is instrumented before it starts may not be importable yet; then at the first use.
+    # Import it now if possible: a thread of ours that imports the app's code may wait for its locks.
+    # An app that is instrumented before it starts may not be importable yet. Then import it at the
+    # first use.
     try:
         return load(function)
     except HookNotFoundError:
@@ -136,5 +137,5 @@ def _first(function: Any) -> Any:
 
 
 def _why(error: Exception) -> str:
-    # What the app's function says of a value may quote it.
+    # The error message of the app's function may quote the value.
     return str(error) if isinstance(error, HookNotFoundError) else type(error).__name__

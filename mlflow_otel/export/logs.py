@@ -1,7 +1,7 @@
 """Log records to an OTLP endpoint: encoded here, delivered as spans are.
 
-The SDK's log record moved between its versions (``LogData`` before 1.39, ``ReadableLogRecord`` since), the
-values in it did not: they are read by name, so no base class of the SDK's is needed.
+The SDK's log record changed its class (``LogData`` before 1.39, ``ReadableLogRecord`` since), but not the
+names of its values. They are read by name, so this needs no base class of the SDK.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class MlflowLogExporter:
         )
 
     def export(self, batch: Sequence[Any]) -> None:
-        """Take log records for delivery; they are exported or counted as dropped from here on."""
+        """Take log records for delivery. Each is exported, or counted as dropped."""
         self.delivery.deliver(lambda: encode_logs(batch, self._accounting), len(batch))
 
     def force_flush(self, timeout_millis: float = 30000) -> bool:

@@ -1,4 +1,4 @@
-"""The ``ReadableSpan`` that travels: a span and its trace's context, mapped when first read.
+"""A ``ReadableSpan`` with its trace's context. It is mapped when it is first read.
 
 Touches the SDK's private fields: ``ReadableSpan.to_json`` (the console exporter's) and the stock
 encoders of the supported SDKs read fields such as ``_attributes`` and ``_name``, so these are
@@ -47,7 +47,7 @@ NO_CONTEXT: Final = TraceContext()
 
 
 def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
-    """Return an ended span's attributes; the SDK's view of them takes a lock for each one read."""
+    """Return an ended span's attributes. The SDK's view of them takes a lock for each attribute read."""
     held = span._attributes  # noqa: SLF001
     try:
         return held._dict  # type: ignore[union-attr, no-any-return] # noqa: SLF001
@@ -87,7 +87,7 @@ def made_by_mlflow(span: ReadableSpan) -> bool:
         return known[1]
     found = scope is not None and (scope.name == "mlflow" or scope.name.startswith("mlflow."))
     if len(_scopes) >= SCOPES_KEPT:
-        _scopes.clear()  # an app that makes a tracer a span
+        _scopes.clear()  # an app may make a tracer for each span
     _scopes[id(scope)] = scope, found
     return found
 
@@ -98,7 +98,7 @@ _scopes: dict[int, tuple[InstrumentationScope | None, bool]] = {}
 
 @dataclass(slots=True)
 class BatchContext:
-    """What spans that are passed on together share.
+    """What the spans that are handed on together share.
 
     Args:
         context: Gives what is known of their trace; called when the first of them is read.
@@ -168,10 +168,10 @@ def _of_the_span(name: str) -> Any:
 class MappedSpan(ReadableSpan):
     """An ended span as it leaves: name, kind, attributes and events are mapped on first read.
 
-    The span it stands for is never changed. Reading never raises: a step that cannot be done is
-    counted and warned about once a minute, and what could be mapped leaves.
+    The recorded span is never changed. Reading never raises: a step that fails is counted and warned
+    about once a minute, and what could be mapped leaves.
 
-    Made in the app's thread, so that it holds little and works out nothing.
+    It is made in the app's thread. So it holds little, and its constructor works out nothing.
 
     Args:
         recorded: The ended span.
@@ -192,7 +192,7 @@ class MappedSpan(ReadableSpan):
         return self._mapped
 
     def map_once(self) -> Mapped:
-        """Return what leaves, without keeping it: for whoever reads the span once."""
+        """Return what leaves, without keeping it. For callers that read the span once."""
         return self._map() if self._mapped is None else self._mapped
 
     def _map(self) -> Mapped:
@@ -224,7 +224,7 @@ class MappedSpan(ReadableSpan):
 
     @property
     def kept(self) -> bool:
-        """Whether the span leaves, as the user's ``should_export`` says; asked once."""
+        """Whether the span leaves. The user's ``should_export`` is asked once."""
         if self._kept is None:
             keep = self.batch.keep
             self._kept = keep is None or keep(self.seen())
@@ -257,7 +257,7 @@ class MappedSpan(ReadableSpan):
 
     @property
     def attributes(self) -> Any:
-        """The mapped attributes, for reading: what an exporter writes into them is a ``TypeError``."""
+        """The mapped attributes. An exporter that writes into them gets a ``TypeError``."""
         return MappingProxyType(self.mapped.attributes)
 
     @property
@@ -270,7 +270,7 @@ class MappedSpan(ReadableSpan):
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """The span's links; of their attributes leaves what may."""
+        """The span's links, with those of their attributes that may leave."""
         held = self.recorded._links  # noqa: SLF001
         if not len(held):
             return ()
@@ -290,7 +290,7 @@ class MappedSpan(ReadableSpan):
 
     @property
     def status(self) -> Status:
-        """The span's status; its text is an error's message, and redacted."""
+        """The span's status. Its text is an error's message, so it is redacted."""
         status, options = self.recorded.status, self.batch.options
         redact = options.redact
         if not status.description or (options.errors_speak and redact is None):
@@ -318,7 +318,7 @@ class MappedSpan(ReadableSpan):
 
     @property
     def instrumentation_scope(self) -> InstrumentationScope | None:
-        """Ours for the spans MLflow made, as recorded for any other."""
+        """Our scope for spans that MLflow made. The recorded scope for any other."""
         span = self.recorded
         if not made_by_mlflow(span):
             return span.instrumentation_scope

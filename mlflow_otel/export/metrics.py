@@ -74,10 +74,10 @@ class MlflowMetricExporter(MetricExporter):
         timeout_millis: float = 10_000,  # noqa: ARG002 (its own bound holds)
         **_kwargs: Any,
     ) -> MetricExportResult:
-        """Take metrics for delivery; they are exported or counted as dropped from here on.
+        """Take metrics for delivery. Each is exported, or counted as dropped.
 
-        Not in a forked child: the SDK goes on there with what the parent counted, which is the
-        parent's to report.
+        A forked child exports none: the SDK goes on there with what the parent counted, and the
+        parent reports that.
         """
         if os.getpid() != self._pid:
             return MetricExportResult.SUCCESS

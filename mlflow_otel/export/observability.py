@@ -1,7 +1,7 @@
 """The counters as OpenTelemetry metrics, by the SDK's own names where it has them.
 
-Follows https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (Development). Read from the
-counters when a reader collects; nothing is added to a span's way but one histogram value a request.
+Follows https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (Development). The counters are read
+when a metric reader collects. So a span costs nothing more, and a request one histogram value.
 """
 
 from __future__ import annotations

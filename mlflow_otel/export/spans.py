@@ -35,8 +35,8 @@ MASK64: Final = (1 << 64) - 1
 def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNTING) -> list[Group]:
     """Return ``spans`` encoded, by resource and scope.
 
-    A span that cannot be encoded is left out and counted as ``dropped`` and
-    ``dropped.unencodable``; the others are untouched by it.
+    A span that cannot be encoded is left out and counted as ``dropped`` and ``dropped.unencodable``.
+    The others leave.
     """
     groups: dict[tuple[int, int], Group] = {}
     known: dict[tuple[int, int, int], Group] = {}  # by what tells them, which is quicker to read
@@ -72,7 +72,7 @@ def _count(tag: bytes, number: int) -> bytes:
 
 def encode_span(span: ReadableSpan) -> bytes:
     """Return one ``Span``."""
-    # What the mapping leaves alone is read off the recorded span: no property on the way to it.
+    # What the mapping does not change is read from the recorded span, since properties cost time.
     if isinstance(span, MappedSpan):
         recorded = span.recorded
         dropped = dropped_of(recorded)

@@ -20,7 +20,7 @@ SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class AssessmentTarget(NamedTuple):
-    """A trace, or a span of it, under judgement.
+    """The trace or span that an assessment judges.
 
     Args:
         trace_id: OpenTelemetry's ID.
@@ -83,7 +83,7 @@ def context_of(trace_here: KnownTrace) -> TraceContext:
 def target_in_process(
     trace_here: KnownTrace, span_id: int | None, options: MappingOptions
 ) -> AssessmentTarget:
-    """Return a trace of this process under judgement."""
+    """Return the target of an assessment of a trace of this process."""
     stamp = trace.stamp(context_of(trace_here), options)
     target_span = trace_here.root if span_id is None else span_id
     return AssessmentTarget(trace_here.trace_id, target_span, stamp, trace_here.sampled)
@@ -92,7 +92,7 @@ def target_in_process(
 def target_in_backend(
     summary: TraceSummary, span_id: int | None, options: MappingOptions
 ) -> AssessmentTarget:
-    """Return a trace under judgement that a backend holds."""
+    """Return the target of an assessment of a trace that a backend has."""
     promoted = (attribute for _, attribute in options.promote_tags)
     keys_of_all = (*trace.STAMPS, *promoted)
     held = {key: summary.attributes[key] for key in keys_of_all if key in summary.attributes}
@@ -101,5 +101,5 @@ def target_in_backend(
 
 
 def target_by_id(trace_id: int, span_id: int | None, *, sampled: bool = True) -> AssessmentTarget:
-    """Return a trace of which only its ID is known: another process's, or one of long ago."""
+    """Return the target when only the trace's ID is known: the trace is another process's, or old."""
     return AssessmentTarget(trace_id, span_id, {keys.TRACE_ID: mlflow_trace_id(trace_id)}, sampled)

@@ -34,7 +34,7 @@ CLOCK_SECONDS: Final = 60
 
 
 class TraceNotFoundError(LookupError):
-    """There is no trace of a client request ID; the message names the places that were asked.
+    """There is no trace of a client request ID. The message names the places that were asked.
 
     Example:
         >>> try:
@@ -72,7 +72,7 @@ class Assessments:
         self._summaries: dict[int, TraceSummary] = {}  # of traces that a backend was asked for
 
     def log(self, trace_id: str, assessment: Any) -> Any:
-        """Log an assessment where no tracking server does.
+        """Log an assessment of an app without a tracking server.
 
         Args:
             trace_id: The judged trace, MLflow's ID or OpenTelemetry's.

@@ -1,4 +1,4 @@
-"""An assessment on its way out: the evaluation's event, its span, its metrics."""
+"""Sends an assessment: as the evaluation's event, its span, its metrics."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Emitter:
     Args:
         signals: The pipelines of events and metrics.
         open_spans: Returns what takes evaluation spans into the traces' own pipeline.
-        resource: Whose assessments these are.
+        resource: Returns the resource of the evaluation's event and span.
         wanted: The signals to send; those of the settings when None.
     """
 

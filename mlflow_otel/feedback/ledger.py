@@ -1,4 +1,4 @@
-"""The assessments of an app without a tracking server, so that it can change what it logged: bounded."""
+"""Remembers the assessments of an app without a tracking server, so that it can change them. Bounded."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ TOKEN_KEYS: Final = (
 KEYS_FROM_INNER_SPANS: Final = frozenset(
     {*CLIENT, *TOKEN_KEYS, TOTAL_COST, genai.RESPONSE_TIME_TO_FIRST_CHUNK}
 ) - {genai.OPERATION_NAME}
-"""What an inner span of a call may say for the outer one."""
+"""What the outer span of a call takes over from an inner one."""
 
 
 class Measure(NamedTuple):

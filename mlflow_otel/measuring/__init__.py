@@ -1,4 +1,4 @@
-"""GenAI metrics from the spans that MLflow makes, those of sampled-out traces among them.
+"""GenAI metrics from MLflow's spans, also from those of sampled-out traces.
 
 ``instruments`` is the table of the metrics, ``recorder`` records what ``mapping.measures`` finds.
 """

@@ -1,4 +1,4 @@
-"""Records the measures of spans and traces that are released, beside the app's threads."""
+"""Records the measures of released spans and traces, in a thread beside the app's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Recorder:
         self._instruments: dict[str, Record] | None = None
 
     def open(self) -> None:
-        """Make the instruments, in a thread of the app's: when the interpreter exits, no other can."""
+        """Make the instruments, in the caller's thread: when the interpreter exits, no other thread can."""
         with self._opening:
             if self._instruments is None:
                 self._instruments = create(
@@ -86,7 +86,7 @@ class Recorder:
     def _measure_in_background(
         self, spans: list[ReadableSpan], batch: BatchContext, root: ReadableSpan | None
     ) -> bool:
-        """Have spans measured in the background; False when too much waits there."""
+        """Have spans measured in the background. False when too much waits there."""
         size = batch.size
 
         def measure() -> None:
@@ -96,7 +96,7 @@ class Recorder:
                 self._add_to_waiting(-size)
 
         waiting, most = self._add_to_waiting(size), self._signals.settings.max_held_bytes
-        # Spans that will be exported are mapped there first, and measured by what was found.
+        # Spans that are exported are mapped by the exporter first, and measured by its result.
         after = AFTER_EXPORT if batch.outlines is not None and waiting <= most / 2 else 0.0
         if waiting > most or not self._signals.jobs.run(measure, after):
             self._add_to_waiting(-size)

@@ -1,4 +1,4 @@
-"""How many values a metric's attributes may take."""
+"""Limits how many values a metric's attributes may take."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mlflow_otel.conventions import genai
 
 
 class AttributeLimits:
-    """Keeps the values of metric attributes few: what comes past a bound counts as ``_OTHER``.
+    """Keeps the values of metric attributes few: a new value past the limit becomes ``_OTHER``.
 
     Used by one thread at a time.
 
     Args:
         most: How many values each attribute may take; others are not bounded.
-        each: An attribute whose values have bounds of their own for the other attributes, or None.
+        each: An attribute for each of whose values the limits of the others hold apart, or None.
     """
 
     def __init__(self, most: Mapping[str, int], each: str | None = None) -> None:

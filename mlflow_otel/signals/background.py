@@ -1,4 +1,4 @@
-"""Jobs that a caller need not wait for: one thread, in order, bounded."""
+"""Runs jobs that a caller need not wait for: in one thread, in order, bounded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_JOBS: Final = 10_000
 
 
 class BackgroundJobs:
-    """Runs jobs in a thread that is started as needed and ends when idle.
+    """Runs jobs in a thread. The thread is started when needed, and ends when idle.
 
-    The condition guards the jobs; none runs under it. A forked child begins with a new one and no
-    jobs: what the parent has yet to do, the parent does.
+    The condition guards the jobs. No job runs under it. A forked child begins with a new condition
+    and no jobs: the parent runs the jobs that it has.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class BackgroundJobs:
         self._busy = False
 
     def run(self, job: Callable[[], object], after: float = 0.0) -> bool:
-        """Take a job; False when too many wait.
+        """Take a job. False when too many wait.
 
         Args:
             job: What to do.
-            after: Seconds that it may wait; the same for all jobs that wait. ``drain`` does not wait.
+            after: Seconds that it waits before it runs, the same for all waiting jobs. ``drain`` runs it at once.
         """
         with self._changed:
             if len(self._jobs) + len(self._delayed) >= MAX_JOBS:
@@ -67,7 +67,7 @@ class BackgroundJobs:
         return True
 
     def drain(self, seconds: float) -> bool:
-        """Wait until all that was taken is done; False when it is not in time."""
+        """Wait until all jobs are done. False when that takes too long."""
         until = time.monotonic() + seconds
         with self._changed:
             self._hurry += 1

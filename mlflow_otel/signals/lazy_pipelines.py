@@ -53,9 +53,9 @@ class LazyPipelines:
         begin_anew_in_child(self)
 
     def begin_anew(self) -> None:
-        """Make the lock anew and have metrics of one's own. Called in a forked child."""
-        # What the parent counted is the parent's to report; a child counts from nothing, as an
-        # instance of its own, or the two would overwrite each other.
+        """Make the lock anew. The child opens metrics of its own. Called in a forked child."""
+        # The parent reports what it counted. A child counts from zero, as an instance of its own. Else
+        # the two would overwrite each other.
         self._opening = threading.RLock()
         self._meters = None
         self._forked = True
@@ -73,7 +73,7 @@ class LazyPipelines:
             return self._events
 
     def meters(self) -> Meters:
-        """Return the pipeline of metrics; after a fork, the child's own."""
+        """Return the pipeline of metrics. After a fork it is the child's own."""
         with self._opening:
             if self._meters is None:
                 from mlflow_otel.signals.pipelines import Meters  # noqa: PLC0415
@@ -94,7 +94,7 @@ class LazyPipelines:
 
     @property
     def is_open(self) -> bool:
-        """Whether events or metrics were sent, so that ending takes a moment."""
+        """Whether a pipeline was opened. Then ending it takes a moment."""
         return bool(self._pipelines)
 
     @property
@@ -107,7 +107,7 @@ class LazyPipelines:
         return {k: n for name, one in self._pipelines for k, n in one.stats(name).items()}
 
     def force_flush(self, seconds: float) -> bool:
-        """Export events and metrics that wait; True if all were accepted in time."""
+        """Export events and metrics that wait. True if everything was accepted in time."""
         until = time.monotonic() + seconds
         if not self.jobs.drain(seconds):
             return False

@@ -28,14 +28,14 @@ from mlflow_otel.waiting import call_with_timeout
 
 
 class _Pipeline:
-    """A provider of ours and the delivery behind it, or the app's provider and nothing."""
+    """A provider of ours with the delivery behind it, or the app's provider without one."""
 
     def __init__(self, provider: Any, delivery: SignalDelivery | None = None) -> None:
         self._provider = provider
         self._delivery = delivery
 
     def force_flush(self, seconds: float) -> bool:
-        """Export what waits; True if it was all accepted in time."""
+        """Export what waits. True if everything was accepted in time."""
         until = time.monotonic() + seconds
         flushed = call_with_timeout(
             seconds, lambda: _quietly(self._provider.force_flush, int(seconds * 1000))
@@ -46,12 +46,12 @@ class _Pipeline:
         return flushed is True and self._delivery.force_flush(left)
 
     def stop_by(self, seconds: float) -> None:
-        """Begin to end: whatever is not delivered in ``seconds`` is given up, spooled or counted."""
+        """Begin to end: what is not delivered in ``seconds`` is spooled, or dropped and counted."""
         if self._delivery is not None:
             self._delivery.stop_by(max(seconds - SETTLING_SECONDS, seconds / 2))
 
     def shutdown(self, seconds: float) -> None:
-        """Export what waits and end, in time; the app's own provider goes on."""
+        """Export what waits and end, in time. The app's own provider goes on."""
         if self._delivery is not None:
             call_with_timeout(seconds, lambda: _quietly(self._provider.shutdown))
 
@@ -66,7 +66,7 @@ class _Pipeline:
 
 
 def _quietly(call: Callable[..., Any], *args: Any) -> bool:
-    """Tell whether ``call`` did what it should; the SDK's meter provider raises when it was not in time."""
+    """Tell whether ``call`` succeeded. The SDK's meter provider raises when it is too late."""
     try:
         return call(*args) is not False
     except Exception:
