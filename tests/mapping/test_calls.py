@@ -83,7 +83,7 @@ def test_a_parameter_has_its_conventions_type_or_stays_where_it_was(parameters, 
     left = rest(found)
     left = left if container is None else left.get(container, {})
     for name, value in parameters.items():
-        if value is None or value == [] or value == {}:
+        if value is None or value == [] or value == {} or placeholders.is_placeholder(value):
             continue
         attribute, reader = request.NAMES[name]
         fits = reader(value)
