@@ -94,7 +94,13 @@ check-proto:     ## see that what is checked in is what proto/ says
 record:          ## record fixtures anew from the real libraries, needs uv: make record LIB="haystack-ai crewai"
 	uv run --no-project --python 3.11 tests/recorder/record.py $(LIB)
 
-bench: .venv-backends/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
+.venv-peers/ready: benchmarks/peers.txt  # apart: they may clash with ours
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
+	touch $@
+
+bench: .venv-backends/ready .venv-peers/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
@@ -104,6 +110,6 @@ mutants: $(VENV)/ready  ## change the pure code at random places and show what n
 	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"
 
 clean:           ## remove what the targets made here
-	rm -rf mutants .site .venv .venv-oldest .venv-backends .venv-frameworks .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
+	rm -rf mutants .site .venv .venv-oldest .venv-backends .venv-frameworks .venv-peers .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
 .PHONY: help setup demo docs record bench soak mutants test lint types format test-oldest test-mlflow servers packages test-backends clean

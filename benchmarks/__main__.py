@@ -9,7 +9,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import app_thread, export, feedback, growth, load, measuring, scoring
+from benchmarks import app_thread, export, feedback, growth, load, measuring, scoring, whole
 from benchmarks.sink import Sink
 
 PACKAGES = (
@@ -35,6 +35,7 @@ def main():
     parts = [INTRODUCTION, environment(), "\n"]
     with tempfile.TemporaryDirectory() as tmp, Sink() as sink:
         for found in (
+            whole.tables(sink),
             app_thread.tables(tmp),
             feedback.tables(tmp),
             measuring.tables(),

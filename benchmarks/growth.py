@@ -6,9 +6,10 @@ import time
 
 import mlflow
 
+from benchmarks.agent import text
 from benchmarks.export import stock_encoding
 from benchmarks.measure import in_turn, table
-from benchmarks.workload import recorded, text
+from benchmarks.workload import recorded
 from mlflow_otel import Settings
 from mlflow_otel.export import spans as encode
 from mlflow_otel.otlp import split

@@ -58,7 +58,8 @@ def main():
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
-            take(gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
+            if self.path.endswith("/v1/traces"):
+                take(gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
             self.answer(b"")
 
         def do_GET(self):
