@@ -93,7 +93,18 @@ def instrument(
         1
     """
     arguments = Arguments(endpoint, protocol, headers, service_name, conventions)
-    hooks = (redact, should_export)
+    handle = _instrumented(settings, arguments, exporter, (redact, should_export))
+    if handle.active:
+        handle.scorers.load()  # without the lock: it imports code of the app's
+    return handle
+
+
+def _instrumented(
+    settings: Settings | None,
+    arguments: Arguments,
+    exporter: SpanExporter | None,
+    hooks: tuple[Redact | None, ShouldExport | None],
+) -> Handle:
     with _running.lock:
         if _running.handle is not None:
             given = (settings, exporter, *hooks)
@@ -125,7 +136,6 @@ def instrument(
             )
             return handle
         _running.handle = handle
-        handle.scorers.load()  # last: what it imports may call instrument() itself
         return handle
 
 

@@ -147,6 +147,7 @@ GENAI: Final[dict[str, str]] = {
 
 MLFLOW: Final[dict[str, str]] = {
     "mlflow": "assessment.id assessment.operation assessment.overrides assessment.source.id assessment.source.type "
+    "assessment.metadata.scorer_digest assessment.metadata.scorer_name assessment.metadata.scorer_version "
     "assessment.span_id assessment.type experiment.id experiment.name experimentId gateway.endpointId gateway.linkedTraceId gateway.requestType "
     "llm.model llm.provider message.format model.id run.id span.name spanFunctionName spanLogLevel spanType "
     "trace.client_request_id trace.id trace.name trace.removed_tags trace.sessions trace.state traceRequestId",

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.export.hooks import HookNotFoundError, load
+from mlflow_otel.export.hooks import load
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.scoring import mlflow_adapter
 from mlflow_otel.scoring.metrics import ScorerMetrics
@@ -180,25 +180,34 @@ class Scorers:
 
     def load(self) -> None:
         """Start what ``MLFLOW_OTEL_SCORERS`` names, if it can be imported yet. Never raises."""
-        named = self._named
-        if named is None or time.monotonic() < self._look_again:
+        with self._lock:
+            named, self._named = self._named, None  # what is imported may come here again
+        if named is None:
+            return
+        if time.monotonic() < self._look_again:
+            self._named = named
             return
         try:
             found = load(named, callable_only=False)
-        except HookNotFoundError as error:
-            if (
-                self._looked
-            ):  # an app that is instrumented before it starts is importable only later
-                self._say_not_started(named, error)
-                self._look_again = time.monotonic() + RETRY_SECONDS
-            self._looked = True
+            items = list(found) if isinstance(found, Iterable) else [found]
+        except Exception as error:
+            self._look_later(named, error)
             return
-        self._named = None
-        for item in found if isinstance(found, Iterable) else (found,):
+        for item in items:
             try:
                 self.start(**_arguments(item))
             except Exception as error:
                 self._say_not_started(named, error)
+        self._changed()
+
+    def _look_later(self, named: str, error: Exception) -> None:
+        """Look again when a trace ends: an app that is instrumented before it starts is not there yet."""
+        if self._looked:
+            self._say_not_started(named, error)
+            self._look_again = time.monotonic() + RETRY_SECONDS
+        self._looked = True
+        self._named = named
+        self._changed()
 
     def _say_not_started(self, named: str, error: Exception) -> None:
         self._accounting.warn(

@@ -94,7 +94,7 @@ def test_prometheus_evaluates_the_alerts(running):
         return rules if all(rule["health"] == "ok" for rule in rules) else None
 
     rules = {rule["name"]: rule for rule in eventually(evaluated)}
-    assert len(rules) == 6
+    assert len(rules) == 7
     assert rules["MlflowRequestsFail"]["state"] == "pending"  # one in five does, for 5 minutes yet
 
 

@@ -337,6 +337,24 @@ def test_what_a_scorer_calls_leaves_if_asked_for_in_a_linked_trace_that_is_not_s
     assert runs == ["It is Rome."]
 
 
+def test_with_content_off_the_scorer_sees_all_and_its_words_stay(memory, monkeypatch):
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "false")
+    handle = mlflow_otel.instrument(exporter=memory)
+    try:
+        handle.scorers.start(
+            lambda outputs: Feedback(value=len(outputs), rationale=outputs), name="length"
+        )
+        answer("Rome")
+        assert handle.force_flush()
+    finally:
+        mlflow_otel.uninstrument()
+    (said,) = (s.attributes for s in memory.get_finished_spans() if SCORE in s.attributes)
+    assert said[SCORE] == 11
+    assert said["mlflow.assessment.metadata.scorer_name"] == "length"
+    assert "mlflow.assessment.metadata.scorer_digest" in said
+    assert "It is Rome." not in str(dict(said))
+
+
 def test_traces_of_an_evaluation_run_are_not_scored(scored):
     handle, said = scored
     handle.scorers.start(length)
@@ -387,6 +405,25 @@ def test_scorers_that_cannot_be_imported_yet_are_looked_for_when_a_trace_ends(
     finally:
         mlflow_otel.uninstrument()
     assert "evaluation one" in [span.name for span in memory.get_finished_spans()]
+
+
+def test_what_a_variable_names_may_be_wrong_in_any_way(memory, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("MLFLOW_OTEL_SCORERS", "wrong_scorers:SCORERS")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "wrong_scorers.py").write_text(
+        "import mlflow_otel\n"
+        "mlflow_otel.instrument()\n"  # it may be the app itself
+        "class Broken(list):\n"
+        "    def __iter__(self):\n        raise RuntimeError('broken')\n"
+        "SCORERS = Broken()\n"
+    )
+    handle = mlflow_otel.instrument(exporter=memory)
+    try:
+        answer("Rome")
+        assert handle.scorers.list() == []
+    finally:
+        mlflow_otel.uninstrument()
+    assert "is not started (broken)" in caplog.text
 
 
 def test_a_forked_child_scores_its_own_traces(run_app, receiver):
