@@ -76,6 +76,7 @@ class Leaving(NamedTuple):
         update: Whether spans of the trace left before with less: the context leaves by itself, too.
         root_id: The root's span ID, if it was seen.
         resource: Of one of the trace's spans.
+        removed: Tags that were removed after they left.
     """
 
     trace_id: int
@@ -85,6 +86,7 @@ class Leaving(NamedTuple):
     update: bool = False
     root_id: int | None = None
     resource: bytes = b""
+    removed: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -180,11 +182,13 @@ class Joiner:
             if trace is None or trace.info is None:
                 raise KeyError(trace_id)
             tags = trace.info.tags
+            before = set(tags)
             change(tags)
             trace.info = trace.info.with_tags(tags)
             if trace.context is None:
                 return []
-            return [self._update(trace_id, trace, trace.info)]
+            update = self._update(trace_id, trace, trace.info)
+            return [update._replace(removed=tuple(sorted(before - set(tags))))]
 
     def _update(self, trace_id: int, trace: JoinedTrace, info: TraceInfo) -> Leaving:
         """Return what a trace whose spans left is now known to be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -64,7 +64,9 @@ class Mapper:
             if encoded is not None:
                 self._group(groups, arrival.resource, leaving.context).items.append(encoded)
         if leaving.update:
-            made = update_span(leaving.trace_id, leaving.root_id, leaving.context, self.options)
+            made = update_span(
+                leaving.trace_id, leaving.root_id, leaving.context, leaving.removed, self.options
+            )
             item = wire.field(ITEM, made.SerializeToString())
             self._group(groups, leaving.resource, leaving.context).items.append(item)
         return list(groups.values())
@@ -177,10 +179,3 @@ def resource_with_service(resource: bytes, context: TraceContext) -> bytes:
     missing = {key: value for key, value in added.items() if not said.get(key)}
     holder.resource.MergeFromString(wire.attributes(b"\x0a", missing))
     return holder.SerializeToString()
-
-
-def with_experiment(leaving: Leaving, name: str | None) -> Leaving:
-    """Return the same, with the experiment's name where the context lacks it."""
-    if name is None or leaving.context.experiment_name is not None:
-        return leaving
-    return leaving._replace(context=replace(leaving.context, experiment_name=name))

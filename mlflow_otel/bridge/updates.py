@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.mapping import content, trace
+from mlflow_otel.mapping import content, trace, trace_update
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
 from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.otlp import wire
 
-NAME: Final = "trace update"
+NOT_OF_UPDATES: Final = frozenset({keys.TRACE_ENTRY})
+"""What marks a trace's entry span, which an update is not."""
 
 
 def update_span(
-    trace_id: int, root_id: int | None, context: TraceContext, options: MappingOptions
+    trace_id: int,
+    root_id: int | None,
+    context: TraceContext,
+    removed: Sequence[str],
+    options: MappingOptions,
 ) -> Span:
     """Return the span that carries what is known of a trace now (docs/bridge.md).
 
@@ -26,18 +32,20 @@ def update_span(
         trace_id: OpenTelemetry's ID.
         root_id: The root's span ID, which it is a child of, if it is known.
         context: What is known now.
+        removed: Tags that were removed.
         options: How to map.
     """
     now = time.time_ns()
-    said = {**trace.stamp(context, options), **trace.entry(context, options)}
+    known = {k: v for k, v in trace.entry(context, options).items() if k not in NOT_OF_UPDATES}
+    said = {**known, **trace_update.attributes({}, removed, trace.stamp(context, options))}
     if not options.capture_content:
         said = content.attributes(said, options)
     if options.redact is not None:
-        said = redacted(str(context.tags.get(keys.TAG_TRACE_NAME) or NAME), said, options.redact)
+        said = redacted(str(context.tags.get(keys.TAG_TRACE_NAME) or trace_update.SPAN_NAME), said, options.redact)
     span = Span(
         trace_id=trace_id.to_bytes(16, "big"),
         span_id=secrets.token_bytes(8),
-        name=NAME,
+        name=trace_update.SPAN_NAME,
         kind=Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=now,
         end_time_unix_nano=now,

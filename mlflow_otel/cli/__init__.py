@@ -1,4 +1,4 @@
-"""``mlflow-otel``: demo, doctor, env, receive. Each command is loaded when it is called."""
+"""``mlflow-otel``: demo, doctor, env, receive, bridge. Each command is loaded when it is called."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Examples:
   mlflow-otel receive                   show what an app sends to localhost:4317
   mlflow-otel doctor                    find out why nothing arrives
   mlflow-otel env                       the variables that are set
+  mlflow-otel bridge                    MLflow's clients in, OTLP out
 
 \b
 Completion in bash (zsh and fish alike):
@@ -93,3 +94,86 @@ def receive_command(
     from mlflow_otel.cli.receive import receive as run  # noqa: PLC0415
 
     sys.exit(run(grpc_port, http_port, quiet=quiet, full=full, by_session=by_session))
+
+
+def address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
+    """Return the host and the port of ``127.0.0.1:5000`` or ``[::1]:5000``."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+FILE: Final = click.Path(exists=True, dir_okay=False)
+
+
+@main.command(
+    "bridge",
+    epilog="Example: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 mlflow-otel bridge "
+    "--grpc 127.0.0.1:0 --http 127.0.0.1:5000",
+)
+@click.option(
+    "--grpc",
+    callback=address,
+    default="127.0.0.1:4317",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="OTLP/gRPC.",
+)
+@click.option(
+    "--http",
+    callback=address,
+    default="127.0.0.1:5000",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="OTLP/HTTP and MLflow's API.",
+)
+@click.option(
+    "--token-file",
+    type=FILE,
+    help="Ask for credentials: a line each, a token or USER:PASSWORD.",
+)
+@click.option(
+    "--allow-host",
+    multiple=True,
+    help="A name that clients call this server by; '*' for any. Loopback and private addresses always are.",
+)
+@click.option("--tls-cert", type=FILE, help="Certificate chain, PEM: TLS on both ports.")
+@click.option("--tls-key", type=FILE, help="Its private key, PEM.")
+@click.option("--tls-client-ca", type=FILE, help="CA of the clients' certificates, PEM.")
+@click.option(
+    "--drain",
+    type=click.FloatRange(0),
+    default=20.0,
+    show_default=True,
+    help="Seconds to deliver what is held when it ends.",
+)
+def bridge_command(
+    grpc: tuple[str, int],
+    http: tuple[str, int],
+    token_file: str | None,
+    allow_host: tuple[str, ...],
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_client_ca: str | None,
+    drain: float,
+) -> None:
+    """Receive from MLflow's clients, unmodified, and send OTLP.
+
+    Clients set MLFLOW_TRACKING_URI to the HTTP address. Where to send is what
+    OTEL_EXPORTER_OTLP_ENDPOINT says here.
+    """
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    from mlflow_otel.cli.bridge import bridge as run  # noqa: PLC0415
+
+    sys.exit(
+        run(
+            grpc,
+            http,
+            token_file=token_file,
+            allow_hosts=allow_host,
+            tls=(tls_cert, tls_key, tls_client_ca),
+            drain=drain,
+        )
+    )

@@ -1,0 +1,247 @@
+"""Assessments as MLflow's REST API has them, and the event and the span that each leaves as."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+
+from mlflow_otel.bridge.trace_info import MalformedError
+from mlflow_otel.conventions import genai
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping import assessment
+from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
+from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.mapping.redaction import redacted
+from mlflow_otel.mapping.values import as_dict, as_text, decode
+from mlflow_otel.otlp import wire
+from mlflow_otel.otlp.envelope import ITEM, Group
+from mlflow_otel.version import __version__
+
+MAX_TRACES: Final = 10_000
+MAX_EACH: Final = 1000
+EVENT_NAME: Final = b"\x62"
+"""Tag of ``LogRecord.event_name``, which opentelemetry-proto has since 1.35."""
+MASK: Final = {
+    "assessmentName": "assessment_name",
+    "feedback": "feedback",
+    "expectation": "expectation",
+    "rationale": "rationale",
+    "metadata": "metadata",
+    "valid": "valid",
+}
+"""The fields that an update may name."""
+
+
+def now() -> str:
+    """Return the time as MLflow's API writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new(said: object, trace_id: str) -> dict[str, Any]:
+    """Return an assessment as it is kept and answered: what a client said, an ID, both times.
+
+    Raises:
+        MalformedError: It has no name, or neither feedback nor expectation.
+    """
+    if not isinstance(said, dict):
+        raise MalformedError("Missing value for required parameter 'assessment'")
+    if not isinstance(said.get("assessment_name"), str) or not said["assessment_name"]:
+        raise MalformedError("Missing value for required parameter 'assessment.assessment_name'")
+    if not any(isinstance(said.get(kind), dict) for kind in ("feedback", "expectation")):
+        raise MalformedError("'assessment' must have 'feedback' or 'expectation'")
+    at = now()
+    return {
+        "create_time": at,
+        "last_update_time": at,
+        **said,
+        "trace_id": trace_id,
+        "assessment_id": f"a-{secrets.token_hex(16)}",
+    }
+
+
+def changed(known: Mapping[str, Any], said: object, mask: object) -> dict[str, Any]:
+    """Return an assessment after an update: the fields that the mask names; metadata is merged."""
+    if not isinstance(said, dict):
+        raise MalformedError("Missing value for required parameter 'assessment'")
+    named = [name.strip() for name in mask.split(",")] if isinstance(mask, str) else []
+    fields = [MASK.get(name, name) for name in named if name] or [
+        field for field in MASK.values() if field in said
+    ]
+    if not set(fields) <= set(MASK.values()):
+        raise MalformedError(f"'update_mask' may name {', '.join(MASK)}")
+    after = {**known, "last_update_time": now()}
+    for field in fields:
+        if field == "metadata":
+            after[field] = {**as_dict(known.get(field)), **as_dict(said.get(field))}
+        elif field in said:
+            after[field] = said[field]
+    return after
+
+
+def view(document: Mapping[str, Any], operation: Operation = "create") -> AssessmentView:
+    """Return the plain values of an assessment."""
+    feedback, expectation = document.get("feedback"), as_dict(document.get("expectation"))
+    kind: Kind = "feedback" if isinstance(feedback, dict) else "expectation"
+    said = as_dict(feedback) if kind == "feedback" else expectation
+    serialized = as_dict(said.get("serialized_value"))
+    error, source = as_dict(said.get("error")), as_dict(document.get("source"))
+    metadata = {str(k): v for k, v in as_dict(document.get("metadata")).items()}
+    run = metadata.pop(keys.METADATA_SOURCE_RUN, None)
+    valid = document.get("valid")
+    return AssessmentView(
+        name=as_text(document.get("assessment_name")),
+        kind=kind,
+        value=decode(serialized.get("value")) if serialized else said.get("value"),
+        time=_nanoseconds(document.get("last_update_time")),
+        rationale=_text(document.get("rationale")),
+        error_code=_text(error.get("error_code")),
+        error_message=_text(error.get("error_message")),
+        source_type=_text(source.get("source_type")),
+        source_id=_text(source.get("source_id")),
+        assessment_id=_text(document.get("assessment_id")),
+        run_id=_text(run),
+        overrides=_text(document.get("overrides")),
+        valid=valid if isinstance(valid, bool) else None,
+        metadata=metadata,
+        operation=operation,
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else as_text(value)
+
+
+def _nanoseconds(value: object) -> int:
+    try:
+        at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        at = datetime.now(timezone.utc)
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)
+    return max(int(at.timestamp() * 1_000_000) * 1000, 0)
+
+
+class Kept:
+    """The assessments that clients made, for them to read, change and delete. The oldest go first.
+
+    No lock: each step is one operation of a dict.
+
+    Args:
+        max_traces: Of how many traces they are kept.
+        max_each: How many of one trace are.
+    """
+
+    def __init__(self, max_traces: int = MAX_TRACES, max_each: int = MAX_EACH) -> None:
+        self._max_traces = max_traces
+        self._max_each = max_each
+        self._known: OrderedDict[int, OrderedDict[str, dict[str, Any]]] = OrderedDict()
+
+    def put(self, trace_id: int, document: dict[str, Any]) -> None:
+        """Keep one, in place of what was kept of it."""
+        known = self._known.setdefault(trace_id, OrderedDict())
+        known[document["assessment_id"]] = document
+        if len(known) > self._max_each:
+            known.popitem(last=False)
+        if len(self._known) > self._max_traces:
+            self._known.popitem(last=False)
+
+    def get(self, trace_id: int, identity: str) -> dict[str, Any] | None:
+        """Return one, or None."""
+        known = self._known.get(trace_id)
+        return None if known is None else known.get(identity)
+
+    def remove(self, trace_id: int, identity: str) -> None:
+        """Forget one."""
+        known = self._known.get(trace_id)
+        if known is not None:
+            known.pop(identity, None)
+
+    def of_trace(self, trace_id: int) -> list[dict[str, Any]]:
+        """Return those of a trace."""
+        known = self._known.get(trace_id)
+        return [] if known is None else list(known.values())
+
+
+class Written:
+    """An assessment as it leaves: the same attributes as ``log_feedback`` writes.
+
+    Args:
+        view: The assessment.
+        stamp: What every span of the judged trace carries.
+        trace_id: OpenTelemetry's ID of the judged trace.
+        span_id: The judged span's, or the root's; None where it is not known.
+        resource: ``ResourceSpans`` without spans, encoded: whose trace it is.
+        options: How to map.
+    """
+
+    def __init__(
+        self,
+        view: AssessmentView,
+        stamp: Mapping[str, Any],
+        trace_id: int,
+        span_id: int | None,
+        resource: bytes,
+        options: MappingOptions,
+    ) -> None:
+        self._view = view
+        self._trace_id = trace_id.to_bytes(16, "big")
+        self._span_id = b"" if span_id is None else span_id.to_bytes(8, "big")
+        self._resource = resource
+        self._options = options
+        self._event = assessment.event_attributes(view, stamp, options)
+        self._scope = InstrumentationScope(name="mlflow_otel", version=__version__)
+
+    def event(self) -> list[Group]:
+        """Return the ``gen_ai.evaluation.result`` event."""
+        record = LogRecord(
+            time_unix_nano=self._view.time,
+            observed_time_unix_nano=self._view.time,
+            trace_id=self._trace_id,
+            span_id=self._span_id,
+            flags=1,
+        )
+        name = genai.EVALUATION_RESULT_EVENT
+        record.MergeFromString(wire.attributes(b"\x32", self._redacted(name, self._event)))
+        record.MergeFromString(wire.string(EVENT_NAME, name))
+        holder = ResourceLogs(resource=ResourceSpans.FromString(self._resource).resource)
+        scope = ScopeLogs(scope=self._scope, schema_url=self._options.version.schema_url)
+        return [_group(holder, scope, record)]
+
+    def span(self) -> list[Group]:
+        """Return the evaluation span, for backends that take no logs."""
+        name = assessment.span_name(self._view)
+        attributes = assessment.span_attributes(self._event, self._options)
+        span = Span(
+            trace_id=self._trace_id,
+            span_id=secrets.token_bytes(8),
+            parent_span_id=self._span_id,
+            name=name,
+            kind=Span.SPAN_KIND_INTERNAL,
+            start_time_unix_nano=self._view.time,
+            end_time_unix_nano=self._view.time,
+        )
+        span.MergeFromString(wire.attributes(b"\x4a", self._redacted(name, attributes)))
+        if self._span_id:
+            span.links.add(trace_id=self._trace_id, span_id=self._span_id)
+        if self._view.error_code is not None:
+            said = self._event.get(keys.ASSESSMENT_ERROR_MESSAGE)
+            span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=said or ""))
+        holder = ResourceSpans.FromString(self._resource)
+        scope = ScopeSpans(scope=self._scope, schema_url=self._options.version.schema_url)
+        return [_group(holder, scope, span)]
+
+    def _redacted(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        redact = self._options.redact
+        return values if redact is None else redacted(name, values, redact)
+
+
+def _group(resource: Any, scope: Any, item: Any) -> Group:
+    encoded = wire.field(ITEM, item.SerializeToString())
+    return Group(resource.SerializeToString(), scope.SerializeToString(), [encoded])

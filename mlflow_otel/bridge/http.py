@@ -1,0 +1,207 @@
+"""The bridge's HTTP face: OTLP/HTTP, MLflow's API, health and metrics.
+
+Follows https://opentelemetry.io/docs/specs/otlp/#otlphttp for ``/v1/*``. Errors of MLflow's API are
+JSON, whatever the path: a client takes any other 404 for a server that is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import anyio
+from google.protobuf import json_format
+from google.rpc.status_pb2 import Status
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from mlflow_otel.bridge.access import Access
+from mlflow_otel.bridge.bodies import JSON, PROTOBUF, RefusedError, otlp_message, unpacked
+from mlflow_otel.bridge.intake import RETRY_SECONDS, Intake, Taken
+from mlflow_otel.bridge.mlflow_api import VERSION, ApiError, MlflowApi
+from mlflow_otel.otlp.envelope import SHAPES
+from mlflow_otel.receiver.server import MAX_BODY_BYTES
+from mlflow_otel.settings import SIGNALS, Signal
+
+BODY_SECONDS: Final = 30.0
+"""How long a client may take to send a body."""
+METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
+"""gRPC's codes, for the ``Status`` that OTLP's errors are."""
+API_CODES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class HttpFace:
+    """Makes the ASGI application.
+
+    Args:
+        intake: Takes what comes.
+        api: Answers MLflow's clients.
+        access: Who may send.
+        max_bytes: Of a body, before and after decompression.
+        body_seconds: How long a client may take to send one.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        api: MlflowApi,
+        access: Access,
+        *,
+        max_bytes: int = MAX_BODY_BYTES,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
+        self._intake = intake
+        self._api = api
+        self._access = access
+        self._max_bytes = max_bytes
+        self._body_seconds = body_seconds
+        self.stopping = False
+        """Whether the bridge ends: it is not ready any more."""
+
+    def application(self) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/version", _text(VERSION)),
+                Route("/health", _text("OK")),
+                Route("/healthz", _text("ok\n")),
+                Route("/readyz", self._ready),
+                Route("/metrics", self._metrics),
+                *(
+                    Route(f"/v1/{signal}", self._otlp(signal), methods=["POST"])
+                    for signal in SIGNALS
+                ),
+                Route("/{path:path}", self._mlflow, methods=METHODS),
+            ]
+        )
+
+    async def _ready(self, _request: Request) -> Response:
+        if self.stopping:
+            return PlainTextResponse("the bridge is ending\n", 503)
+        try:
+            self._intake.make_sure_of_room()
+        except RefusedError as refused:
+            return PlainTextResponse(f"{refused.message}\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def _metrics(self, request: Request) -> Response:
+        refused = self._access.refused(request.method, request.headers)
+        if refused is not None:
+            return PlainTextResponse(f"{refused[1]}\n", refused[0])
+        return PlainTextResponse(exposition(self._intake.stats()))
+
+    async def _body(self, request: Request) -> bytes:
+        """Return a request's body as it came, within the bounds."""
+        whole = bytearray()
+        try:
+            with anyio.fail_after(self._body_seconds):
+                async for chunk in request.stream():
+                    whole += chunk
+                    if len(whole) > self._max_bytes:
+                        raise RefusedError(413, f"the body is larger than {self._max_bytes} bytes")
+        except TimeoutError:
+            raise RefusedError(408, f"no whole body came in {self._body_seconds:g} s") from None
+        except ClientDisconnect:
+            raise RefusedError(400, "the body is torn") from None
+        return bytes(whole)
+
+    async def _taken(self, request: Request, act: Callable[[bytes], Any]) -> Any:
+        """Let ``act`` take a request's body, in a thread, if the request may come in."""
+        refused = self._access.refused(request.method, request.headers)
+        if refused is not None:
+            raise RefusedError(*refused)
+        if request.method in {"POST", "PUT"}:
+            self._intake.make_sure_of_room()
+        body = await self._body(request)
+        encoding = request.headers.get("content-encoding", "")
+        return await run_in_threadpool(lambda: act(unpacked(body, encoding, self._max_bytes)))
+
+    def _otlp(self, signal: Signal) -> Handler:
+        async def take(request: Request) -> Response:
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+            def act(body: bytes) -> Taken:
+                named = request.headers.get("x-mlflow-experiment-id")
+                return self._intake.otlp(signal, otlp_message(signal, body, kind), named)
+
+            try:
+                taken = await self._taken(request, act)
+            except RefusedError as refused:
+                return otlp_error(refused, kind)
+            return otlp_answer(signal, taken, kind)
+
+        return take
+
+    async def _mlflow(self, request: Request) -> Response:
+        def act(body: bytes) -> Any:
+            query = dict(request.query_params)
+            return self._api.answer(request.method, request.url.path, query, body)
+
+        try:
+            answer = await self._taken(request, act)
+        except RefusedError as refused:
+            code = API_CODES.get(refused.status, "BAD_REQUEST")
+            return api_error(refused.status, code, refused.message)
+        except ApiError as error:
+            return api_error(error.status, error.code, error.message)
+        return Response(b"") if answer is None else JSONResponse(answer)
+
+
+def _text(text: str) -> Handler:
+    async def answer(_request: Request) -> Response:
+        return PlainTextResponse(text)
+
+    return answer
+
+
+def otlp_answer(signal: Signal, taken: Taken, kind: str) -> Response:
+    """Return OTLP's answer, in the encoding that was asked in."""
+    shape = SHAPES[signal]
+    message = shape.response()
+    if taken.rejected or taken.message:
+        setattr(message.partial_success, shape.rejected, taken.rejected)
+        message.partial_success.error_message = taken.message
+    if kind == JSON:
+        return Response(json_format.MessageToJson(message, indent=None), media_type=JSON)
+    return Response(message.SerializeToString(), media_type=PROTOBUF)
+
+
+def otlp_error(refused: RefusedError, kind: str) -> Response:
+    """Return a ``Status`` in the encoding that was asked in; in JSON with ``detail``, as MLflow's server has it."""
+    code = CODES.get(refused.status, 2)
+    headers = _again(refused.status)
+    if kind == PROTOBUF:
+        body = Status(code=code, message=refused.message).SerializeToString()
+        return Response(body, refused.status, headers, PROTOBUF)
+    said = {"code": code, "message": refused.message, "detail": refused.message}
+    return JSONResponse(said, refused.status, headers)
+
+
+def api_error(status: int, code: str, message: str) -> Response:
+    """Return an error in the form of MLflow's API."""
+    return JSONResponse({"error_code": code, "message": message}, status, _again(status))
+
+
+def _again(status: int) -> dict[str, str]:
+    """Return when to come again, where that helps; MLflow's Python client keeps to it."""
+    if status == 401:
+        return {"WWW-Authenticate": 'Basic realm="mlflow-otel", Bearer'}
+    return {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else {}
+
+
+def exposition(stats: Any) -> str:
+    """Return counters in Prometheus's text format."""
+    lines = ["# TYPE mlflow_otel_bridge_items gauge"]
+    for name, number in sorted(stats.items()):
+        lines.append(f"mlflow_otel_bridge_items{{what={json.dumps(name)}}} {number}")
+    return "\n".join(lines) + "\n"

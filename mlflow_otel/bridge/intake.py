@@ -1,0 +1,256 @@
+"""Everything that comes in, whatever the protocol: taken, joined, and put on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.bridge import span_message, traces_json
+from mlflow_otel.bridge.bodies import RefusedError
+from mlflow_otel.bridge.experiments import Experiments
+from mlflow_otel.bridge.joining import Arrival, JoinedTrace, Joiner, Leaving
+from mlflow_otel.bridge.leaving import Keep, Mapper
+from mlflow_otel.bridge.outlet import Outlet, Waiting
+from mlflow_otel.bridge.trace_info import TraceInfo
+from mlflow_otel.holding.held_trace import HoldBounds
+from mlflow_otel.holding.sweeper import Sweeper
+from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.otlp import envelope, wire
+from mlflow_otel.otlp.envelope import ITEM, Group
+from mlflow_otel.settings import SIGNALS, Settings, Signal
+
+MAX_IDS: Final = 1_000_000
+"""Span IDs that are remembered, so that a span that comes twice leaves once."""
+MIN_TRACES: Final = 20_000
+"""Traces that may be held, and that are remembered: many clients', where the setting means one app's."""
+MAX_SPANS: Final = 50_000
+"""Of one request."""
+SWEEPS: Final = 4
+RETRY_SECONDS: Final = 2
+"""How long a client is asked to wait when too much waits here."""
+
+
+class Taken(NamedTuple):
+    """What became of an OTLP request.
+
+    Args:
+        rejected: How many of its items were not taken.
+        message: Why.
+    """
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Intake:
+    """Takes what clients send. Safe to call from any thread.
+
+    Args:
+        settings: Where to and how to deliver, and how much may be held.
+        options: How to map.
+        accounting: Gets the counters; ``received.*`` by signal among them.
+        keep: Tells whether a span leaves, or None: all do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: MappingOptions,
+        accounting: Accounting,
+        keep: Keep | None = None,
+    ) -> None:
+        self.experiments = Experiments()
+        self.mapper = Mapper(options, accounting, keep)
+        self._accounting = accounting
+        self._max_bytes = settings.max_held_bytes
+        self._joiner = Joiner(
+            HoldBounds(
+                max_traces=max(settings.max_traces, MIN_TRACES),
+                max_items=settings.max_spans_per_trace,
+                max_bytes=settings.max_held_bytes,
+                max_age=settings.trace_timeout,
+                max_ids=MAX_IDS,
+            ),
+            accounting,
+            self.experiments.name_of,
+        )
+        self._outlets = {signal: Outlet(signal, settings, accounting) for signal in SIGNALS}
+        self._sweeper = Sweeper(self.release_aged, settings.trace_timeout / SWEEPS, "bridge ages")
+        self._sweeper.start()
+
+    def make_sure_of_room(self) -> None:
+        """Refuse what comes while too much waits for the backend.
+
+        Raises:
+            RefusedError: With 503; the client is to come again in ``RETRY_SECONDS``.
+        """
+        if sum(outlet.waiting_bytes for outlet in self._outlets.values()) > self._max_bytes:
+            self._accounting.count("refused.overload")
+            raise RefusedError(503, "too much waits for the backend: try again later")
+
+    def otlp(self, signal: Signal, request: Any, experiment_id: str | None = None) -> Taken:
+        """Take an export request of any client's.
+
+        Args:
+            signal: Of what.
+            request: The message.
+            experiment_id: What the client named in ``x-mlflow-experiment-id``.
+        """
+        if signal != "traces":
+            groups = envelope.parse(request.SerializeToString(), signal)
+            self._pass_on(signal, groups)
+            return Taken()
+        number = sum(len(g.spans) for holder in request.resource_spans for g in holder.scope_spans)
+        if number > MAX_SPANS:
+            raise RefusedError(413, f"the request has more than {MAX_SPANS} spans")
+        self._accounting.count("received.traces", number)
+        arrivals: list[Arrival] = []
+        others: list[Group] = []
+        rejected = 0
+        for holder in request.resource_spans:
+            resource = ResourceSpans(resource=holder.resource, schema_url=holder.schema_url)
+            encoded, decoded = resource.SerializeToString(), _is_python_client(holder.resource)
+            for group in holder.scope_spans:
+                theirs: list[Span] = []
+                for span in group.spans:
+                    if not span_message.made_by_mlflow(span, group.scope):
+                        theirs.append(span)
+                    elif _is_whole(span):
+                        arrivals.append(Arrival(span, encoded, decoded, experiment_id))
+                    else:
+                        rejected += 1
+                if theirs:
+                    others.append(self._others(theirs, encoded, group))
+        self._pass_on("traces", others, counted=False)
+        self._leave(self._joiner.add_spans(arrivals))
+        if not rejected:
+            return Taken()
+        self._accounting.count("refused.spans", rejected)
+        return Taken(rejected, "spans need a trace ID of 16 bytes and a span ID of 8, not all zero")
+
+    def _others(self, spans: Iterable[Span], resource: bytes, holder: ScopeSpans) -> Group:
+        scope = ScopeSpans(scope=holder.scope, schema_url=holder.schema_url)
+        group = Group(resource, scope.SerializeToString())
+        for span in spans:
+            if not self.mapper.changes_others or self.mapper.other(span, holder.scope.name):
+                group.items.append(wire.field(ITEM, span.SerializeToString()))
+        return group
+
+    def _pass_on(self, signal: Signal, groups: list[Group], *, counted: bool = True) -> None:
+        number = sum(len(group.items) for group in groups)
+        if counted:
+            self._accounting.count(f"received.{signal}", number)
+        if number:
+            size = sum(len(item) for group in groups for item in group.items)
+            self._outlets[signal].put(Waiting(lambda: groups, number, size))
+
+    def send(self, signal: Signal, groups: list[Group]) -> None:
+        """Send what the bridge itself made."""
+        self._pass_on(signal, groups, counted=False)
+
+    def info(self, info: TraceInfo) -> JoinedTrace | None:
+        """Take a ``TraceInfo``; return what is known of its trace."""
+        self._accounting.count("received.trace_infos")
+        self._leave(self._joiner.add_info(info))
+        return self._joiner.known(info.trace_id)
+
+    def uploaded(self, trace_id: int, body: Any, experiment_id: str | None) -> None:
+        """Take a ``traces.json``.
+
+        Raises:
+            MalformedError: It is none.
+        """
+        spans, decoded = traces_json.read(body, trace_id)
+        self._accounting.count("received.traces", len(spans))
+        arrivals = [
+            Arrival(span, PYTHON if not decoded else b"", decoded, experiment_id) for span in spans
+        ]
+        self._leave(self._joiner.add_spans(arrivals))
+
+    def count(self, outcome: str) -> None:
+        """Count something that happened."""
+        self._accounting.count(outcome)
+
+    def known(self, trace_id: int) -> JoinedTrace | None:
+        """Return what is remembered of a trace."""
+        return self._joiner.known(trace_id)
+
+    def set_tag(self, trace_id: int, key: str, value: str) -> None:
+        """Set a tag of a trace that is known.
+
+        Raises:
+            KeyError: It is not known.
+        """
+        self._leave(self._joiner.change_tags(trace_id, lambda tags: tags.update({key: value})))
+
+    def delete_tag(self, trace_id: int, key: str) -> None:
+        """Remove a tag of a trace that is known.
+
+        Raises:
+            KeyError: Trace or tag are not known.
+        """
+        self._leave(self._joiner.change_tags(trace_id, lambda tags: _remove(tags, key)))
+
+    def _leave(self, leaving: Iterable[Leaving]) -> None:
+        for one in leaving:
+            number = len(one.arrivals) + one.update
+            self._outlets["traces"].put(
+                Waiting(lambda ready=one: self.mapper.groups(ready), number, one.size)  # type: ignore[misc]
+            )
+
+    def release_aged(self) -> None:
+        """Release what waited too long; a thread calls this."""
+        self._leave(self._joiner.release_aged())
+
+    def stats(self) -> Mapping[str, int]:
+        """Return all counters, and how much is held or on its way now."""
+        held = self._joiner.stats()
+        return {
+            **self._accounting.snapshot(),
+            **{f"held.{what}": number for what, number in held.items()},
+            "waiting.bytes": sum(outlet.waiting_bytes for outlet in self._outlets.values()),
+            "in_flight": sum(outlet.in_flight for outlet in self._outlets.values()),
+        }
+
+    def close(self, seconds: float) -> None:
+        """Release all that is held and deliver what can be, in time."""
+        self._sweeper.stop()
+        self._leave(self._joiner.release_all())
+        for outlet in self._outlets.values():
+            outlet.close(seconds / len(self._outlets))
+
+
+def _python_resource() -> bytes:
+    holder = ResourceSpans()
+    said = {"telemetry.sdk.language": "python", "telemetry.sdk.name": "mlflow"}
+    holder.resource.MergeFromString(wire.attributes(b"\x0a", said))
+    return holder.SerializeToString()
+
+
+PYTHON: Final = _python_resource()
+"""The resource of spans that Python's client uploads as a file, which has none."""
+
+
+def _is_python_client(resource: Any) -> bool:
+    """Tell whether MLflow's Python client wrote this: it decodes the attributes of its spans."""
+    said = {pair.key: pair.value.string_value for pair in resource.attributes}
+    return (said.get("telemetry.sdk.name"), said.get("telemetry.sdk.language")) == (
+        "mlflow",
+        "python",
+    )
+
+
+def _is_whole(span: Span) -> bool:
+    return (
+        len(span.trace_id) == 16
+        and len(span.span_id) == 8
+        and any(span.trace_id)
+        and any(span.span_id)
+    )
+
+
+def _remove(tags: dict[str, str], key: str) -> None:
+    del tags[key]

@@ -1,0 +1,314 @@
+"""MLflow's trace API, as far as clients need it to send: plain values in, JSON out.
+
+The paths, the names and what clients do on each answer: docs/bridge.md. What needs a tracking server (runs,
+registered models, prompts, search) says so with ``NOT_IMPLEMENTED``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlflow_otel.bridge import assessments, trace_info
+from mlflow_otel.bridge.assessments import Kept, Written
+from mlflow_otel.bridge.bodies import read_json
+from mlflow_otel.bridge.intake import Intake
+from mlflow_otel.bridge.leaving import resource_with_service
+from mlflow_otel.bridge.trace_info import MalformedError, otel_id
+from mlflow_otel.mapping import trace
+from mlflow_otel.mapping.assessment import Operation
+from mlflow_otel.mapping.model import TraceContext
+
+VERSION: Final = "3.17.2+bridge"
+"""What ``GET /version`` answers: clients send spans as they end from 3.4 on."""
+MAX_TAG_KEY: Final = 250
+SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
+ARTIFACT_LOCATION: Final = "mlflow.artifactLocation"
+
+
+class ApiError(Exception):
+    """An answer that says what is wrong, in MLflow's form.
+
+    Args:
+        status: HTTP's.
+        code: MLflow's ``error_code``.
+        message: For the user.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the API.
+
+    Args:
+        query: Its parameters.
+        body: Its body.
+        ids: What the path names.
+    """
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> dict[str, Any]:
+        """Return the body; an empty one says nothing."""
+        said = read_json(self.body) if self.body.strip() else {}
+        if not isinstance(said, dict):
+            raise MalformedError("the body must be a JSON object")
+        return said
+
+    def needed(self, name: str) -> str:
+        """Return a parameter of the query or the body that must be there."""
+        value = self.query.get(name) or self.json().get(name)
+        if not isinstance(value, str) or not value:
+            raise MalformedError(f"Missing value for required parameter '{name}'")
+        return value
+
+
+class MlflowApi:
+    """Answers MLflow's clients. Safe to call from any thread.
+
+    Args:
+        intake: Takes what they send.
+        signals: What an assessment leaves as: ``logs``, ``traces``.
+    """
+
+    def __init__(self, intake: Intake, signals: frozenset[str]) -> None:
+        self._intake = intake
+        self._experiments = intake.experiments
+        self._signals = signals
+        self._kept = Kept()
+
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Any:
+        """Return the JSON that answers a request.
+
+        Args:
+            method: HTTP's.
+            path: Below the server's root.
+            query: Its parameters; of several of one name the last.
+            body: Not compressed.
+
+        Raises:
+            ApiError: There is no such path, or it is refused.
+        """
+        for wanted, pattern, called in ROUTES:
+            found = pattern.fullmatch(path) if wanted == method else None
+            if found is not None:
+                try:
+                    return called(self, Call(query, body, found.groupdict()))
+                except MalformedError as error:
+                    raise ApiError(400, "INVALID_PARAMETER_VALUE", str(error)) from error
+        if NEEDS_SERVER.match(path):
+            raise ApiError(
+                501,
+                "NOT_IMPLEMENTED",
+                f"{path} needs an MLflow tracking server. The bridge takes traces, their tags and "
+                "assessments, and has no runs, models, prompts or search.",
+            )
+        raise ApiError(404, "ENDPOINT_NOT_FOUND", f"There is no {method} {path} here")
+
+    def get_by_name(self, call: Call) -> Any:
+        """Answer any name: an experiment is there as soon as somebody asks for it."""
+        return {"experiment": self._experiments.by_name(call.needed("experiment_name"))}
+
+    def get_by_id(self, call: Call) -> Any:
+        """Answer any ID."""
+        return {"experiment": self._experiments.by_id(call.needed("experiment_id"))}
+
+    def create(self, call: Call) -> Any:
+        """Answer the ID that the name gives."""
+        return {"experiment_id": self._experiments.by_name(call.needed("name"))["experiment_id"]}
+
+    def search_experiments(self, _call: Call) -> Any:
+        """Answer the experiments that were asked for."""
+        return {"experiments": self._experiments.all()}
+
+    def server_info(self, _call: Call) -> Any:
+        """Say what this server can do: nothing that a client must ask for first."""
+        return {"store_type": "OtlpBridge", "workspaces_enabled": True}
+
+    def start_trace(self, call: Call) -> Any:
+        """Take a ``TraceInfo``. Without ``spansLocation`` in the answer the client uploads the spans."""
+        info = trace_info.read(call.json())
+        known = self._intake.info(info)
+        return {"trace": {"trace_info": self._described(info, seen=bool(known and known.seen))}}
+
+    def _described(self, info: trace_info.TraceInfo, *, seen: bool) -> dict[str, Any]:
+        experiment = info.experiment_id or "0"
+        place = f"mlflow-artifacts:/{experiment}/traces/{info.mlflow_id}/artifacts"
+        tags = {**info.tags, ARTIFACT_LOCATION: place}
+        if seen:
+            tags[SPANS_LOCATION] = "TRACKING_STORE"
+        found = self._kept.of_trace(info.trace_id)
+        return {**info.document, "tags": tags, **({"assessments": found} if found else {})}
+
+    def get_trace_info(self, call: Call) -> Any:
+        """Answer a ``TraceInfo`` that is still remembered."""
+        trace_id = otel_id(call.ids["trace_id"])
+        known = self._intake.known(trace_id)
+        if known is None or known.info is None:
+            raise _no_trace(call.ids["trace_id"])
+        return {"trace": {"trace_info": self._described(known.info, seen=known.seen)}}
+
+    def set_tag(self, call: Call) -> Any:
+        """Set a tag of a trace that is still remembered."""
+        key, said = call.needed("key"), call.json().get("value")
+        if len(key) > MAX_TAG_KEY:
+            raise MalformedError(f"'key' must have at most {MAX_TAG_KEY} characters")
+        try:
+            self._intake.set_tag(otel_id(call.ids["trace_id"]), key, str(said))
+        except KeyError:
+            raise _no_trace(call.ids["trace_id"]) from None
+        return {}
+
+    def delete_tag(self, call: Call) -> Any:
+        """Remove a tag of a trace that is still remembered."""
+        key = call.needed("key")
+        try:
+            self._intake.delete_tag(otel_id(call.ids["trace_id"]), key)
+        except KeyError:
+            message = f"No tag with key {key!r} of trace {call.ids['trace_id']!r} is known"
+            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message) from None
+        return {}
+
+    def upload(self, call: Call) -> Any:
+        """Take a ``traces.json``."""
+        trace_id = otel_id(call.ids["trace_id"])
+        self._intake.uploaded(trace_id, read_json(call.body), call.ids["experiment"])
+        return None
+
+    def attach(self, _call: Call) -> Any:
+        """Count an attachment and keep it out: no backend takes it."""
+        self._intake.count("attachments.left_out")
+        return None
+
+    def create_assessment(self, call: Call) -> Any:
+        """Send an assessment. Its trace need not be known."""
+        trace_id = otel_id(call.ids["trace_id"])
+        document = assessments.new(call.json().get("assessment"), call.ids["trace_id"])
+        replaced = document.get("overrides")
+        before = self._kept.get(trace_id, str(replaced)) if replaced else None
+        if before is not None:
+            self._kept.put(trace_id, {**before, "valid": False})
+        self._kept.put(trace_id, document)
+        self._send(trace_id, document, "create")
+        return {"assessment": document}
+
+    def _assessment(self, call: Call) -> tuple[int, dict[str, Any]]:
+        trace_id = otel_id(call.ids["trace_id"])
+        document = self._kept.get(trace_id, call.ids["assessment_id"])
+        if document is None:
+            message = f"No assessment {call.ids['assessment_id']!r} of this trace is known"
+            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
+        return trace_id, document
+
+    def get_assessment(self, call: Call) -> Any:
+        """Answer an assessment that is still remembered."""
+        return {"assessment": self._assessment(call)[1]}
+
+    def update_assessment(self, call: Call) -> Any:
+        """Send an assessment again, changed."""
+        trace_id, document = self._assessment(call)
+        said = call.json()
+        after = assessments.changed(document, said.get("assessment"), said.get("update_mask"))
+        self._kept.put(trace_id, after)
+        self._send(trace_id, after, "update")
+        return {"assessment": after}
+
+    def delete_assessment(self, call: Call) -> Any:
+        """Send that an assessment is no more."""
+        trace_id, document = self._assessment(call)
+        self._kept.remove(trace_id, document["assessment_id"])
+        self._send(trace_id, {**document, "last_update_time": assessments.now()}, "delete")
+        return {}
+
+    def _send(self, trace_id: int, document: Mapping[str, Any], operation: Operation) -> None:
+        known = self._intake.known(trace_id)
+        context = TraceContext(trace_id=trace_info.mlflow_id(trace_id))
+        if known is not None and known.info is not None:
+            name = self._experiments.name_of(known.info.experiment_id or "")
+            context = trace_info.context(known.info, name)
+        options = self._intake.mapper.options
+        written = Written(
+            assessments.view(document, operation),
+            trace.stamp(context, options),
+            trace_id,
+            _span_id(document) or (None if known is None else known.root_id),
+            resource_with_service(b"" if known is None else known.resource, context),
+            options,
+        )
+        self._intake.count("assessments")
+        if "logs" in self._signals:
+            self._intake.send("logs", written.event())
+        if "traces" in self._signals:
+            self._intake.send("traces", written.span())
+
+
+def _span_id(document: Mapping[str, Any]) -> int | None:
+    said = document.get("span_id")
+    return int(said, 16) if isinstance(said, str) and SPAN_ID.fullmatch(said) else None
+
+
+def _no_trace(identity: str) -> ApiError:
+    return ApiError(
+        404, "RESOURCE_DOES_NOT_EXIST", f"Trace {identity!r} is not remembered by the bridge"
+    )
+
+
+def _route(path: str) -> re.Pattern[str]:
+    return re.compile(r"/(?:ajax-)?api/(?:2|3)\.0/" + re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", path))
+
+
+SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}")
+ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[[MlflowApi, Call], Any]], ...]] = (
+    ("GET", _route("mlflow/experiments/get-by-name"), MlflowApi.get_by_name),
+    ("GET", _route("mlflow/experiments/get"), MlflowApi.get_by_id),
+    ("POST", _route("mlflow/experiments/create"), MlflowApi.create),
+    ("POST", _route("mlflow/experiments/search"), MlflowApi.search_experiments),
+    ("GET", _route("mlflow/experiments/search"), MlflowApi.search_experiments),
+    ("GET", _route("mlflow/server-info"), MlflowApi.server_info),
+    ("POST", _route("mlflow/traces"), MlflowApi.start_trace),
+    ("GET", _route("mlflow/traces/<trace_id>(?<!/get)(?<!/batchGet)"), MlflowApi.get_trace_info),
+    ("PATCH", _route("mlflow/traces/<trace_id>/tags"), MlflowApi.set_tag),
+    ("DELETE", _route("mlflow/traces/<trace_id>/tags"), MlflowApi.delete_tag),
+    ("POST", _route("mlflow/traces/<trace_id>/assessments"), MlflowApi.create_assessment),
+    (
+        "GET",
+        _route("mlflow/traces/<trace_id>/assessments/<assessment_id>"),
+        MlflowApi.get_assessment,
+    ),
+    (
+        "PATCH",
+        _route("mlflow/traces/<trace_id>/assessments/<assessment_id>"),
+        MlflowApi.update_assessment,
+    ),
+    (
+        "DELETE",
+        _route("mlflow/traces/<trace_id>/assessments/<assessment_id>"),
+        MlflowApi.delete_assessment,
+    ),
+    (
+        "PUT",
+        _route("mlflow-artifacts/artifacts/<experiment>/traces/<trace_id>/artifacts/traces.json"),
+        MlflowApi.upload,
+    ),
+    (
+        "PUT",
+        _route(
+            "mlflow-artifacts/artifacts/<experiment>/traces/<trace_id>/artifacts/attachments/.*"
+        ),
+        MlflowApi.attach,
+    ),
+)
+NEEDS_SERVER: Final = re.compile(
+    r"/(?:ajax-)?api/[23]\.0/(?:mlflow/(?:runs|traces|registered-models|model-versions|"
+    r"logged-models|metrics|prompt|experiments|scorers|issues|datasets|artifacts)|mlflow-artifacts)\b"
+)

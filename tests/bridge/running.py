@@ -1,0 +1,77 @@
+"""A bridge in a process of its own, with this process's receiver behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from mlflow_otel.receiver.server import Receiver
+from tests.conftest import PREFIXES, ROOT
+
+
+class Bridge:
+    """What runs: its endpoints, and what has arrived behind it."""
+
+    def __init__(self, process, receiver):
+        self.process, self.receiver = process, receiver
+        self.grpc = process.stdout.readline().split()[-1].removeprefix("http://")
+        self.http = process.stdout.readline().split()[-1]
+
+    def spans(self, number=1, name=None, seconds=60):
+        """The spans behind it, once there are so many."""
+        return self._wait(self.receiver.store.spans, number, name, seconds)
+
+    def logs(self, number=1, seconds=60):
+        return self._wait(self.receiver.store.logs, number, None, seconds)
+
+    @staticmethod
+    def _wait(read, number, name, seconds):
+        until = time.monotonic() + seconds
+        while True:
+            found = [r for r in read() if name is None or r.get("name") == name]
+            if len(found) >= number or time.monotonic() > until:
+                return found
+            time.sleep(0.05)
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@contextlib.contextmanager
+def running(*arguments, env=None, receiver=None):
+    """A bridge until the block ends."""
+    with contextlib.ExitStack() as stack:
+        receiver = receiver or stack.enter_context(Receiver())
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "mlflow_otel",
+                "bridge",
+                "--grpc",
+                "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
+                *arguments,
+            ],
+            env={
+                **kept,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+                "PYTHONPATH": str(ROOT),
+                **(env or {}),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield Bridge(process, receiver)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
