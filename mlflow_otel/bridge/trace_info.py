@@ -13,6 +13,8 @@ from mlflow_otel.mapping.values import as_dict, as_text, decode
 
 TRACE_ID: Final = re.compile(r"tr-([0-9a-f]{32})")
 PREFIX: Final = "tr-"
+SIZES: Final = frozenset({"mlflow.trace.sizeBytes", "mlflow.trace.sizeStats"})
+"""Metadata in which a client says how large the trace is that it sends to a server. It says nothing of the trace."""
 
 
 class MalformedError(ValueError):
@@ -98,7 +100,9 @@ def context(info: TraceInfo, experiment_name: str | None = None) -> TraceContext
         experiment_name: The experiment's name, if it is known.
     """
     said = info.document
-    metadata = {str(k): as_text(v) for k, v in as_dict(said.get("trace_metadata")).items()}
+    metadata = {
+        str(k): as_text(v) for k, v in as_dict(said.get("trace_metadata")).items() if k not in SIZES
+    }
     return TraceContext(
         trace_id=info.mlflow_id,
         client_request_id=_text(said.get("client_request_id")),

@@ -41,7 +41,11 @@ def update_span(
     if not options.capture_content:
         said = content.attributes(said, options)
     if options.redact is not None:
-        said = redacted(str(context.tags.get(keys.TAG_TRACE_NAME) or trace_update.SPAN_NAME), said, options.redact)
+        said = redacted(
+            str(context.tags.get(keys.TAG_TRACE_NAME) or trace_update.SPAN_NAME),
+            said,
+            options.redact,
+        )
     span = Span(
         trace_id=trace_id.to_bytes(16, "big"),
         span_id=secrets.token_bytes(8),
