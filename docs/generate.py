@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import re
@@ -22,6 +23,7 @@ from mlflow_otel.settings import OTLP_OPTIONS, SDK_VARIABLES, VARIABLES
 
 DOCS: Final = Path(__file__).parent
 FIXTURES: Final = DOCS.parent / "tests" / "fixtures"
+DIFFERENCES: Final = DOCS.parent / "tests" / "export" / "test_spans_of_others.py"
 BLOCK: Final = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -219,6 +221,31 @@ def _arriving() -> str:
     return table(("MLflow type", "Attributes"), rows)
 
 
+def _differences() -> str:
+    """Return the intended differences from the stock exporter: the rows of the test that proves them."""
+    held = {
+        node.targets[0].id: node.value
+        for node in ast.parse(DIFFERENCES.read_text()).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    rows, only = held["DIFFERENCES"], ast.literal_eval(held["ONLY_IN_OLD_SDKS"])
+    assert isinstance(rows, ast.Dict)  # noqa: S101 (the test's table is one)
+    said = [ast.literal_eval(key) for key in rows.keys if key is not None]
+    head = ("What leaves", "The stock exporter")
+    return table(
+        head,
+        [
+            (
+                row,
+                "depends on the SDK: " + only[row]
+                if row in only
+                else "sends something else, or fails",
+            )
+            for row in said
+        ],
+    )
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "span types": _span_types,
     "providers": _providers,
@@ -235,6 +262,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "variables of the SDK": _sdk_variables,
     "metrics": _metrics,
     "arriving": _arriving,
+    "differences": _differences,
 }
 """The tables by the name in their mark."""
 

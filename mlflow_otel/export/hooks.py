@@ -69,6 +69,10 @@ class Redaction:
 class Filter:
     """Calls the user's ``should_export``. A span on which it raises leaves.
 
+    It says which spans are worth their cost, so its own fault must not cost the spans. What must not
+    leave is for content capture off and for ``redact``. Both hold for such a span too, and where
+    ``redact`` raises, the value does not leave.
+
     Args:
         function: The function, or ``package.module:function``.
         accounting: Gets ``filtered`` for each span that does not leave, and ``should_export_failed``.

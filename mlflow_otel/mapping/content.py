@@ -29,6 +29,10 @@ INDEX: Final = re.compile(r"(?<=\.)\d+(?=\.|$)")
 NAME: Final = re.compile(r"[\w./:@+-]{1,128}")
 """What a key looks like; anything else may be a sentence that was made a key."""
 WORD: Final = re.compile(r"\S{1,128}")
+REASONS: Final = frozenset(
+    {"finish_reason", "finish_reasons", "finishReason", "stop_reason", "stopReason"}
+)
+"""Ends of the keys that say why an answer ended."""
 TEXT_KEYS: Final = frozenset(
     f"{namespace}.{name}"
     for table in (known.REGISTRY, known.GENAI, known.MLFLOW)
@@ -66,6 +70,13 @@ def _word(value: Any) -> Any:
 
 def _is_word(value: Any) -> bool:
     return isinstance(value, str) and WORD.fullmatch(value) is not None
+
+
+def _reasons(value: Any) -> Any:
+    """Keep why answers ended where it is one word; a sentence may be anything."""
+    if isinstance(value, (list, tuple)):
+        return [item for item in value if _is_word(item)] or None
+    return value if _is_word(value) else None
 
 
 def _label(value: Any) -> Any:
@@ -137,6 +148,8 @@ def _rule(key: str, patterns: tuple[str, ...], errors: bool) -> Keep:
         return SHAPED[key]
     if key in known.WORDS:
         return _word
+    if key.rpartition(".")[2] in REASONS:
+        return _reasons
     if INDEX.sub("N", key) in TEXT_KEYS or key.startswith(known.PREFIXES):
         return _text
     if (

@@ -318,6 +318,21 @@ def test_names_types_ids_models_counts_and_flags_leave(scope):
     assert values["unheard.of.ratio"].double_value == 0.5
 
 
+@pytest.mark.parametrize("scope", [MLFLOW, OTHER], ids=["MLflow's", "another's"])
+def test_why_an_answer_ended_leaves_as_one_word_and_never_as_a_sentence(scope):
+    found = {
+        "gen_ai.response.finish_reasons": ("stop", "Ann said no.", "brand_new_reason"),
+        "llm.finish_reason": "Ann said no.",
+        "gen_ai.completion.0.finish_reason": "length",
+    }
+    left = the_span(sent(span_of(found, scope=scope)))
+    values = {a.key: a.value for a in left.attributes}
+    reasons = values["gen_ai.response.finish_reasons"].array_value.values
+    assert [reason.string_value for reason in reasons] == ["stop", "brand_new_reason"]
+    assert values["gen_ai.completion.0.finish_reason"].string_value == "length"
+    assert "llm.finish_reason" not in values
+
+
 def test_of_documents_prompts_and_token_usage_the_parts_leave_that_are_no_content():
     found = {
         "gen_ai.retrieval.documents": json.dumps(
