@@ -1,4 +1,4 @@
-"""``Handle``: the running instrumentation, put together. What ``instrument()`` returns."""
+"""``Handle``: the running instrumentation with all its parts. ``instrument()`` returns it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Handle:
         )
 
     def begin_anew(self) -> None:
-        """Make the locks anew: in a forked child a thread of the parent's may have held them."""
+        """Make the locks anew: a thread of the parent may hold them at the fork."""
         self._making = threading.RLock()
         self._ending = threading.Lock()
         self._ended = threading.Event()
@@ -101,7 +101,7 @@ class Handle:
 
     @property
     def active(self) -> bool:
-        """Whether MLflow's spans leave through us."""
+        """Whether MLflow's spans leave through this package."""
         return self._take_over is not None
 
     def sends_to(self, exporter: SpanExporter) -> bool:
@@ -116,7 +116,9 @@ class Handle:
     def start(self) -> None:
         """Take MLflow's exporter's place."""
         if self._exporter is None:
-            load(self.settings.traces.protocol)  # before a child can be forked in the midst of it
+            load(
+                self.settings.traces.protocol
+            )  # now, before a child can be forked during this import
         self._take_over = mlflow_provider.TakeOver(
             self._isolated_provider,
             self._shared_provider,
@@ -129,7 +131,7 @@ class Handle:
         self._idle_server.check()
 
     def shut_down_at_exit(self) -> None:
-        """See to it that nothing is left behind when the process ends, whichever way it does."""
+        """Export what is left when the process ends, whichever way it ends."""
         if self.settings.flush == "trace":
             self.flush_at_roots()
         self._at_end.start()
@@ -148,7 +150,7 @@ class Handle:
                 provider.add_span_processor(self._at_roots)
 
     def flush_in_time(self) -> bool:
-        """Flush, for at most ``OTEL_EXPORTER_OTLP_TIMEOUT``; True if all was accepted."""
+        """Flush, for at most ``OTEL_EXPORTER_OTLP_TIMEOUT``. True if everything was accepted."""
         return self.force_flush(int(self.settings.traces.timeout * 1000))
 
     def _make_processor(self, target: SpanProcessor | SpanExporter) -> MlflowSpanProcessor:
@@ -163,7 +165,7 @@ class Handle:
             self._processor.wanting = self.scorers.wanting if self.scorers.wanted else None
 
     def _start_measuring(self) -> None:
-        """Have spans measured, where there is someone to tell."""
+        """Have spans measured, if someone takes the metrics."""
         wanted = self.settings.measures(shared=self._signals.meters_shared)
         if wanted and self._processor is not None:
             try:
@@ -180,14 +182,16 @@ class Handle:
                 self._processor.on_released = self._recorder.released
 
     def _open_spans(self) -> Callable[[ReadableSpan], None]:
-        """Return what sends a span where the traces go, also from a process that makes none."""
+        """Return a function that sends a span where the traces go, also in a process that makes none."""
         with self._making:
             if self._processor is None:
                 self._make_processor(self._own_export_processor())
         return self._hand_on
 
     def _hand_on(self, span: ReadableSpan) -> None:
-        if self._processor is not None:  # the one in use now: MLflow's provider may be built anew
+        if (
+            self._processor is not None
+        ):  # the processor in use now: MLflow's provider may be built anew
             self._processor.hand_on(span)
 
     @property
@@ -234,11 +238,11 @@ class Handle:
     def _shared_provider(self) -> TracerProvider:
         provider = self._join_global_provider()
         self._idle_server.check()
-        self._start_measuring()  # now that it is known whose resource this is
+        self._start_measuring()  # now, because only now the resource is known
         return provider
 
     def _join_global_provider(self) -> TracerProvider:
-        """Join the global provider, the app's where it has one."""
+        """Join the global provider. It is the app's own if the app has set one."""
         provider = trace.get_tracer_provider()
         if any(provider is joined for joined, _ in self._shared):
             return provider  # type: ignore[return-value]
@@ -292,14 +296,14 @@ class Handle:
         """Export what ended traces have released, and assessments.
 
         Returns:
-            True if all that ended or was logged since the last flush was accepted in time.
+            True if everything that ended or was logged since the last flush was accepted in time.
         """
         until = time.monotonic() + timeout_millis / 1000
 
         def left() -> float:
             return max(until - time.monotonic(), 0.0)
 
-        # First, since evaluation spans go the way of the others.
+        # This comes first, because evaluation spans go through the processor too.
         scored = self.scorers.drain(left() / 2)
         drained = self._signals.jobs.drain(left())
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
@@ -314,12 +318,12 @@ class Handle:
         flush_all(seconds)
 
     def shutdown(self, timeout_millis: int = SHUTDOWN_MILLIS) -> None:
-        """Pass on what is held and stop exporting; at interpreter exit, or by ``uninstrument()``.
+        """Release what is held, export it, and end. At the interpreter's exit, or by ``uninstrument()``.
 
-        Done once: who calls while another thread is at it waits for that, in time.
+        It is done once. A caller that finds another thread in it waits for that thread, in time.
 
         Args:
-            timeout_millis: Milliseconds it may take; what did not arrive by then is spooled, or
+            timeout_millis: Milliseconds it may take. What was not delivered by then is spooled, or
                 counted as dropped.
         """
         if not self._ending.acquire(blocking=False):
@@ -337,9 +341,11 @@ class Handle:
     def _shut_down(self, timeout_millis: int) -> None:
         until = time.monotonic() + timeout_millis / 1000
         self.scorers.shutdown(timeout_millis / 4000)
-        self._signals.jobs.drain(timeout_millis / 4000)  # evaluation spans are to be there by then
+        self._signals.jobs.drain(
+            timeout_millis / 4000
+        )  # so that evaluation spans are in the processor before it is shut down
         if self._processor is not None:
-            # First, since it reports the assessments of traces that it passes on at the end.
+            # This comes first, because it reports the assessments of traces that it releases.
             kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0
             self._processor.shutdown(max(timeout_millis - int(kept), timeout_millis // 2))
         self._signals.shutdown(max(until - time.monotonic(), 0.0))
@@ -362,7 +368,7 @@ class Handle:
             if before:
                 added = (p for p in otel_adapter.processors(provider) if p not in before)
                 came_later = tuple(p for p in added if otel_adapter.annotates(p))
-                # The app's own go on, and MLflow's autologging.
+                # The app's own processors go on, and those of MLflow's autologging.
                 otel_adapter.set_processors(provider, (*before, *came_later))
         if self._exporting is not None:
             self._exporting.shutdown()

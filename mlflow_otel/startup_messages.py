@@ -1,4 +1,4 @@
-"""What is said when ``instrument()`` takes effect: where traces go, and what no longer gets any."""
+"""What is logged when ``instrument()`` takes effect: where traces go, and which server gets no more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlflow_otel.tracing import mlflow_adapter
 
 
 def log_destination(settings: Settings, exporter: object | None) -> None:
-    """Log one line at INFO: where to, the protocol, the conventions, MLflow's own export.
+    """Log one line at INFO: the destination, the protocol, the conventions, MLflow's own export.
 
     Args:
         settings: Those in force.
@@ -30,7 +30,7 @@ def log_destination(settings: Settings, exporter: object | None) -> None:
 
 
 class IdleServerWarning:
-    """Warns, once, that a tracking server is configured and gets nothing.
+    """Warns once that a tracking server is configured and gets no traces.
 
     Args:
         settings: Those in force.
@@ -40,7 +40,7 @@ class IdleServerWarning:
         self._said = settings.dual_export
 
     def check(self) -> None:
-        """Warn if there is such a server; called whenever MLflow builds its provider anew."""
+        """Warn if there is such a server. Called whenever MLflow builds its provider anew."""
         uri = None if self._said else mlflow_adapter.tracking_server()
         if uri is None:
             return

@@ -1,4 +1,4 @@
-"""Which received traces are to be shown now: as each ends, bounded, whatever comes late."""
+"""Decides which received traces are shown now: each when it ends, and what comes late after it. Bounded."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class LiveTraces:
         return [one for one in found if one.spans or one.verdicts]
 
     def forgotten(self) -> int:
-        """Return how many spans were forgotten since the last call: they came faster than they were shown."""
+        """Return how many spans were forgotten since the last call, because they came faster than they were shown."""
         with self._lock:
             number, self._forgotten = self._forgotten, 0
         return number

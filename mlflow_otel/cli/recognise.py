@@ -1,4 +1,4 @@
-"""Who answers at an OTLP endpoint, by what stands beside it: for ``mlflow-otel doctor``."""
+"""Recognises the backend at an OTLP endpoint by what else it answers. For ``mlflow-otel doctor``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def candidates(settings: OtlpSettings, taken: frozenset[str]) -> Iterator[Backen
 
 
 def _asked(url: str) -> bytes:
-    # The time-out of urlopen is one for each read: an answer could come byte by byte for an hour.
+    # The time-out of urlopen holds for each read. An answer could come byte by byte for an hour.
     return call_with_timeout(ASKING_SECONDS, lambda: _read(url)) or b""
 
 

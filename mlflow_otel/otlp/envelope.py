@@ -1,8 +1,8 @@
 """Resource and scope around encoded items: the same three levels, and numbers, for every signal.
 
 ``ResourceSpans``, ``ResourceLogs`` and ``ResourceMetrics`` have one layout (``resource`` 1, the scopes'
-holders 2, ``schema_url`` 3), and so have the holders (``scope`` 1, the items 2, ``schema_url`` 3). What is
-put together, cut and parsed here is any of them.
+holders 2, ``schema_url`` 3). So have the holders (``scope`` 1, the items 2, ``schema_url`` 3). So the same
+code builds, cuts and parses all of them.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ SHAPES: Final[dict[Signal, Shape]] = {
 
 
 def request(groups: Iterable[Group]) -> bytes:
-    """Return the export request that carries ``groups``: their bytes, copied once."""
+    """Return the export request with ``groups``. Their bytes are copied once."""
     pieces: list[bytes] = []
     for group in groups:
         size = len(group.scope) + sum(map(len, group.items))

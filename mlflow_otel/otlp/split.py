@@ -1,4 +1,4 @@
-"""Encoded items cut into requests by bytes, and single ones made to fit."""
+"""Cuts encoded items into requests by bytes, and makes single large items fit."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def cut(
 ) -> Iterator[Piece]:
     """Yield requests of at most ``limit`` encoded bytes that carry the groups' items.
 
-    A span or log record that alone is too large has its largest values truncated, with
-    ``mlflow_otel.truncated`` naming them and their sizes; ``count`` is called with ``truncated``.
+    If a single span or log record is too large, its largest values are truncated.
+    ``mlflow_otel.truncated`` names them and their sizes, and ``count`` is called with ``truncated``.
     """
     part: list[Group] = []
     number = size = 0
@@ -114,7 +114,7 @@ def _pairs(item: Any) -> Iterator[KeyValue]:
 
 
 def _shorten(pair: KeyValue, excess: int) -> int:
-    """Take ``excess`` bytes off a value, or what it has; return the bytes it had."""
+    """Remove ``excess`` bytes from a value, or all that it has. Return how many bytes it had."""
     value = pair.value
     if value.WhichOneof("value") == "string_value":
         encoded = value.string_value.encode("utf-8")

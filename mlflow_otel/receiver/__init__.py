@@ -1,1 +1,1 @@
-"""OTLP in, gRPC and HTTP/protobuf, on loopback: what ``mlflow-otel receive`` and the demo run."""
+"""Receives OTLP on loopback, over gRPC and HTTP/protobuf, for ``mlflow-otel receive`` and the demo."""

@@ -1,4 +1,4 @@
-"""Received requests as plain spans, log records and metric points, kept in memory, bounded."""
+"""Received requests as plain spans, log records and metric points. They are kept in memory, bounded."""
 
 from __future__ import annotations
 
