@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import ssl
+from pathlib import Path
 
 import grpc
 import httpx
@@ -13,6 +15,7 @@ from mlflow_otel.cli import main
 from tests.bridge.parts import Part, info_body, otlp_span
 from tests.bridge.running import running
 from tests.bridge.test_http import PROTOBUF, foreign, request
+from tests.delivery import certificates
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 API = "/api/3.0/mlflow"
@@ -119,3 +122,21 @@ def test_a_bridge_that_would_ask_for_a_token_and_has_none_does_not_start(tmp_pat
 )
 def test_options_that_cannot_be_are_usage_errors(arguments):
     assert command(*arguments).exit_code == 2
+
+
+def test_with_tls_both_ports_are_encrypted_and_clients_show_their_certificate(tmp_path):
+    files = certificates.make(tmp_path / "tls")
+    options = ["--tls-cert", files["server.pem"], "--tls-key", files["server.key"]]
+    trusted = ssl.create_default_context(cafile=files["ca.pem"])
+    with running(*options, "--tls-client-ca", files["ca.pem"]) as bridge:
+        assert bridge.http.startswith("https://")
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{bridge.http}/version", verify=trusted)
+        trusted.load_cert_chain(files["client.pem"], files["client.key"])
+        assert httpx.get(f"{bridge.http}/version", verify=trusted).is_success
+        root, key, chain = (
+            Path(files[name]).read_bytes() for name in ("ca.pem", "client.key", "client.pem")
+        )
+        shown = grpc.ssl_channel_credentials(root, key, chain)
+        with grpc.secure_channel(bridge.grpc.removeprefix("https://"), shown) as channel:
+            assert channel.unary_unary(EXPORT)(b"", timeout=60) == b""
