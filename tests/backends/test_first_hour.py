@@ -126,7 +126,7 @@ def test_what_would_be_published_is_whole(built):
 def test_readme_from_the_installation_to_the_demo_and_the_one_line(terminal, tmp_path):
     terminal.paste("python3 -m venv bare && . bare/bin/activate")
     said = "".join(map(terminal.paste, pasted(README, "Try it", {})))
-    assert "29 spans of 5 traces arrived" in said
+    assert "38 spans of 5 traces arrived" in said
     (line,) = [block for block in blocks(README) if block.language == "python"]
     (tmp_path / "line.py").write_text(line.text)
     with servers.jaeger(tmp_path) as (url, grpc, _):
@@ -145,7 +145,7 @@ def test_quickstart_from_a_bare_machine_to_jaeger_and_mlflow(terminal):
     ports = dict(zip(("16686", "4317", "4318", "5000"), servers.free_ports(4), strict=True))
     terminal.paste(blocks(QUICKSTART)[0].text)
     (demo,) = pasted(QUICKSTART, "In the terminal, without a backend", ports)
-    assert "29 spans of 5 traces arrived" in terminal.paste(demo)
+    assert "38 spans of 5 traces arrived" in terminal.paste(demo)
 
     started, searched, spared = pasted(QUICKSTART, "Jaeger", ports)
     said = terminal.paste(started)
