@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from mlflow_otel.otlp import envelope, wire
 from mlflow_otel.otlp.envelope import ITEM, Group
@@ -117,7 +117,7 @@ def _shorten(pair: KeyValue, excess: int) -> int:
     """Remove ``excess`` bytes from a value, or all that it has. Return how many bytes it had."""
     value = pair.value
     if value.WhichOneof("value") == "string_value":
-        encoded = value.string_value.encode("utf-8")
+        encoded = _utf8(value)
         kept = max(len(encoded) - excess - len(ELLIPSIS.encode()), KEPT_AT_LEAST // 2)
         value.string_value = encoded[:kept].decode("utf-8", "ignore") + ELLIPSIS
         return len(encoded)
@@ -127,6 +127,15 @@ def _shorten(pair: KeyValue, excess: int) -> int:
     else:
         value.string_value = ELLIPSIS  # a list or map this large says nothing when cut
     return size
+
+
+def _utf8(value: AnyValue) -> bytes:
+    """Return a text's bytes as the message has them: megabytes are not decoded to be encoded again."""
+    body = value.SerializeToString()
+    start = 1  # the tag; then the length, whose last byte alone has no eighth bit
+    while body[start] & 0x80:
+        start += 1
+    return body[start + 1 :]
 
 
 def _mark(item: Any, cut_values: list[str]) -> None:
