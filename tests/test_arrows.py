@@ -31,6 +31,7 @@ BELOW = {
         "v1",
     },
     "filtering": set(),
+    "store": {"backends", "mapping", "conventions"},
     "scoring": {"filtering", "feedback", "signals", "tracing", "export", "mapping", "conventions"},
     "receiver": set(),
     "bridge": {"receiver", "holding", "delivery", "otlp", "mapping", "conventions", "v1"},
@@ -94,6 +95,7 @@ BY_ALL = {
 }
 MLFLOW = {
     "backends/mlflow_adapter.py",
+    "store/mlflow_adapter.py",
     "tracing/mlflow_adapter.py",
     "tracing/mlflow_provider.py",
     "tracing/store.py",
@@ -150,6 +152,7 @@ PRIVATE = {
 """Where private parts of the OpenTelemetry SDK may be touched."""
 MLFLOWS = {
     "backends/mlflow_adapter.py",
+    "store/mlflow_adapter.py",
     "tracing/mlflow_adapter.py",
     "tracing/mlflow_provider.py",
     "feedback/mlflow_adapter.py",

@@ -44,12 +44,27 @@ NAMES: Final = frozenset(
 """What such a library writes itself, without writing the inputs or outputs."""
 
 
+OURS: Final = (
+    "mlflow.assessment.",
+    "mlflow.experiment.",
+    "mlflow.trace.",
+    keys.TRACE_TAG_PREFIX,
+)
+"""What only this package writes begins so. It is plain: text that looks like JSON stays text."""
+
+
+def _is_mlflows(key: str) -> bool:
+    return key.startswith(keys.RESERVED_PREFIX) and (
+        key == keys.INTERMEDIATE_OUTPUTS or not key.startswith(OURS)
+    )
+
+
 def foreign(draft: Draft) -> None:
     """Leave another library's attributes as they are."""
     # Another library's span: only what MLflow's registry put on it is MLflow's to decode.
     for key, value in draft.view.attributes.items():
         if key not in INTERNAL_KEYS:
-            draft.own[key] = decode(value) if key.startswith(keys.RESERVED_PREFIX) else value
+            draft.own[key] = decode(value) if _is_mlflows(key) else value
     if draft.own.get(keys.SPAN_TYPE) in (None, "UNKNOWN"):
         draft.own.pop(keys.SPAN_TYPE, None)  # MLflow's registry writes one on every span it sees
 
