@@ -106,7 +106,7 @@ def both(monkeypatch):
     where = f"held://{uuid.uuid4().hex}"  # MLflow keeps one store for each URI
     utils._register("held", server.build)
     with Receiver(store=sent) as receiver:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc_endpoint)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", receiver.grpc_endpoint)
         monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
         monkeypatch.setenv("MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT", "true")
         monkeypatch.setenv("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "traces")
