@@ -1,0 +1,29 @@
+"""What `make mutants` reads: mutmut itself says nothing about a path that is not there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.mutants import TESTS
+
+SECTION = (ROOT / "pyproject.toml").read_text().partition("[tool.mutmut]")[2]
+NAMED = re.findall(r'"((?:mlflow_otel|tests|docs|examples)[^"]*)"', SECTION)
+
+
+@pytest.mark.parametrize(
+    "path", [*NAMED, *(folder for folders in TESTS.values() for folder in folders)]
+)
+def test_a_path_that_the_mutation_tester_is_given_is_there(path):
+    assert list(ROOT.glob(path))
+
+
+def test_every_module_beside_the_package_is_copied_for_the_mutation_tester():
+    assert {file.name for file in ROOT.glob("*.py")} <= set(NAMED)
+
+
+def test_every_room_that_is_changed_has_its_tests():
+    changed = {path.split("/")[1] for path in NAMED if path.startswith("mlflow_otel/")}
+    assert changed == set(TESTS)
