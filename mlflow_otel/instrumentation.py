@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -15,7 +15,7 @@ from mlflow_otel.export.hooks import ShouldExport
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.handle import Handle
 from mlflow_otel.mapping.model import Redact
-from mlflow_otel.settings import Settings
+from mlflow_otel.settings import OtlpSettings, Settings
 from mlflow_otel.tracing import mlflow_adapter
 
 __all__ = ["Handle", "current", "instrument", "uninstrument"]
@@ -146,11 +146,7 @@ def _effective(settings: Settings | None, arguments: Arguments) -> Settings:
 def _say_what_changes_nothing(
     running: Handle, settings: Settings, exporter: SpanExporter | None
 ) -> None:
-    others = [
-        field.name
-        for field in fields(settings)
-        if getattr(settings, field.name) != getattr(running.settings, field.name)
-    ]
+    others = list(dict.fromkeys(_different(settings, running.settings)))
     if exporter is not None and not running.sends_to(exporter):
         others.append("exporter")
     if others:
@@ -160,6 +156,16 @@ def _say_what_changes_nothing(
             "Give these arguments to the first call, or call uninstrument() before this one.",
             ", ".join(others),
         )
+
+
+def _different(one: Settings | OtlpSettings, other: object) -> Iterator[str]:
+    """Yield the names of what differs: of a signal's settings, which parts of them."""
+    for field in fields(one):
+        value, before = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(value, OtlpSettings):
+            yield from _different(value, before)
+        elif value != before:
+            yield field.name
 
 
 def current() -> Handle:

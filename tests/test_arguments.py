@@ -119,5 +119,5 @@ def test_the_service_has_its_name_and_a_second_call_says_that_it_changes_nothing
     (line,) = said
     assert "changes nothing" in line
     assert "service_name" in line
-    assert "traces" in line
+    assert "endpoint" in line
     assert "secret" not in line

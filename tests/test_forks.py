@@ -140,7 +140,7 @@ handle = mlflow_otel.instrument(exporter=Looks(), should_export=looks)
 """,
     )
     + """
-for number in range(50):
+for number in range(12):  # each look walks all objects of the process
     work(f"w{number}")
 handle.shutdown()
 work("after shutdown")

@@ -45,6 +45,7 @@ KEPT_BODY_BYTES: Final = 64 * 1024  # a handle refers to its last body: let go o
 # libcurl's options that pycurl has no names for.
 SUPPRESS_CONNECT_HEADERS: Final = 265
 CA_CACHE_TIMEOUT: Final = 321
+E_HTTP2_STREAM: Final = 92  # an error that pycurl has no name for
 
 REASONS: Final[Mapping[int, Reason]] = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "protocol",
@@ -232,6 +233,8 @@ class Handle:
         if destination.roots_folder:
             options[pycurl.CAPATH] = destination.roots_folder.encode()
             options[pycurl.PROXY_CAPATH] = destination.roots_folder.encode()
+        if destination.resolved:
+            options[pycurl.RESOLVE] = [destination.resolved]
         if destination.certificate:
             options[pycurl.SSLCERT] = destination.certificate.encode()
         if destination.key:
@@ -277,6 +280,10 @@ class Handle:
         if self._curl.getinfo(pycurl.HTTP_CONNECTCODE) >= 300:
             return "proxy"
         reason = REASONS.get(number, "network")
+        if number == E_HTTP2_STREAM or self._curl.getinfo(pycurl.NUM_CONNECTS) > 1:
+            return (
+                reason  # it speaks HTTP/2: it reset the call, or libcurl tried again as GOAWAY asks
+            )
         # A server that wants TLS, a client's certificate or HTTP/1.1 closes without a word.
         return self._strange if reason == "network" and not self.answered else reason
 

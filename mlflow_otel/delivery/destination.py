@@ -13,7 +13,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -55,12 +55,15 @@ PROXIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The ``*_proxy`` variables that count: gRPC's own for gRPC, by the endpoint's scheme for HTTP."""
 NO_PROXY: Final[Mapping[str, tuple[str, ...]]] = {"grpc": ("no_grpc", "no")}
+BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?!:)")
+"""An IPv6 address as URLs have it; libcurl wants it without the brackets in a list of hosts."""
 ROOTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "grpc": ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE"),
-    "http/protobuf": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"),
+    "grpc": ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",),
+    "http/protobuf": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 }
-"""Variables that name the trusted certificates where OTLP's own does not: those of the libraries that
-the stock exporters are built on."""
+"""Variables that name the trusted certificates, and no others, where OTLP's own does not: those of the
+libraries that the stock exporters are built on. After them OpenSSL's: ``SSL_CERT_FILE``, and beside it
+``SSL_CERT_DIR``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Destination:
         roots_folder: Folder with more of them, or nothing.
         certificate: File with the client's certificate, or nothing.
         key: File with the client's key, or nothing.
+        resolved: ``host:port:address,address``, the addresses of a host, or nothing. A later one is
+            tried when those before it do not answer.
     """
 
     url: str
@@ -88,6 +93,7 @@ class Destination:
     roots_folder: str = ""
     certificate: str = ""
     key: str = ""
+    resolved: str = ""
 
     def secrets(self, endpoint: str) -> tuple[str, ...]:
         """Return what no message may show: libcurl's own show the proxy's URL, and proxies what they got.
@@ -118,14 +124,22 @@ def grpc_destination(settings: OtlpSettings, path: str) -> Destination:
         name = f"\0{unix[2]}" if unix[1] == "unix-abstract" else name
         return _finish(settings, f"{scheme}://localhost{path}", "", name)
     named = NAMED.fullmatch(settings.endpoint)
-    target = named[1].partition(",")[0] if named else settings.endpoint
-    if settings.endpoint.startswith("ipv6:") and "[" not in target:
-        target = f"[{target}]"
-    parts = urlsplit(target if "://" in target else f"//{target}")
+    targets = named[1].split(",") if named else [settings.endpoint]
+    if settings.endpoint.startswith("ipv6:"):
+        targets = [target if "[" in target else f"[{target}]" for target in targets]
+    parts, *others = [urlsplit(one if "://" in one else f"//{one}") for one in targets]
     host = _host(parts.hostname, settings)
     port = parts.port or (TLS_PORT if settings.secure else PLAIN_PORT)
     user = parts.netloc.rpartition("@")[0]
-    return _finish(settings, f"{scheme}://{host}:{port}{path}", user)
+    destination = _finish(settings, f"{scheme}://{host}:{port}{path}", user)
+    if not others:
+        return destination
+    hosts = [_host(one.hostname, settings) for one in (parts, *others)]
+    if any(one.port and one.port != port for one in others):
+        raise ValueError(
+            f"{shown(settings.endpoint)!r} has addresses with different ports: give them one port"
+        )
+    return replace(destination, resolved=f"{host.strip('[]')}:{port}:{','.join(hosts)}")
 
 
 def http_destination(settings: OtlpSettings) -> Destination:
@@ -165,18 +179,33 @@ def _host(name: str | None, settings: OtlpSettings) -> str:
 def _finish(settings: OtlpSettings, url: str, user: str, socket: str | None = None) -> Destination:
     proxy, no_proxy = ("", "") if socket is not None else _proxy(settings.protocol, url)
     roots = settings.certificate or _environment(ROOTS[settings.protocol])
-    paths = ssl.get_default_verify_paths()
+    roots, folder = _trusted(roots)
     return Destination(
         url,
         socket,
         _headers(settings.headers, user),
         proxy,
         no_proxy,
-        roots=roots or paths.cafile or certifi.where(),
-        roots_folder="" if roots else paths.capath or "",
+        roots=roots,
+        roots_folder=folder,
         certificate=settings.client_certificate or "",
         key=settings.client_key or "",
     )
+
+
+def _trusted(named: str) -> tuple[str, str]:
+    """Return the file and the folder of trusted certificates.
+
+    Args:
+        named: The one file that alone is trusted, or nothing.
+    """
+    if named:
+        return named, ""
+    paths = ssl.get_default_verify_paths()
+    file, folder = os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
+    if not file and not folder:
+        folder = paths.capath or ""
+    return file or paths.cafile or certifi.where(), folder
 
 
 def _headers(headers: Headers, user: str) -> Headers:
@@ -198,7 +227,8 @@ def _proxy(protocol: str, url: str) -> tuple[str, str]:
     found = getproxies()
     proxy = next((found[name] for name in PROXIES[kind] if found.get(name)), "")
     excepted = next((found[n] for n in NO_PROXY.get(kind, ("no",)) if found.get(n)), "")
-    return ("", "") if _names_with_port(parts.netloc, excepted) else (proxy, excepted)
+    bare = BRACKETED.sub(r"\1", excepted)
+    return ("", "") if _names_with_port(parts.netloc, excepted) else (proxy, bare)
 
 
 def _names_with_port(place: str, excepted: str) -> bool:

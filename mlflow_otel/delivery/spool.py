@@ -112,6 +112,8 @@ class Spool:
         self._born: dict[str, float] = {}  # when each file was made, by the monotonic clock
         self._claims: dict[str, float] = {}  # when each claim of others was first seen, likewise
         self._introduced = False
+        self.orphans = 0
+        """Requests that were here when the folder's salt was made: whom they are for is not known."""
         self.no_locks: OSError | None = None
         """Why this file system has no locks, once that is known."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -136,6 +138,7 @@ class Spool:
             try:
                 with contextlib.suppress(FileExistsError):  # another process was faster
                     os.link(made, path)
+                    self.orphans = sum(not entry.corrupt for entry in self.entries())
             except OSError:  # a file system without hard links
                 made.replace(path)
             made.unlink(missing_ok=True)
@@ -362,9 +365,10 @@ def open_spool(
     """Return the spool that ``settings`` ask for, or None, with a warning when it cannot be used."""
     if settings.spool_dir is None:
         return None
+    folder = Path(settings.spool_dir) / signal
     try:
-        return Spool(
-            Path(settings.spool_dir) / signal,
+        spool = Spool(
+            folder,
             settings.otlp(signal),
             settings.spool_max_bytes,
             settings.spool_max_age,
@@ -380,3 +384,14 @@ def open_spool(
             error,
         )
         return None
+    if spool.orphans:
+        accounting.warn(
+            "spool_orphans",
+            "%s has lost its file %s, so whom its %d requests are for cannot be told, and they are not "
+            "sent. Put the file back from a backup before MLFLOW_OTEL_SPOOL_MAX_AGE, or send them by "
+            "hand: each is an OTLP request in gzip.",
+            folder,
+            SALT,
+            spool.orphans,
+        )
+    return spool

@@ -36,7 +36,7 @@ def read(
         return cast("T", error.value)
     except ValueError as error:
         shown = "…" if variable.secret else repr(text)
-        used = "the default" if default is None else repr(default)
+        used = "the default" if default is None else _as_written(default)
         accounting.warn(
             f"settings.invalid.{name}",
             "%s=%s is not valid: set it to %s. Using %s.",
@@ -47,3 +47,12 @@ def read(
         )
         return default
     return value
+
+
+def _as_written(value: object) -> str:
+    """Return a value as one would set it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, frozenset):
+        return repr(",".join(sorted(map(str, value))))
+    return repr(value)

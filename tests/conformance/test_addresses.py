@@ -53,6 +53,36 @@ def test_an_ipv6_address_is_taken(form):
         sender.close()
 
 
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("127.0.0.2", "ipv4:127.0.0.3:{port},127.0.0.2:{port}"),
+        ("127.0.0.3", "ipv4:127.0.0.3:{port},127.0.0.2:{port}"),
+        ("[::1]", "ipv6:[::1]:{port},[::1]:{port}"),
+    ],
+)
+def test_of_several_addresses_one_that_answers_is_taken(address, form):
+    with GrpcPeer(address=address) as peer:
+        sender = transport(form.format(port=peer.port), "grpc", insecure=True)
+        assert sender.send(b"", 5).result == "accepted"
+        sender.close()
+
+
+def test_several_addresses_have_one_port():
+    with pytest.raises(ValueError, match="give them one port"):
+        transport("ipv4:127.0.0.1:1,127.0.0.2:2", "grpc", insecure=True)
+
+
+@pytest.mark.parametrize("excepted", ["::1", "[::1]", "a.example, [::1]", "[::1]:{port}"])
+def test_an_ipv6_address_that_no_proxy_names_is_reached_without(excepted, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with GrpcPeer(address="[::1]") as peer:
+        monkeypatch.setenv("no_proxy", excepted.format(port=peer.port))
+        sender = transport(f"http://[::1]:{peer.port}", "grpc", insecure=True)
+        assert sender.send(b"", 5).result == "accepted"
+        sender.close()
+
+
 @pytest.mark.parametrize("form", ["unix:{path}", "unix://{path}", "unix:otel.sock"])
 def test_a_unix_domain_socket_is_taken(form, tmp_path):
     path = tmp_path / "otel.sock"

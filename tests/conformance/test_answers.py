@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import logging
 import socket
@@ -9,6 +10,11 @@ import threading
 import time
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import context, trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
@@ -375,6 +381,71 @@ def test_sending_threads_survive_any_wait_that_a_server_asks_for():
     counted = accounting.snapshot()
     assert counted["exported"] + counted.get("dropped", 0) == 20
     assert counted["exported"] >= 10
+
+
+def details(**delay):
+    """Return ``grpc-status-details-bin`` that asks for a delay; None asks for none."""
+    status = Status(code=14)
+    info = RetryInfo()
+    info.retry_delay.CopyFrom(Duration(**delay))
+    status.details.add().Pack(info)
+    return base64.b64encode(status.SerializeToString()).decode()
+
+
+ASKED = {
+    "the longest": details(seconds=2**63 - 1, nanos=2**31 - 1),
+    "before now": details(seconds=-(2**63), nanos=-(2**31)),
+    "nothing": details(),
+    "nanoseconds": details(nanos=1),
+    "no RetryInfo": base64.b64encode(Status(code=14).SerializeToString()).decode(),
+    "garbage": base64.b64encode(b"\xff" * 40).decode(),
+    "no base64": "!!!",
+    "empty": "",
+}
+
+
+@given(st.binary(max_size=64))
+def test_whatever_grpc_details_ask_for_is_a_number_of_seconds_or_nothing(data):
+    for given_details in (data, base64.b64decode(ASKED["the longest"])[: len(data)] + data):
+        seconds = retry.retry_info(given_details)
+        assert seconds is None or 0 <= seconds <= retry.MAX_ASKED_SECONDS
+
+
+@pytest.mark.parametrize("code", ["8", "14"])
+def test_sending_threads_survive_any_delay_that_a_grpc_server_asks_for(code):
+    waits = [value for value in ASKED.values() for _ in range(2)]
+    lock = threading.Lock()
+
+    def serve(connection):
+        server = Http2(connection)
+        while (stream := server.request()) is not None:
+            with lock:
+                asked = waits.pop() if waits else None
+            pairs = [("grpc-status", "0")]
+            if asked is not None:
+                pairs = [("grpc-status", code), ("grpc-status-details-bin", asked)]
+            server.answer(stream, *pairs)
+
+    with answering(serve) as port:
+        exporter, accounting = exporter_for(f"http://127.0.0.1:{port}", "grpc", max_workers=2)
+        for _ in range(30):
+            exporter.export(make_spans(1))
+        exporter.force_flush(2000)
+        exporter.shutdown()
+    counted = accounting.snapshot()
+    assert counted["exported"] + counted.get("dropped", 0) == 30
+    assert counted["exported"] >= 14
+
+
+@pytest.mark.parametrize("error", [7, 11])
+def test_a_server_that_refuses_calls_is_not_said_to_speak_no_http2(error):
+    def refuse(server, stream):
+        server.h2.reset_stream(stream, error)
+        server.flush()
+
+    outcome = grpc_answer(refuse)
+    assert (outcome.result, outcome.reason) == ("retryable", "network")
+    assert "speaks no HTTP/2" not in outcome.message
 
 
 def test_sending_threads_survive_a_fault_of_ours(caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -189,6 +190,22 @@ def test_variables_name_the_trusted_certificates(peer, variable, files, monkeypa
         sender = transport(f"https://localhost:{running.port}", peer.protocol)
         assert sender.send(b"", 10).result == "accepted"
         sender.close()
+
+
+@BOTH
+def test_a_folder_of_certificates_is_trusted_beside_the_file(peer, files, tmp_path, monkeypatch):
+    for name in {name for names in VARIABLES.values() for name in names}:
+        monkeypatch.delenv(name, raising=False)
+    command = ("openssl", "x509", "-noout", "-hash", "-in", files["ca.pem"])
+    hashed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / f"{hashed}.0").write_bytes(Path(files["ca.pem"]).read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    for others in ("", files["client.pem"]):
+        monkeypatch.setenv("SSL_CERT_FILE", others)
+        with peer(tls=secured(files)) as running:
+            sender = transport(f"https://localhost:{running.port}", peer.protocol)
+            assert sender.send(b"", 10).result == "accepted"
+            sender.close()
 
 
 @BOTH

@@ -586,3 +586,17 @@ def test_two_folders_give_one_endpoint_two_fingerprints_and_one_folder_always_th
     assert one.addressee == again.addressee
     assert one.addressee.fingerprint != other.addressee.fingerprint
     assert one.addressee.shown == "http://host:4317 (grpc) with tenant"
+
+
+def test_a_folder_that_lost_its_salt_is_said_to_hold_requests_that_nobody_can_send(
+    tmp_path, caplog
+):
+    to = at(free_port())
+    leave_behind(tmp_path, 2, to)
+    (tmp_path / "traces" / ".salt").unlink()
+    for _ in range(2):  # the second process finds a salt: it was said before
+        exporter, _ = exporter_for(tmp_path, to)
+        exporter.shutdown()
+    assert caplog.text.count("has lost its file .salt") == 1
+    assert "Put the file back" in caplog.text
+    assert len(files(tmp_path)) > 0
