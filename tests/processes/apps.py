@@ -34,6 +34,12 @@ def both(*names):
     return sorted(f"{name}{child}" for name in names for child in ("", "-child"))
 
 
+def default_signals():
+    """Undo what ``nohup`` or a shell's ``&`` did to the tests' own process: an app would inherit it."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class App:
     """A command under way; its output is read as it comes."""
 
@@ -54,6 +60,7 @@ class App:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=default_signals,
         )
         self.lines = []
         self.said = threading.Condition()
