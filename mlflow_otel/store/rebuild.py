@@ -24,6 +24,8 @@ NUMBERS: Final = (
     (keys.METADATA_TOKEN_USAGE, keys.TRACE_TOKEN_USAGE_PREFIX),
     (keys.METADATA_COST, keys.TRACE_COST_PREFIX),
 )
+TRACE_IDS: Final = ("tr-", "trace:/")
+"""How MLflow's trace IDs begin. Anything else in their place came from someone else."""
 TAG_OF: Final = {attribute: tag for tag, attribute in trace_update.OWN_KEYS.items()}
 
 
@@ -45,7 +47,7 @@ def stored_trace(held: BackendTrace) -> StoredTrace:
     _change(tags, (span for span in held.spans if keys.TRACE_UPDATE in span.attributes))
     return StoredTrace(
         otel_trace_id=held.summary.trace_id,
-        trace_id=as_text(stamps.get(keys.TRACE_ID) or f"tr-{held.summary.trace_id:032x}"),
+        trace_id=_trace_id(stamps.get(keys.TRACE_ID), held.summary.trace_id),
         experiment_id=_text(stamps, keys.EXPERIMENT_ID),
         experiment_name=_text(stamps, keys.EXPERIMENT_NAME),
         service="" if first is None else as_text(first.resource.get(SERVICE, "")),
@@ -160,3 +162,9 @@ def _session(stamps: Mapping[str, Any]) -> str | None:
     if several is not None:
         return json.dumps(_texts(several))
     return _text(stamps, genai.SESSION_ID)
+
+
+def _trace_id(said: object, otel_trace_id: int) -> str:
+    if isinstance(said, str) and said.startswith(TRACE_IDS):
+        return said
+    return f"tr-{otel_trace_id:032x}"

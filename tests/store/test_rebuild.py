@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlflow_otel.backends.model import BackendSpan, trace_of
@@ -114,6 +114,7 @@ KEYS = st.sampled_from(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(KEYS, JSON, max_size=6), max_size=3))
+@example([{"mlflow.trace.id": [None]}])
 def test_whatever_stands_in_the_attributes_a_trace_comes_back(several):
     spans = [span(number + 1, number or None, said) for number, said in enumerate(several)]
     later = sum(
