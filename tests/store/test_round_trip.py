@@ -129,7 +129,7 @@ def told(info):
     """Return a ``TraceInfo`` as a dict, without what is known to differ."""
     found = info.to_dict()
     for part in ("tags", "trace_metadata"):
-        found[part] = {k: v for k, v in found[part].items() if k not in DIFFERS}
+        found[part] = {k: v for k, v in found[part].items() if v and k not in DIFFERS}
     for key in ("mlflow.trace.tokenUsage", "mlflow.trace.cost"):
         if key in found["trace_metadata"]:
             found["trace_metadata"][key] = json.loads(found["trace_metadata"][key])
