@@ -17,7 +17,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
-from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.mapping.model import LATER_SPAN_NANOSECONDS, MappingOptions
 from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.mapping.values import as_dict, as_text, decode
 from mlflow_otel.otlp import wire
@@ -103,6 +103,7 @@ def view(document: Mapping[str, Any], operation: Operation = "create") -> Assess
         rationale=_text(document.get("rationale")),
         error_code=_text(error.get("error_code")),
         error_message=_text(error.get("error_message")),
+        error_stack_trace=_text(error.get("stack_trace")),
         source_type=_text(source.get("source_type")),
         source_id=_text(source.get("source_id")),
         assessment_id=_text(document.get("assessment_id")),
@@ -110,6 +111,8 @@ def view(document: Mapping[str, Any], operation: Operation = "create") -> Assess
         overrides=_text(document.get("overrides")),
         valid=valid if isinstance(valid, bool) else None,
         metadata=metadata,
+        span_id=_text(document.get("span_id")),
+        create_time_ms=_nanoseconds(document.get("create_time")) // 1_000_000,
         operation=operation,
     )
 
@@ -225,7 +228,7 @@ class Written:
             name=name,
             kind=Span.SPAN_KIND_INTERNAL,
             start_time_unix_nano=self._view.time,
-            end_time_unix_nano=self._view.time,
+            end_time_unix_nano=self._view.time + LATER_SPAN_NANOSECONDS,
         )
         span.MergeFromString(wire.attributes(b"\x4a", self._redacted(name, attributes)))
         if self._span_id:

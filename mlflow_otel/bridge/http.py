@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mlflow_otel.bridge.access import Access
+from mlflow_otel.bridge.access import SAFE_METHODS, Access
 from mlflow_otel.bridge.bodies import JSON, PROTOBUF, RefusedError, otlp_message, unpacked
 from mlflow_otel.bridge.intake import RETRY_SECONDS, Intake, Taken
 from mlflow_otel.bridge.mlflow_api import VERSION, ApiError, MlflowApi
@@ -120,7 +120,7 @@ class HttpFace:
         refused = self._access.refused(request.method, request.headers)
         if refused is not None:
             raise RefusedError(*refused)
-        if request.method in {"POST", "PUT"}:
+        if request.method not in SAFE_METHODS:
             self._intake.make_sure_of_room()
         body = await self._body(request)
         encoding = request.headers.get("content-encoding", "")

@@ -1,4 +1,4 @@
-"""What became known of a trace after its spans left: a span of no length, ``trace update``."""
+"""What became known of a trace after its spans left: a short span, ``trace update``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import content, trace, trace_update
-from mlflow_otel.mapping.model import MappingOptions, TraceContext
+from mlflow_otel.mapping.model import LATER_SPAN_NANOSECONDS, MappingOptions, TraceContext
 from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.otlp import wire
 
@@ -52,7 +52,7 @@ def update_span(
         name=trace_update.SPAN_NAME,
         kind=Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=now,
-        end_time_unix_nano=now,
+        end_time_unix_nano=now + LATER_SPAN_NANOSECONDS,
     )
     if root_id is not None:
         span.parent_span_id = root_id.to_bytes(8, "big")

@@ -13,9 +13,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, TraceFlags
 from mlflow_otel.conventions.versions import Version
 from mlflow_otel.export.mapped import scope_of
 from mlflow_otel.feedback.assessment_target import AssessmentTarget
+from mlflow_otel.mapping.model import LATER_SPAN_NANOSECONDS
 
-LENGTH: Final = 1000
-"""Nanoseconds from start to end: Jaeger stretches a span of no length, and complains of it."""
 _ids: Final = RandomIdGenerator()
 
 
@@ -51,6 +50,6 @@ def later_span(
         kind=SpanKind.INTERNAL,
         status=status or Status(),
         start_time=moment,
-        end_time=moment + LENGTH,
+        end_time=moment + LATER_SPAN_NANOSECONDS,
         instrumentation_scope=scope_of(version),
     )

@@ -219,9 +219,12 @@ def client() -> Any:
 def log_on_server(trace_id: str, assessment: Any) -> Any:
     """Log an assessment on the tracking server, which may have yet to get the trace itself."""
     import mlflow  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:
         return client().log_assessment(trace_id, assessment)
-    except Exception:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise  # it may have been taken: a second try would log it twice
         mlflow.flush_trace_async_logging()
         return client().log_assessment(trace_id, assessment)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from mlflow_otel.conventions.versions import RELEASED, Version
 from mlflow_otel.mapping.values import Json
 
+LATER_SPAN_NANOSECONDS: Final = 1000
+"""From start to end of a span that is added to a trace which left: an evaluation, or a late change.
+Jaeger stretches a span of no length, and complains of it."""
 SpanKind = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 
 Redact: TypeAlias = Callable[[str, str, Any], Any]

@@ -34,25 +34,7 @@ SECONDS: Final = (
 )
 AGENT_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
 WORKFLOW_SECONDS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
-TRACE_SECONDS: Final = (
-    0.01,
-    0.02,
-    0.04,
-    0.08,
-    0.16,
-    0.32,
-    0.64,
-    1.28,
-    2.56,
-    5.12,
-    10.24,
-    20.48,
-    40.96,
-    81.92,
-    163.84,
-    327.68,
-    655.36,
-)
+TRACE_SECONDS: Final = (*SECONDS, 163.84, 327.68, 655.36)
 TOKENS: Final = tuple(4**power for power in range(14))
 DOLLARS: Final = (
     0.0001,

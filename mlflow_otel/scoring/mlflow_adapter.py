@@ -295,10 +295,18 @@ def failure(prepared: Prepared, trace_id: str, error: BaseException) -> Any:
     stack = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     said = AssessmentError(
         error_code=type(error).__name__,
-        error_message=str(error)[:MAX_STACK],
+        error_message=_words(error)[:MAX_STACK],
         stack_trace=stack[-MAX_STACK:],
     )
     return _named(prepared, trace_id, Feedback(name=prepared.name, error=said), 0)
+
+
+def _words(error: BaseException) -> str:
+    """Return what an exception says; one that cannot say it has its type alone."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 def _named(prepared: Prepared, trace_id: str, feedback: Any, number: int) -> Any:

@@ -175,9 +175,11 @@ class Run:
         kind = None if error is None else type(error).__name__
         self._timed(self.scorer.name, seconds, kind)
         if error is not None:
-            said = mlflow_adapter.failure(self.scorer.prepared, self._trace_id, error)
-            with contextlib.suppress(Exception):  # counted as failed all the same
+            try:
+                said = mlflow_adapter.failure(self.scorer.prepared, self._trace_id, error)
                 self._log(self._trace_id, said)
+            except Exception as refused:  # of an exception without words, or of the log
+                self.scorer.unreported(kind, refused)
 
     @property
     def _trace_id(self) -> str:

@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 from mlflow_otel.accounting import Accounting
@@ -179,6 +178,16 @@ class Started:
         if failed:
             self._accounting.count("scorer.failed")
 
+    def unreported(self, kind: str | None, why: Exception) -> None:
+        """Count a failure that could not be logged on its trace, and say so once a minute."""
+        self._accounting.warn(
+            "scorer.unreported",
+            "The scorer %s failed (%s), and its trace does not say so (%s). Please report it to mlflow-otel.",
+            self.name,
+            kind,
+            type(why).__name__,
+        )
+
     def hangs(self, by: int) -> None:
         """Count a thread that the scorer keeps after its timeout, or that came back (-1)."""
         with self._lock:
@@ -207,6 +216,3 @@ class Started:
                 cost=self._cap.spent,
                 open=self._breaker.is_open,
             )
-
-
-Group = tuple[tuple[Clause, ...], Sequence[Started]]

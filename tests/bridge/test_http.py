@@ -76,8 +76,10 @@ def behind(bridge, trace, number=1):
     """The spans of one trace that arrived, once there are so many."""
     return bridge._wait(
         lambda: [s for s in bridge.receiver.store.spans() if s["trace_id"] == f"{trace:032x}"],
-        number, None, 60,
-    )  # fmt: skip
+        number,
+        None,
+        60,
+    )
 
 
 def test_version_and_health_are_answered_at_once_whatever_host_is_named(http):
@@ -243,8 +245,13 @@ def test_assessments_are_made_read_changed_replaced_and_deleted(bridge, http):
     assert http.get(one).status_code == 404
     found = behind(bridge, trace, 4)
     assert [s["attributes"].get("mlflow.assessment.operation") for s in found] == [
-        None, "update", None, "delete",
-    ]  # fmt: skip
+        None,
+        "update",
+        None,
+        "delete",
+    ]
+    assert {s["attributes"]["mlflow.assessment.span_id"] for s in found} == {f"{9:016x}"}
+    assert found[0]["attributes"]["mlflow.assessment.create_time_ms"] > 0
     assert {s["parent_span_id"] for s in found} == {f"{9:016x}"}
     assert found[0]["attributes"]["gen_ai.evaluation.score.value"] == 3.0
     events = [e for e in bridge.logs(4) if e["trace_id"] == f"{trace:032x}"]
@@ -322,20 +329,50 @@ BODIES = st.binary(max_size=200) | st.builds(
 )
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["trace", "trace_info", "trace_id", "spans", "span_id", "attributes", "tags",
-                         "assessment", "assessment_name", "feedback", "metadata", "status", "events",
-                         "resourceSpans", "scopeSpans", "traceId", "key", "value", "update_mask"]),
-        inner, max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "trace",
+                    "trace_info",
+                    "trace_id",
+                    "spans",
+                    "span_id",
+                    "attributes",
+                    "tags",
+                    "assessment",
+                    "assessment_name",
+                    "feedback",
+                    "metadata",
+                    "status",
+                    "events",
+                    "resourceSpans",
+                    "scopeSpans",
+                    "traceId",
+                    "key",
+                    "value",
+                    "update_mask",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=15,
-)  # fmt: skip
+)
 PATHS = st.sampled_from(
-    [f"{API}/traces", f"{API}/traces/tr-{5:032x}/assessments", "/v1/traces", "/v1/logs",
-     f"{API}/experiments/create", f"{API}/traces/tr-{5:032x}/tags", "/%ff/%00",
-     f"/api/2.0/mlflow-artifacts/artifacts/0/traces/tr-{5:032x}/artifacts/traces.json"]
-)  # fmt: skip
+    [
+        f"{API}/traces",
+        f"{API}/traces/tr-{5:032x}/assessments",
+        "/v1/traces",
+        "/v1/logs",
+        f"{API}/experiments/create",
+        f"{API}/traces/tr-{5:032x}/tags",
+        "/%ff/%00",
+        f"/api/2.0/mlflow-artifacts/artifacts/0/traces/tr-{5:032x}/artifacts/traces.json",
+    ]
+)
 ANSWERS = {200, 400, 404, 413, 415, 501}
 
 

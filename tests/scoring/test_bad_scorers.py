@@ -26,6 +26,15 @@ def raises(outputs):
     raise KeyError("no such key")
 
 
+class SpeechlessError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def speechless(outputs):
+    raise SpeechlessError
+
+
 def exits(outputs):
     sys.exit(3)
 
@@ -64,6 +73,7 @@ def prints(outputs):
     ("scorer", "error"),
     [
         (raises, "KeyError"),
+        (speechless, "SpeechlessError"),
         (exits, "SystemExit"),
         (interrupts, "KeyboardInterrupt"),
         (nonsense, "ScorerError"),

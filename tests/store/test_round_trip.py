@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import mlflow_otel
 from mlflow_otel.backends.model import BackendSpan, trace_of
 from mlflow_otel.backends.otlp_json import spans_of
+from mlflow_otel.mapping.trace import METADATA_ATTRIBUTES
 from mlflow_otel.receiver.records import Store
 from mlflow_otel.receiver.server import Receiver
 from mlflow_otel.store import mlflow_adapter
@@ -30,6 +31,8 @@ DIFFERS = {
     "mlflow.trace.sizeStats",
 }
 """Tags and metadata that MLflow's server has and that do not come back, and why (docs/mapping.md)."""
+NO_VALUE = METADATA_ATTRIBUTES.keys()
+"""Metadata that leaves as attributes of the conventions, unless it is empty."""
 SIDES = ("mlflow.spanInputs", "mlflow.spanOutputs")
 MLFLOWS = (
     *SIDES,
@@ -129,7 +132,9 @@ def told(info):
     """Return a ``TraceInfo`` as a dict, without what is known to differ."""
     found = info.to_dict()
     for part in ("tags", "trace_metadata"):
-        found[part] = {k: v for k, v in found[part].items() if v and k not in DIFFERS}
+        found[part] = {
+            k: v for k, v in found[part].items() if k not in DIFFERS and (v or k not in NO_VALUE)
+        }
     for key in ("mlflow.trace.tokenUsage", "mlflow.trace.cost"):
         if key in found["trace_metadata"]:
             found["trace_metadata"][key] = json.loads(found["trace_metadata"][key])
@@ -150,8 +155,8 @@ def agent(question):
         client_request_id="r-1",
         session_id="s-1",
         user="u-1",
-        tags={"team": "a", "mlflow.note.content": "n"},
-        metadata={"app_version": "7"},
+        tags={"team": "a", "mlflow.note.content": "n", "empty": ""},
+        metadata={"app_version": "7", "nothing": ""},
     )
     with mlflow.start_span("search", span_type="RETRIEVER") as span:
         span.set_inputs({"query": question})
@@ -320,5 +325,6 @@ def test_late_tags_come_back_merged_in_order_of_time(both, monkeypatch):
     assert info.tags == {
         "mlflow.note.content": "n",
         "late": "2",
+        "empty": "",
         "mlflow.traceName": "renamed",
     }
