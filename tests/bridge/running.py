@@ -21,18 +21,19 @@ class Bridge:
         self.grpc = process.stdout.readline().split()[-1].removeprefix("http://")
         self.http = process.stdout.readline().split()[-1]
 
-    def spans(self, number=1, name=None, seconds=60):
-        """The spans behind it, once there are so many."""
-        return self._wait(self.receiver.store.spans, number, name, seconds)
+    def spans(self, number=1, **meant):
+        """The spans behind it that have these fields, once there are so many."""
+        return self._wait(self.receiver.store.spans, number, meant)
 
-    def logs(self, number=1, seconds=60):
-        return self._wait(self.receiver.store.logs, number, None, seconds)
+    def logs(self, number=1, **meant):
+        """The log records behind it that have these fields, once there are so many."""
+        return self._wait(self.receiver.store.logs, number, meant)
 
     @staticmethod
-    def _wait(read, number, name, seconds):
+    def _wait(read, number, meant, seconds=60):
         until = time.monotonic() + seconds
         while True:
-            found = [r for r in read() if name is None or r.get("name") == name]
+            found = [r for r in read() if all(r.get(k) == v for k, v in meant.items())]
             if len(found) >= number or time.monotonic() > until:
                 return found
             time.sleep(0.05)

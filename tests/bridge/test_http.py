@@ -74,12 +74,7 @@ def foreign(trace, number=1):
 
 def behind(bridge, trace, number=1):
     """The spans of one trace that arrived, once there are so many."""
-    return bridge._wait(
-        lambda: [s for s in bridge.receiver.store.spans() if s["trace_id"] == f"{trace:032x}"],
-        number,
-        None,
-        60,
-    )
+    return bridge.spans(number, trace_id=f"{trace:032x}")
 
 
 def test_version_and_health_are_answered_at_once_whatever_host_is_named(http):
@@ -126,7 +121,7 @@ def test_logs_and_metrics_pass_through(bridge, http):
     assert (
         http.post("/v1/logs", content=logs.SerializeToString(), headers=PROTOBUF).status_code == 200
     )
-    assert any(record["body"] == "hello" for record in bridge.logs())
+    assert bridge.logs(body="hello")
     assert http.post("/v1/metrics", content=b"", headers=PROTOBUF).status_code == 200
 
 
@@ -254,7 +249,7 @@ def test_assessments_are_made_read_changed_replaced_and_deleted(bridge, http):
     assert found[0]["attributes"]["mlflow.assessment.create_time_ms"] > 0
     assert {s["parent_span_id"] for s in found} == {f"{9:016x}"}
     assert found[0]["attributes"]["gen_ai.evaluation.score.value"] == 3.0
-    events = [e for e in bridge.logs(4) if e["trace_id"] == f"{trace:032x}"]
+    events = bridge.logs(4, trace_id=f"{trace:032x}")
     assert [e["event_name"] for e in events] == ["gen_ai.evaluation.result"] * 4
 
 
