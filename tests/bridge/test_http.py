@@ -323,7 +323,7 @@ BODIES = st.binary(max_size=200) | st.builds(
     st.integers(0, 255),
 )
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -388,7 +388,8 @@ def test_garbage_gets_an_answer(bridge, body, encoding, kind, path, method):
 @settings(max_examples=40, deadline=None)
 @given(said=JSON_VALUES, path=PATHS, method=st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]))
 def test_json_of_any_shape_gets_an_answer(bridge, said, path, method):
-    answer = open_client(bridge).request(method, path, json=said)
+    body = json.dumps(said).encode()  # with Python's NaN and Infinity, which httpx would refuse to write
+    answer = open_client(bridge).request(method, path, content=body, headers=JSON)
     assert answer.status_code in ANSWERS | {405}
 
 
