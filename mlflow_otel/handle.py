@@ -83,7 +83,7 @@ class Handle:
         """Logs assessments over OTLP."""
         self.scorers = Scorers(
             self._signals,
-            self.assessments.put,
+            lambda judged, said: self.assessments.put(judged.trace_id, said),
             self._start_scoring,
             measured="metrics" in signals_of_assessments(settings, exporter),
         )

@@ -1,4 +1,4 @@
-"""Assessments as MLflow's REST API has them, and the event and the span that each leaves as."""
+"""Assessments as MLflow's REST API has them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
-
 from mlflow_otel.bridge.trace_info import MalformedError
-from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
-from mlflow_otel.mapping.model import LATER_SPAN_NANOSECONDS, MappingOptions
-from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.mapping.values import as_dict, as_text, decode
-from mlflow_otel.otlp import wire
-from mlflow_otel.otlp.envelope import ITEM, Group
-from mlflow_otel.version import __version__
 
 MAX_TRACES: Final = 10_000
 MAX_EACH: Final = 1000
-EVENT_NAME: Final = b"\x62"
-"""Tag of ``LogRecord.event_name``, which opentelemetry-proto has since 1.35."""
 MASK: Final = {
     "assessmentName": "assessment_name",
     "feedback": "feedback",
@@ -170,81 +157,3 @@ class Kept:
         """Return those of a trace."""
         known = self._known.get(trace_id)
         return [] if known is None else list(known.values())
-
-
-class Written:
-    """An assessment as it leaves: the same attributes as ``log_feedback`` writes.
-
-    Args:
-        view: The assessment.
-        stamp: What every span of the judged trace carries.
-        trace_id: OpenTelemetry's ID of the judged trace.
-        span_id: The judged span's, or the root's; None where it is not known.
-        resource: ``ResourceSpans`` without spans, encoded: whose trace it is.
-        options: How to map.
-    """
-
-    def __init__(
-        self,
-        view: AssessmentView,
-        stamp: Mapping[str, Any],
-        trace_id: int,
-        span_id: int | None,
-        resource: bytes,
-        options: MappingOptions,
-    ) -> None:
-        self._view = view
-        self._trace_id = trace_id.to_bytes(16, "big")
-        self._span_id = b"" if span_id is None else span_id.to_bytes(8, "big")
-        self._resource = resource
-        self._options = options
-        self._event = assessment.event_attributes(view, stamp, options)
-        self._scope = InstrumentationScope(name="mlflow_otel", version=__version__)
-
-    def event(self) -> list[Group]:
-        """Return the ``gen_ai.evaluation.result`` event."""
-        record = LogRecord(
-            time_unix_nano=self._view.time,
-            observed_time_unix_nano=self._view.time,
-            trace_id=self._trace_id,
-            span_id=self._span_id,
-            flags=1,
-        )
-        name = genai.EVALUATION_RESULT_EVENT
-        record.MergeFromString(wire.attributes(b"\x32", self._redacted(name, self._event)))
-        record.MergeFromString(wire.string(EVENT_NAME, name))
-        holder = ResourceLogs(resource=ResourceSpans.FromString(self._resource).resource)
-        scope = ScopeLogs(scope=self._scope, schema_url=self._options.version.schema_url)
-        return [_group(holder, scope, record)]
-
-    def span(self) -> list[Group]:
-        """Return the evaluation span, for backends that take no logs."""
-        name = assessment.span_name(self._view)
-        attributes = assessment.span_attributes(self._event, self._options)
-        span = Span(
-            trace_id=self._trace_id,
-            span_id=secrets.token_bytes(8),
-            parent_span_id=self._span_id,
-            name=name,
-            kind=Span.SPAN_KIND_INTERNAL,
-            start_time_unix_nano=self._view.time,
-            end_time_unix_nano=self._view.time + LATER_SPAN_NANOSECONDS,
-        )
-        span.MergeFromString(wire.attributes(b"\x4a", self._redacted(name, attributes)))
-        if self._span_id:
-            span.links.add(trace_id=self._trace_id, span_id=self._span_id)
-        if self._view.error_code is not None:
-            said = self._event.get(keys.ASSESSMENT_ERROR_MESSAGE)
-            span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=said or ""))
-        holder = ResourceSpans.FromString(self._resource)
-        scope = ScopeSpans(scope=self._scope, schema_url=self._options.version.schema_url)
-        return [_group(holder, scope, span)]
-
-    def _redacted(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        redact = self._options.redact
-        return values if redact is None else redacted(name, values, redact)
-
-
-def _group(resource: Any, scope: Any, item: Any) -> Group:
-    encoded = wire.field(ITEM, item.SerializeToString())
-    return Group(resource.SerializeToString(), scope.SerializeToString(), [encoded])

@@ -13,8 +13,8 @@ from mlflow_otel.bridge.bodies import RefusedError
 from mlflow_otel.bridge.experiments import Experiments
 from mlflow_otel.bridge.joining import Arrival, JoinedTrace, Joiner, Leaving
 from mlflow_otel.bridge.leaving import Keep, Mapper
-from mlflow_otel.bridge.outlet import Outlet, Waiting
 from mlflow_otel.bridge.trace_info import TraceInfo
+from mlflow_otel.delivery.outlet import Outlet, Waiting
 from mlflow_otel.holding.held_trace import HoldBounds
 from mlflow_otel.holding.sweeper import Sweeper
 from mlflow_otel.mapping.model import MappingOptions

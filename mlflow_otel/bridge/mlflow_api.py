@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_otel.bridge import assessments, trace_info
-from mlflow_otel.bridge.assessments import Kept, Written
+from mlflow_otel.bridge.assessments import Kept
 from mlflow_otel.bridge.bodies import read_json
 from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.leaving import resource_with_service
@@ -20,6 +20,7 @@ from mlflow_otel.bridge.trace_info import MalformedError, otel_id
 from mlflow_otel.mapping import trace
 from mlflow_otel.mapping.assessment import Operation
 from mlflow_otel.mapping.model import TraceContext
+from mlflow_otel.otlp.evaluation import Evaluation
 
 VERSION: Final = "3.17.2+bridge"
 """What ``GET /version`` answers: clients send spans as they end from 3.4 on."""
@@ -237,7 +238,7 @@ class MlflowApi:
             name = self._experiments.name_of(known.info.experiment_id or "")
             context = trace_info.context(known.info, name)
         options = self._intake.mapper.options
-        written = Written(
+        written = Evaluation(
             assessments.view(document, operation),
             trace.stamp(context, options),
             trace_id,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Final
+
+from mlflow_otel.mapping.assessment import AssessmentView
+
+SCORER_NAME: Final = "scorer_name"
+SCORER_DIGEST: Final = "scorer_digest"
+SCORER_VERSION: Final = "scorer_version"
+"""What an assessment's metadata says of the scorer that made it."""
 
 VOLATILE: Final = frozenset({"mlflow_version", "serialization_version"})
 """Fields of a definition that change without the scorer being another one."""
@@ -41,3 +49,24 @@ def assessment_id(
     """
     parts = json.dumps([trace_id, scorer, digest, scorer if name is None else name, number])
     return f"a-{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
+
+
+def overridden(said: Iterable[AssessmentView], scorer: str, digest: str, name: str) -> str | None:
+    """Return the ID of what a former version of a scorer said, which the new version replaces.
+
+    Args:
+        said: What was said of the trace before.
+        scorer: The scorer's name.
+        digest: Its digest now.
+        name: The assessment's name.
+    """
+    former = (
+        one
+        for one in said
+        if one.name == name
+        and one.valid is not False
+        and one.metadata.get(SCORER_NAME) == scorer
+        and one.metadata.get(SCORER_DIGEST) not in {None, digest}
+    )
+    newest = max(former, key=lambda one: one.time, default=None)
+    return None if newest is None else newest.assessment_id

@@ -14,7 +14,7 @@ import os
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -22,8 +22,22 @@ from opentelemetry.sdk.trace import ReadableSpan
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.mapped import attributes_of, made_by_mlflow
 from mlflow_otel.mapping.values import decode, dumps
-from mlflow_otel.scoring.identity import assessment_id, digest_of
-from mlflow_otel.scoring.model import PARAMETERS, Prepared, ScorerError, ScorerSamplingConfig
+from mlflow_otel.scoring.identity import (
+    SCORER_DIGEST,
+    SCORER_NAME,
+    SCORER_VERSION,
+    assessment_id,
+    digest_of,
+    overridden,
+)
+from mlflow_otel.scoring.model import (
+    OF_SESSIONS,
+    PARAMETERS,
+    Prepared,
+    ScorerError,
+    ScorerSamplingConfig,
+)
+from mlflow_otel.scoring.subject import Subject
 from mlflow_otel.tracing.whole import EndedTrace
 
 MAX_RESULTS: Final = 100
@@ -74,20 +88,19 @@ def prepare(scorer: Any, name: str | None = None) -> Prepared:
     name = name or (scorer.name if theirs else getattr(scorer, "__name__", None))
     if not name or name == "<lambda>":
         raise ScorerError("A scorer needs a name: its function's, or start(…, name=…)")
-    if getattr(scorer, "is_session_level_scorer", False):
-        raise ScorerError(
-            f"The scorer {name!r} judges whole sessions; in the app a trace is scored when it ends"
-        )
     called = scorer.__call__ if theirs else scorer
     if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(scorer.__call__):
         raise ScorerError(f"The scorer {name!r} is an async function; make it a plain one")
     _check_key(name, getattr(scorer, "model", None) if theirs else None)
     timeout = getattr(scorer, "timeout", None) if theirs else None
     version = getattr(scorer, "scorer_version", None) if theirs else None
+    parameters = _parameters(name, called)
+    session = scorer.is_session_level_scorer if theirs else "session" in parameters
     return Prepared(
         name=name,
         call=scorer,
-        takes=_takes(name, called),
+        takes=_takes(name, parameters, OF_SESSIONS if session else PARAMETERS),
+        session=session,
         digest=digest_of(_definition(scorer, name, theirs=theirs)),
         version=None if version is None else str(version),
         seconds=None if timeout is None else float(timeout),
@@ -103,27 +116,39 @@ def _check_key(name: str, model: object) -> None:
         )
 
 
-def _takes(name: str, called: Callable[..., Any]) -> frozenset[str]:
+def _parameters(name: str, called: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        parameters = inspect.signature(called).parameters.values()
+        return inspect.signature(called).parameters
     except (TypeError, ValueError):
         raise ScorerError(f"The scorer {name!r} has no signature: wrap it in a function") from None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return frozenset(PARAMETERS)
-    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def _takes(
+    name: str, parameters: Mapping[str, inspect.Parameter], given: Sequence[str]
+) -> frozenset[str]:
+    """Return which of the values that are given a scorer takes.
+
+    Raises:
+        ScorerError: It wants more.
+    """
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return frozenset(given)
+    by_name = [
+        p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
     needed = [
         p.name
-        for p in parameters
+        for p in parameters.values()
         if p.default is p.empty
         and p.kind is not p.VAR_POSITIONAL
-        and (p not in by_name or p.name not in PARAMETERS)
+        and (p not in by_name or p.name not in given)
     ]
     if needed:
         raise ScorerError(
             f"The scorer {name!r} wants {', '.join(needed)}; scorers are given "
-            f"{', '.join(PARAMETERS)}, by name"
+            f"{', '.join(given)}, by name"
         )
-    return frozenset(p.name for p in by_name if p.name in PARAMETERS)
+    return frozenset(p.name for p in by_name if p.name in given)
 
 
 def _definition(scorer: Any, name: str, *, theirs: bool) -> dict[str, Any]:
@@ -152,15 +177,9 @@ def _source(of: Any) -> Any:
         return [code.co_code.hex(), *(repr(c) for c in code.co_consts if not inspect.iscode(c))]
 
 
-def arguments(prepared: Prepared, ended: EndedTrace) -> dict[str, Any]:
-    """Return what a scorer is called with. Each call has values of its own, to change as it likes."""
-    made: dict[str, Callable[[], Any]] = {
-        "inputs": lambda: _side(ended, keys.SPAN_INPUTS),
-        "outputs": lambda: _side(ended, keys.SPAN_OUTPUTS),
-        "expectations": lambda: _expectations(ended),
-        "trace": lambda: trace_of(ended),
-    }
-    return {name: made[name]() for name in PARAMETERS if name in prepared.takes}
+def argument(name: str, ended: EndedTrace) -> Any:
+    """Return one of ``PARAMETERS``. Each call makes values of its own, to change as the scorer likes."""
+    return ARGUMENTS[name](ended)
 
 
 def _side(ended: EndedTrace, key: str) -> Any:
@@ -256,14 +275,23 @@ def _shown(span: ReadableSpan, root: ReadableSpan, trace_id: str) -> ReadableSpa
     )
 
 
-def feedbacks(prepared: Prepared, trace_id: str, value: Any) -> list[Any]:
+ARGUMENTS: Final[Mapping[str, Callable[[EndedTrace], Any]]] = {
+    "inputs": lambda ended: _side(ended, keys.SPAN_INPUTS),
+    "outputs": lambda ended: _side(ended, keys.SPAN_OUTPUTS),
+    "expectations": _expectations,
+    "trace": trace_of,
+}
+"""How each parameter of a scorer is filled."""
+
+
+def feedbacks(prepared: Prepared, subject: Subject, value: Any) -> list[Any]:
     """Return what a scorer said as MLflow's ``Feedback``, with IDs, sources and the scorer's digest.
 
     Raises:
         ScorerError: It is nothing that a scorer may return.
     """
     return [
-        _named(prepared, trace_id, one, number)
+        _named(prepared, subject, one, number)
         for number, one in enumerate(_standard(prepared.name, value))
     ]
 
@@ -288,7 +316,7 @@ def _standard(name: str, value: Any) -> list[Any]:
     ]
 
 
-def failure(prepared: Prepared, trace_id: str, error: BaseException) -> Any:
+def failure(prepared: Prepared, subject: Subject, error: BaseException) -> Any:
     """Return the feedback that says that a scorer failed: its error's type is the exception's."""
     from mlflow.entities import AssessmentError, Feedback  # noqa: PLC0415
 
@@ -298,7 +326,7 @@ def failure(prepared: Prepared, trace_id: str, error: BaseException) -> Any:
         error_message=_words(error)[:MAX_STACK],
         stack_trace=stack[-MAX_STACK:],
     )
-    return _named(prepared, trace_id, Feedback(name=prepared.name, error=said), 0)
+    return _named(prepared, subject, Feedback(name=prepared.name, error=said), 0)
 
 
 def _words(error: BaseException) -> str:
@@ -309,7 +337,7 @@ def _words(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _named(prepared: Prepared, trace_id: str, feedback: Any, number: int) -> Any:
+def _named(prepared: Prepared, subject: Subject, feedback: Any, number: int) -> Any:
     from mlflow.entities import AssessmentSource  # noqa: PLC0415
 
     if not feedback.name or feedback.name == DEFAULT_NAME:
@@ -317,14 +345,16 @@ def _named(prepared: Prepared, trace_id: str, feedback: Any, number: int) -> Any
     source = feedback.source
     if source is None or (source.source_type, source.source_id) == ("CODE", DEFAULT_SOURCE):
         feedback.source = AssessmentSource(source_type="CODE", source_id=prepared.name)
-    made_by = {"scorer_name": prepared.name, "scorer_digest": prepared.digest}
+    made_by = {SCORER_NAME: prepared.name, SCORER_DIGEST: prepared.digest}
     if prepared.version is not None:
-        made_by["scorer_version"] = prepared.version
-    feedback.metadata = {**(feedback.metadata or {}), **made_by}
+        made_by[SCORER_VERSION] = prepared.version
+    feedback.metadata = {**(feedback.metadata or {}), **subject.metadata, **made_by}
     feedback.assessment_id = assessment_id(
-        trace_id, prepared.name, prepared.digest, feedback.name, number
+        subject.trace_id, prepared.name, prepared.digest, feedback.name, number
     )
-    feedback.trace_id = trace_id
+    if feedback.overrides is None:
+        feedback.overrides = overridden(subject.said, prepared.name, prepared.digest, feedback.name)
+    feedback.trace_id = subject.trace_id
     return feedback
 
 

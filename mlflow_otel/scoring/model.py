@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 
 PARAMETERS: Final = ("inputs", "outputs", "expectations", "trace")
 """What a scorer may ask for by the names of its parameters."""
+OF_SESSIONS: Final = ("session", "expectations")
+"""What a scorer that judges whole sessions may ask for: their traces, and what was expected of the first."""
 DEFAULT_SECONDS: Final = 300.0
 """How long a scorer may take that names no timeout: MLflow's own default."""
 
@@ -49,10 +51,11 @@ class Prepared(NamedTuple):
     Args:
         name: Its name.
         call: Calls it with the arguments that it takes.
-        takes: Which of ``PARAMETERS`` these are.
+        takes: Which of ``PARAMETERS`` these are, or of ``OF_SESSIONS``.
         digest: Of its source, or of its prompt and model.
         version: The registered version, or None.
         seconds: The timeout that it names, or None; 0: it has none.
+        session: Whether it judges the traces of a session together.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Prepared(NamedTuple):
     digest: str
     version: str | None = None
     seconds: float | None = None
+    session: bool = False
 
 
 class ScorerStatus(NamedTuple):

@@ -43,11 +43,12 @@ class Job(Protocol):
 class _Batch:
     """Jobs that were put together: their place in the queue is free when the last is done."""
 
-    __slots__ = ("left", "size")
+    __slots__ = ("ended", "left", "size")
 
-    def __init__(self, left: int, size: int) -> None:
+    def __init__(self, left: int, size: int, ended: Callable[[], object] | None) -> None:
         self.left = left
         self.size = size
+        self.ended = ended
 
 
 class _Worker:
@@ -110,12 +111,16 @@ class Pool:
         self._batches = 0
         self._bytes = 0
 
-    def put(self, jobs: Sequence[Job], size: int) -> bool:
+    def put(
+        self, jobs: Sequence[Job], size: int, ended: Callable[[], object] | None = None
+    ) -> bool:
         """Take jobs that belong together; False when there is no room. Does not wait.
 
         Args:
             jobs: What to do, one or more.
             size: Bytes that they hold on to together.
+            ended: Called when the last of them is done or given up, in a thread of the pool's. Must
+                not raise.
         """
         with self._lock:
             if (
@@ -131,7 +136,7 @@ class Pool:
                 missing -= 1
             if not self._workers:
                 return False  # Python exits and starts no threads (3.12 and later)
-            batch = _Batch(len(jobs), size)
+            batch = _Batch(len(jobs), size, ended)
             self._batches += 1
             self._bytes += size
             self._queue.extend((batch, job) for job in jobs)
@@ -182,15 +187,25 @@ class Pool:
             try:
                 job.done(outcome)
             finally:
-                with lock:
-                    worker.job = None
-                    self._end(batch)
+                self._end(batch, lock, worker)
 
-    def _end(self, batch: _Batch) -> None:
-        batch.left -= 1
-        if not batch.left:
-            self._batches -= 1
-            self._bytes -= batch.size
+    def _end(self, batch: _Batch, lock: Any, worker: _Worker | None = None) -> None:
+        with lock:
+            if worker is not None:
+                worker.job = None
+            batch.left -= 1
+            last = not batch.left
+            if last and batch.ended is None:
+                self._free(batch)
+        if last and batch.ended is not None:
+            batch.ended()  # before it counts as done: who drains the pool waits for this too
+            with lock:
+                self._free(batch)
+
+    def _free(self, batch: _Batch) -> None:
+        """Give a batch's room to others. The lock is held."""
+        self._batches -= 1
+        self._bytes -= batch.size
         self._finished.notify_all()
 
     def _watch(self, deadline: float) -> None:
@@ -228,11 +243,24 @@ class Pool:
         """Say that a job is overdue, and replace the thread that it keeps."""
         if worker.job is not None:
             worker.job.overdue()
+        if worker.batch is not None:
+            self._end(worker.batch, lock)
         with lock:
-            if worker.batch is not None:
-                self._end(worker.batch)
             if self._queue and len(self._workers) < self._most:
                 self._start()
+
+    def wait_for_room(self, size: int, seconds: float) -> bool:
+        """Wait until ``put`` has room for so many bytes; False when there is none in time."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            while self._batches and (
+                self._batches >= self._max_batches or self._bytes + size > self._max_bytes
+            ):
+                left = until - time.monotonic()
+                if left <= 0 or self._stopped:
+                    return False
+                self._finished.wait(left)
+        return True
 
     @property
     def waiting(self) -> int:

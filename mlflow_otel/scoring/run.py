@@ -1,76 +1,23 @@
-"""One scorer's run over one trace: from the filter to the assessments."""
+"""One scorer's run over what it judges: from the filter to the assessments."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import StatusCode
-
-from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.export.mapped import attributes_of
-from mlflow_otel.filtering.matching import SpanValues, TraceValues, matches
-from mlflow_otel.mapping.model import TraceContext
-from mlflow_otel.mapping.values import decode
+from mlflow_otel.filtering.matching import matches
 from mlflow_otel.scoring import mlflow_adapter
 from mlflow_otel.scoring.started import Started
+from mlflow_otel.scoring.subject import Subject
 from mlflow_otel.tracing import scorer_calls
 from mlflow_otel.tracing.scorer_calls import ScorerCall
-from mlflow_otel.tracing.whole import EndedTrace
 from mlflow_otel.untraced import untraced
 
-STATUS = {StatusCode.OK: "OK", StatusCode.ERROR: "ERROR", StatusCode.UNSET: "UNSET"}
-
-
-def values_of(ended: EndedTrace) -> TraceValues:
-    """Return a trace's plain values, as filters see them."""
-    context, root = ended.context(), ended.root
-    started = min(span.start_time or 0 for span in ended.spans) // 1_000_000
-    ends = (root.end_time or 0) // 1_000_000
-    return TraceValues(
-        attributes={
-            "request_id": context.trace_id,
-            "client_request_id": context.client_request_id,
-            "status": context.state,
-            "timestamp_ms": started,
-            "execution_time_ms": ends - started,
-            "end_time_ms": ends,
-        },
-        tags=context.tags,
-        metadata=context.metadata,
-        spans=_Spans(ended.spans),
-    )
-
-
-class _Spans(Sequence[SpanValues]):
-    """The spans' values, each worked out when it is looked at: few filters are about spans."""
-
-    def __init__(self, spans: Sequence[ReadableSpan]) -> None:
-        self._spans = spans
-
-    def __len__(self) -> int:
-        return len(self._spans)
-
-    def __getitem__(self, index: Any) -> Any:
-        span = self._spans[index]
-        attributes = {key: decode(value) for key, value in attributes_of(span).items()}
-        kind = attributes.get(keys.SPAN_TYPE)
-        return SpanValues(span.name, kind, STATUS[span.status.status_code], attributes)
-
-
-def is_production(context: TraceContext) -> bool:
-    """Tell whether a trace is the app's own: MLflow scores none of an evaluation run or of a scorer."""
-    return (
-        keys.METADATA_SOURCE_RUN not in context.metadata
-        and keys.TAG_SOURCE_SCORER not in context.tags
-    )
-
-
-Log = Callable[[str, Any], object]
+Log = Callable[[Subject, Any], object]
+"""Takes what was judged, and MLflow's ``Feedback``."""
 Timed = Callable[[str, float, str | None], object]
 
 
@@ -92,23 +39,23 @@ class Outcome:
 
 
 class Run:
-    """A job of the pool: one scorer over one trace.
+    """A job of the pool: one scorer over one trace, or one session.
 
     Args:
         scorer: The scorer.
-        ended: The trace.
-        log: Logs an assessment on a trace.
+        subject: What it judges.
+        log: Logs what it says.
         timed: Takes each run's scorer, seconds, and error type.
         traced: Whether what the scorer calls leaves as traces.
     """
 
-    __slots__ = ("_ended", "_log", "_timed", "_traced", "scorer")
+    __slots__ = ("_log", "_subject", "_timed", "_traced", "scorer")
 
     def __init__(
-        self, scorer: Started, ended: EndedTrace, log: Log, timed: Timed, *, traced: bool
+        self, scorer: Started, subject: Subject, log: Log, timed: Timed, *, traced: bool
     ) -> None:
         self.scorer = scorer
-        self._ended = ended
+        self._subject = subject
         self._log = log
         self._timed = timed
         self._traced = traced
@@ -122,12 +69,13 @@ class Run:
         """Run the scorer, if the trace meets its filter and its limits allow it."""
         began = time.monotonic()
         try:
-            if not is_production(self._ended.context()) or not self._meets_filter():
+            if not self._subject.is_production or not self._meets_filter():
                 self.scorer.filtered_out()
                 return None
             if not self.scorer.may_run():
                 return None
-            given = mlflow_adapter.arguments(self.scorer.prepared, self._ended)
+            takes = self.scorer.prepared.takes
+            given = {name: self._subject.argument(name) for name in sorted(takes)}
             value = contextvars.Context().run(self._call, given)
         except BaseException as error:  # sys.exit() too: it is the scorer's, not the app's
             return Outcome(None, error, time.monotonic() - began)
@@ -135,12 +83,10 @@ class Run:
 
     def _meets_filter(self) -> bool:
         clauses = self.scorer.clauses
-        return not clauses or matches(clauses, values_of(self._ended))
+        return not clauses or matches(clauses, self._subject.values())
 
     def _call(self, given: Mapping[str, Any]) -> Any:
-        root = self._ended.root.context
-        span_id = 0 if root is None else root.span_id
-        scorer_calls.current.set(ScorerCall(self.scorer.name, self._ended.trace_id, span_id))
+        scorer_calls.current.set(ScorerCall(self.scorer.name, *self._subject.location))
         with contextlib.nullcontext() if self._traced else untraced():
             return self.scorer.prepared.call(**given)
 
@@ -152,10 +98,10 @@ class Run:
         if error is None:
             try:
                 results = mlflow_adapter.feedbacks(
-                    self.scorer.prepared, self._trace_id, outcome.value
+                    self.scorer.prepared, self._subject, outcome.value
                 )
                 for one in results:
-                    self._log(self._trace_id, one)
+                    self._log(self._subject, one)
             except Exception as refused:
                 error = refused
         self._report(error, mlflow_adapter.cost_of(results), outcome.seconds)
@@ -176,11 +122,7 @@ class Run:
         self._timed(self.scorer.name, seconds, kind)
         if error is not None:
             try:
-                said = mlflow_adapter.failure(self.scorer.prepared, self._trace_id, error)
-                self._log(self._trace_id, said)
+                said = mlflow_adapter.failure(self.scorer.prepared, self._subject, error)
+                self._log(self._subject, said)
             except Exception as refused:  # of an exception without words, or of the log
                 self.scorer.unreported(kind, refused)
-
-    @property
-    def _trace_id(self) -> str:
-        return self._ended.context().trace_id or f"tr-{self._ended.trace_id:032x}"

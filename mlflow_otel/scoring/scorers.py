@@ -12,12 +12,14 @@ from mlflow_otel.accounting import Accounting
 from mlflow_otel.export.hooks import load
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.scoring import mlflow_adapter
+from mlflow_otel.scoring.ended import EndedSubject
 from mlflow_otel.scoring.metrics import ScorerMetrics
 from mlflow_otel.scoring.model import ScorerError, ScorerStatus
 from mlflow_otel.scoring.pool import Pool
 from mlflow_otel.scoring.run import Log, Run
 from mlflow_otel.scoring.sampling import Rate, chosen_in_order, in_order
 from mlflow_otel.scoring.started import Started
+from mlflow_otel.scoring.subject import Subject
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 from mlflow_otel.tracing.whole import EndedTrace
@@ -44,9 +46,10 @@ class Scorers:
 
     Args:
         signals: The pipelines, for the metrics.
-        log: Logs an assessment on a trace.
+        log: Logs what a scorer says of what it judged.
         changed: Called when the first scorer is started, and when the last is stopped.
         measured: Whether there are metrics.
+        sessions: Whether scorers of whole sessions may be started.
 
     Example:
         >>> def short(outputs):
@@ -65,7 +68,9 @@ class Scorers:
         changed: Callable[[], object],
         *,
         measured: bool,
+        sessions: bool = False,
     ) -> None:
+        self._sessions = sessions
         self._signals = signals
         self._settings: Settings = signals.settings
         self._accounting: Accounting = signals.accounting
@@ -74,6 +79,7 @@ class Scorers:
         self._measured = measured
         self._started: dict[str, Started] = {}
         self._groups: tuple[_Group, ...] = ()
+        self._session_groups: tuple[_Group, ...] = ()
         self._named = self._settings.scorers
         self._looked = False
         self._look_again = 0.0
@@ -92,7 +98,12 @@ class Scorers:
     @property
     def wanted(self) -> bool:
         """Whether there are scorers, or a variable names some."""
-        return bool(self._groups) or self._named is not None
+        return bool(self._started) or self._named is not None
+
+    @property
+    def wants_sessions(self) -> bool:
+        """Whether there are scorers of whole sessions."""
+        return bool(self._session_groups)
 
     def start(
         self,
@@ -120,6 +131,11 @@ class Scorers:
             ScorerError: It cannot be run, or its filter cannot be evaluated; the message says why.
         """
         prepared = mlflow_adapter.prepare(scorer, name)
+        if prepared.session and not self._sessions:
+            raise ScorerError(
+                f"The scorer {prepared.name!r} judges whole sessions, and in the app a trace is scored "
+                "when it ends. Run it in `mlflow-otel score`"
+            )
         started = Started(
             prepared,
             mlflow_adapter.sampling_config_class()()
@@ -171,12 +187,17 @@ class Scorers:
         return started
 
     def _regroup(self) -> None:
+        self._groups = self._grouped(session=False)
+        self._session_groups = self._grouped(session=True)
+        self._changed()
+
+    def _grouped(self, *, session: bool) -> tuple[_Group, ...]:
         groups: dict[object, list[Started]] = {}
         for one in self._started.values():
-            filter_string = getattr(one.config, "filter_string", None) or None
-            groups.setdefault(filter_string, []).append(one)
-        self._groups = tuple(_Group(several) for several in groups.values())
-        self._changed()
+            if one.prepared.session is session:
+                filter_string = getattr(one.config, "filter_string", None) or None
+                groups.setdefault(filter_string, []).append(one)
+        return tuple(_Group(several) for several in groups.values())
 
     def load(self) -> None:
         """Start what ``MLFLOW_OTEL_SCORERS`` names, if it can be imported yet. Never raises."""
@@ -244,9 +265,25 @@ class Scorers:
         """
         if self._named is not None:
             self.load()
+        chosen = self._choose(b"tr-%032x" % trace_id, self._groups)
+        return partial(self._take, chosen) if chosen else None
+
+    def _take(self, chosen: Sequence[Started], trace: EndedTrace) -> bool:
+        return self.put(chosen, EndedSubject(trace))
+
+    def choose(self, identity: str, *, session: bool = False) -> Sequence[Started]:
+        """Return the scorers whose samples a trace or a session is in.
+
+        Args:
+            identity: MLflow's ID of the trace, or the session's.
+            session: Whether it is a session.
+        """
+        groups = self._session_groups if session else self._groups
+        return self._choose(identity.encode("utf-8", "surrogatepass"), groups)
+
+    def _choose(self, identity: bytes, groups: Sequence[_Group]) -> Sequence[Started]:
         chosen: list[Started] = []
-        identity = b"tr-%032x" % trace_id
-        for group in self._groups:
+        for group in groups:
             names = chosen_in_order(identity, group.ordered)
             if len(names) == len(group.ordered):
                 chosen += group.started.values()
@@ -257,14 +294,30 @@ class Scorers:
                         chosen.append(one)
                     else:
                         one.left_out += 1
-        return partial(self._put, chosen) if chosen else None
+        return chosen
 
-    def _put(self, chosen: Sequence[Started], trace: EndedTrace) -> bool:
+    def wait_for_room(self, size: int, seconds: float) -> bool:
+        """Wait until there is room for something of so many bytes; False when there is none in time."""
+        return self._pool.wait_for_room(size, seconds)
+
+    def put(
+        self,
+        chosen: Sequence[Started],
+        subject: Subject,
+        ended: Callable[[], object] | None = None,
+    ) -> bool:
+        """Have scorers judge something; False when there is no room, and then that is counted.
+
+        Args:
+            chosen: The scorers, one or more.
+            subject: What they judge.
+            ended: Called when the last of them is done or given up.
+        """
         if self._metrics is None:
             self._open()
         traced = self._settings.scorer_traces
-        runs = [Run(one, trace, self._log, self._timed, traced=traced) for one in chosen]
-        if self._pool.put(runs, trace.size):
+        runs = [Run(one, subject, self._log, self._timed, traced=traced) for one in chosen]
+        if self._pool.put(runs, subject.size, ended):
             return True
         for one in chosen:
             one.drop("shutdown" if self._signals.closed else "queue_full")

@@ -388,7 +388,9 @@ def test_garbage_gets_an_answer(bridge, body, encoding, kind, path, method):
 @settings(max_examples=40, deadline=None)
 @given(said=JSON_VALUES, path=PATHS, method=st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]))
 def test_json_of_any_shape_gets_an_answer(bridge, said, path, method):
-    body = json.dumps(said).encode()  # with Python's NaN and Infinity, which httpx would refuse to write
+    body = json.dumps(
+        said
+    ).encode()  # with Python's NaN and Infinity, which httpx would refuse to write
     answer = open_client(bridge).request(method, path, content=body, headers=JSON)
     assert answer.status_code in ANSWERS | {405}
 

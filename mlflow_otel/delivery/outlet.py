@@ -51,7 +51,9 @@ class Outlet:
         self._bytes = 0
         self._number = 0
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name=f"bridge {signal}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, name=f"mlflow-otel {signal}", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -110,7 +112,7 @@ class Outlet:
             self._accounting.count("dropped", number)
             self._accounting.warn(
                 "dropped.shutdown",
-                "%d items were dropped: the bridge ended before the backend took them. Set "
+                "%d items were dropped: this process ended before the backend took them. Set "
                 "MLFLOW_OTEL_SPOOL_DIR, and they are kept for the next start.",
                 number,
                 number=number,
