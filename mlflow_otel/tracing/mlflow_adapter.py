@@ -159,27 +159,29 @@ def follow(span: Any, known: Any) -> tuple[Any, bool]:
 
     manager = InMemoryTraceManager.get_instance()
     otel_id = span.context.trace_id
-    trace_id = manager.get_mlflow_trace_id_from_otel_id(otel_id)
-    ours = False
-    if trace_id is None:
+    info = _registered(manager, otel_id)
+    ours = info is None
+    if info is None:
         info = _new_trace(span) if known is None else known
         manager.register_trace(otel_id, info)
-        trace_id, ours = info.trace_id, True
     if keys.TRACE_REQUEST_ID not in span.attributes:  # MLflow's processor has not seen it
-        manager.register_span(create_mlflow_span(span, trace_id))
-    return info_of(otel_id), ours
+        manager.register_span(create_mlflow_span(span, info.trace_id))
+    return info, ours
 
 
 def info_of(otel_trace_id: int) -> Any:
     """Return the ``TraceInfo`` MLflow has for a trace, or None."""
     from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
 
-    manager = InMemoryTraceManager.get_instance()
-    trace_id = manager.get_mlflow_trace_id_from_otel_id(otel_trace_id)
-    if trace_id is None:
-        return None
-    with manager.get_trace(trace_id) as trace:
-        return None if trace is None else trace.info
+    return _registered(InMemoryTraceManager.get_instance(), otel_trace_id)
+
+
+def _registered(manager: Any, otel_trace_id: int) -> Any:
+    # ``get_trace`` says the same, and takes five times as long: this runs at each span's start.
+    with manager._lock:  # noqa: SLF001
+        trace_id = manager._otel_id_to_mlflow_trace_id.get(otel_trace_id)  # noqa: SLF001
+        trace = None if trace_id is None else manager._traces.get(trace_id)  # noqa: SLF001
+    return None if trace is None else trace.info
 
 
 def forget(otel_trace_id: int, info: Any) -> None:
