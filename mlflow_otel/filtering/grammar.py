@@ -33,12 +33,14 @@ NUMERIC: Final = frozenset({"timestamp_ms", "execution_time_ms", "end_time_ms"})
 """Attributes that are compared as numbers: milliseconds."""
 TEXT: Final = frozenset({"request_id", "status", "client_request_id"})
 """Attributes that are compared as texts."""
+LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""The tag that says which prompts a trace used; compared by name and version."""
 ALIASES: Final[dict[str, tuple[Entity, str]]] = {
     "timestamp": ("attribute", "timestamp_ms"),
     "execution_time": ("attribute", "execution_time_ms"),
     "end_time": ("attribute", "end_time_ms"),
     "name": ("tag", "mlflow.traceName"),
-    "prompt": ("tag", "mlflow.linkedPrompts"),
+    "prompt": ("tag", LINKED_PROMPTS),
     "run_id": ("metadata", "mlflow.sourceRun"),
     "text": ("span", "content"),
 }
@@ -155,12 +157,12 @@ def _identifier(name: str, comparator: str, text: str) -> tuple[Entity, str]:
     before, dot, after = name.partition(".")
     if not dot:
         before, after = "attribute", before
-    entity = ENTITIES.get(_bare(before))
+    entity = ENTITIES.get(bare(before))
     if entity is None:
         known = ", ".join(sorted({*ENTITIES.values()}))
         raise FilterError(f"{text!r}: {before} is not known; known are {known}")
     head, tail = SPAN_ATTRIBUTES if after.startswith(SPAN_ATTRIBUTES) else "", after
-    key = head + _bare(tail.removeprefix(head))
+    key = head + bare(tail.removeprefix(head))
     if entity != "attribute":
         return entity, key
     if comparator in _LIST and key not in TEXT:
@@ -176,7 +178,8 @@ def _some(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """Return a name without the quotes or backticks around it."""
     quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "`'\""
     return name[1:-1] if quoted else name
 
@@ -197,7 +200,7 @@ def _comparators(clause: Clause) -> frozenset[str]:
         return _LIKE if clause.key == CONTENT else _EQUAL | _LIST | _PATTERNS
     if clause.entity in {"feedback", "expectation"}:
         return _EQUAL | _ORDER | _PATTERNS | _NULL
-    if clause.entity == "issue":
+    if clause.entity == "issue" or (clause.entity == "tag" and clause.key == LINKED_PROMPTS):
         return frozenset("=")
     return _EQUAL | _PATTERNS | _NULL
 
@@ -219,6 +222,8 @@ def _check(clause: Clause) -> None:
         raise FilterError(f"{clause.text!r}: the comparators allowed here are {_some(allowed)}")
     if clause.comparator in _NULL:
         return
+    if clause.key == LINKED_PROMPTS and str(clause.value).count("/") != 1:
+        raise FilterError(f"{clause.text!r}: a prompt is written as 'name/version'")
     number = isinstance(clause.value, int | float)
     if number != _wants_number(clause):
         wanted = "a number" if not number else "a quoted text"

@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow.utils.search_utils import SearchTraceUtils
 
 from mlflow_otel.filtering.grammar import FilterError, parse
-from mlflow_otel.filtering.matching import SpanValues, TraceValues, cannot_be_matched, matches
+from mlflow_otel.filtering.matching import (
+    AssessmentValues,
+    SpanValues,
+    TraceValues,
+    cannot_be_matched,
+    matches,
+)
+from mlflow_otel.filtering.ordering import parse_order, sorting_key
 
 TRACE = TraceValues(
     attributes={
@@ -109,3 +117,170 @@ def test_any_text_is_read_or_refused(text):
     except FilterError:
         return
     assert matches(clauses, TRACE) in {True, False} or cannot_be_matched(clauses)
+
+
+JUDGED = TRACE._replace(
+    tags={"mlflow.linkedPrompts": '[{"name": "greet", "version": "3"}]'},
+    spans=(SpanValues("answer", content=lambda: '{"inputs": "Where is Paris?"}'),),
+    assessments=(
+        AssessmentValues("feedback", "tone", "good"),
+        AssessmentValues("feedback", "ok", True),
+        AssessmentValues("feedback", "score", 0.5),
+        AssessmentValues("feedback", "score", 0.9, valid=False),
+        AssessmentValues("feedback", "fields", {"a": 1}),
+        AssessmentValues("expectation", "answer", "Paris"),
+        AssessmentValues("issue", "iss-1"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("filter_string", "met"),
+    [
+        ("feedback.tone = 'good'", True),
+        ("feedback.tone != 'good'", False),
+        ("feedback.tone != 'bad'", True),
+        ("feedback.tone LIKE '%oo%'", True),
+        ("feedback.tone RLIKE 'go+d'", True),
+        ("feedback.other != 'x'", False),
+        ("feedback.other IS NULL", True),
+        ("feedback.tone IS NOT NULL", True),
+        ("expectation.tone IS NULL", True),
+        ("feedback.ok = 'true'", True),
+        ("feedback.ok > 0.5", False),
+        ("feedback.score > 0.4", True),
+        ("feedback.score > 0.8", False),
+        ("feedback.score = '0.5'", True),
+        ("feedback.tone < 5", False),
+        ("feedback.fields LIKE '%\"a\"%'", True),
+        ("expectation.answer = 'Paris'", True),
+        ("issue.id = 'iss-1'", True),
+        ("issue.id = 'iss-2'", False),
+        ("prompt = 'greet/3'", True),
+        ("prompt = 'greet/4'", False),
+        ("text LIKE '%Paris%'", True),
+        ("span.content ILIKE '%paris%'", True),
+        ("text LIKE '%paris%'", False),
+        ("text LIKE '%Paris%' AND span.name = 'other'", False),
+    ],
+)
+def test_assessments_prompts_and_text_are_compared_as_mlflows_server_does(filter_string, met):
+    assert matches(parse(filter_string), JUDGED) is met
+
+
+NUMBERS = [
+    "trace.timestamp_ms",
+    "trace.timestamp",
+    "execution_time_ms",
+    "execution_time",
+    "end_time",
+]
+TEXTS = ["status", "request_id", "client_request_id", "name", "run_id"]
+KEYS = st.sampled_from(["tone", "a_b", "`odd key`", '"q"', "`x-y`", "mlflow.trace.session"])
+WORDS = st.sampled_from(["'v'", '"v w"', "'%a_b%'", "'12'", "''"])
+FIGURES = st.sampled_from(["0", "17", "0.5", "1700000000000"])
+COMPARATORS = ["=", "!=", "LIKE", "ILIKE", "RLIKE"]
+
+
+def clauses(names, comparators, values):
+    return st.builds("{} {} {}".format, names, st.sampled_from(comparators), values)
+
+
+def under(*entities):
+    return st.builds("{}.{}".format, st.sampled_from(entities), KEYS)
+
+
+# Later than MLflow 3.13.
+NUMBERS_OF_FEEDBACK = getattr(SearchTraceUtils, "NUMERIC_ASSESSMENT_COMPARATORS", ())
+CLAUSE = st.one_of(
+    clauses(st.sampled_from(NUMBERS), ["=", "!=", ">", ">=", "<", "<="], FIGURES),
+    clauses(
+        st.builds(
+            "{}{}".format, st.sampled_from(["", "trace.", "attributes."]), st.sampled_from(TEXTS)
+        ),
+        COMPARATORS,
+        WORDS,
+    ),
+    # MLflow reads lists for name and run_id, too, and refuses them when it searches.
+    clauses(st.sampled_from(TEXTS[:3]), ["IN", "NOT IN"], st.just("('a', \"b\")")),
+    clauses(under("tag", "tags", "metadata", "request_metadata"), COMPARATORS, WORDS),
+    clauses(under("tag", "metadata", "feedback"), ["IS NULL", "IS NOT NULL"], st.just("")),
+    clauses(under("feedback", "expectation"), COMPARATORS, WORDS),
+    *(
+        clauses(under("feedback", "expectation"), [comparator], FIGURES)
+        for comparator in sorted(NUMBERS_OF_FEEDBACK)
+    ),
+    clauses(
+        st.sampled_from(["span.name", "span.type", "span.status", "span.attributes.a.b"]),
+        COMPARATORS,
+        WORDS,
+    ),
+    clauses(st.sampled_from(["span.content", "trace.text"]), ["LIKE", "ILIKE"], WORDS),
+    clauses(st.just("issue.id"), ["="], WORDS),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(CLAUSE, min_size=1, max_size=3))
+def test_what_mlflow_reads_is_read_as_mlflow_reads_it(several):
+    text = " AND ".join(several)
+    theirs = SearchTraceUtils.parse_search_filter_for_search_traces(text)
+    ours = parse(text)
+    assert [
+        ("metadata" if c["type"] == "request_metadata" else c["type"], c["key"], c["comparator"])
+        for c in theirs
+    ] == [(c.entity, c.key, c.comparator) for c in ours]
+    assert [c["value"] for c in theirs] == [c.value for c in ours]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp_ms DESC",
+        "attributes.timestamp asc",
+        "name",
+        "tag.`a b` DESC",
+        "metadata.mlflow.trace.session",
+        "execution_time",
+        "end_time DESC",
+        "run_id",
+        "trace.status ASC",
+        "experiment_id",
+        "span.name",
+        "feedback.x",
+        "color",
+        "tag.x DESC ASC",
+        "tag.x SIDEWAYS",
+        "",
+    ],
+)
+def test_an_order_is_read_as_mlflow_reads_it(text):
+    try:
+        kind, key, ascending = SearchTraceUtils.parse_order_by_for_search_traces(text)
+    except Exception:
+        kind = "refused"
+    if kind in {"refused", "span", "feedback"}:  # MLflow reads the last two, and then fails
+        with pytest.raises(FilterError):
+            parse_order([text])
+        return
+    kind = "metadata" if kind == "request_metadata" else kind
+    assert parse_order([text])[0] == (kind, key, ascending)
+
+
+def test_traces_stand_in_order_and_what_has_no_value_comes_last():
+    def trace(identity, time, **tags):
+        return TraceValues({"request_id": identity, "timestamp_ms": time}, tags)
+
+    traces = [trace("b", 1), trace("a", 1), trace("c", 2, x="1"), trace("d", 3, x="2")]
+
+    def ordered(*order_by):
+        key = sorting_key(parse_order(order_by))
+        return "".join(t.attributes["request_id"] for t in sorted(traces, key=key))
+
+    assert ordered() == "dcab"
+    assert ordered("timestamp ASC") == "abcd"
+    assert ordered("tag.x") == "cdab"
+    assert ordered("tag.x DESC") == "dcab"
+    assert ordered("timestamp ASC", "request_id DESC") == "bacd"
+    with pytest.raises(FilterError):
+        parse_order(["tag.x", "tag.x DESC"])
