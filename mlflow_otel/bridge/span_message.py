@@ -84,6 +84,7 @@ def view(span: Span, *, decoded: bool, by_mlflow: bool, is_entry: bool) -> SpanV
         failed=span.status.code == Status.STATUS_CODE_ERROR,
         made_by_mlflow=by_mlflow,
         is_entry=is_entry,
+        dropped_events=span.dropped_events_count,
     )
 
 

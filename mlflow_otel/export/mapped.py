@@ -139,14 +139,16 @@ def view_of(span: ReadableSpan, batch: BatchContext) -> SpanView:
         found = batch.cost(attributes)
         if found:
             attributes = {**attributes, keys.LLM_COST: dumps(found)}
+    events = _events_of(span)
     return SpanView(
         name=span.name,
         attributes=attributes,
-        events=_events_of(span),
+        events=events,
         start_time=span.start_time or 0,
         failed=span.status.status_code is StatusCode.ERROR,
         made_by_mlflow=made_by_mlflow(span),
         is_entry=parent is None if entries is None else span.context.span_id in entries,
+        dropped_events=getattr(span._events, "dropped", 0) if events else 0,  # noqa: SLF001
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.mapping import chunks, content, openinference, trace
+from mlflow_otel.mapping import chunks, content, openinference, streams, trace
 from mlflow_otel.mapping.draft import Draft
-from mlflow_otel.mapping.model import EventView, MappingOptions, Shared, SpanKind, SpanView
+from mlflow_otel.mapping.model import EventView, Shared, SpanKind
 from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.mapping.steps import UNREAD_KEYS, WRITTEN_KEYS
 from mlflow_otel.mapping.values import PLAIN, as_text, to_otlp
@@ -86,14 +86,20 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
     return {**shared.attributes, **found}, None
 
 
+def _stand_alone(draft: Draft) -> bool:
+    """Tell whether a stream's answer is in its events alone, so that they must leave."""
+    return draft.answered.may_have("body") and streams.is_unread(draft.outputs)
+
+
 def rest(left: Any) -> Any:
     """Return what no step took, as an attribute's value."""
     return left.attribute() if isinstance(left, Written) else left
 
 
-def events(view: SpanView, options: MappingOptions) -> tuple[EventView, ...]:
+def events(draft: Draft) -> tuple[EventView, ...]:
     """Return the events that leave."""
-    kept = options.capture_content and (options.keep_chunk_events or chunks.stand_alone(view))
+    view, options = draft.view, draft.options
+    kept = options.capture_content and (options.keep_chunk_events or _stand_alone(draft))
     ours = view.made_by_mlflow
     events = tuple(e for e in view.events if kept or not chunks.is_chunk(e, made_by_mlflow=ours))
     if not options.capture_content:

@@ -14,6 +14,7 @@ from mlflow_otel.mapping import (
     request,
     response,
     span_types,
+    streams,
     tokens,
 )
 from mlflow_otel.mapping.draft import Draft
@@ -32,6 +33,12 @@ def prepare(draft: Draft) -> None:
         if placeholders.may_have(draft.given.text):
             _give(draft, placeholders.without_objects(draft.inputs))
         return
+    view = draft.view
+    if view.events and not view.dropped_events:
+        said = streams.completed(draft.outputs, view.events)
+        if said is not draft.outputs:
+            draft.answered = draft.rest_outputs = Written(said)
+            draft.raw[keys.SPAN_OUTPUTS] = said  # for MLflow's own vocabulary
     inputs = draft.inputs
     if isinstance(inputs, dict):
         call = invoke.opened(inputs, draft.outputs) if "modelId" in inputs else None

@@ -47,6 +47,7 @@ class SpanView(NamedTuple):
         made_by_mlflow: Whether MLflow made it; another library's span keeps its name and scope.
         is_entry: Whether trace-level attributes belong on it: the local root, and the topmost
             MLflow span where another library's span is the local root.
+        dropped_events: How many events the SDK's limits dropped.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SpanView(NamedTuple):
     failed: bool = False
     made_by_mlflow: bool = True
     is_entry: bool = False
+    dropped_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)

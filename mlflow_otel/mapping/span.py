@@ -50,7 +50,7 @@ def map_span(
     own, shared = attributes(draft, name)
     if options.redact is not None and name != view.name:
         name = name_as_redacted(draft, own, name)
-    left = events(view, options) if view.events else ()
+    left = events(draft) if view.events else ()
     counts = counts and view.made_by_mlflow
     is_counted = counts and (
         genai.OPERATION_NAME in draft.genai or genai.OPERATION_NAME in draft.own

@@ -122,15 +122,14 @@ def cost(draft: Draft) -> None:
 
 def messages(draft: Draft) -> None:
     """Convert the inputs and outputs into the convention's messages."""
-    said = chunks.completed(draft.outputs, draft.view.events)
-    found = formats.convert(draft.message_format, draft.inputs, said)
+    found = formats.convert(draft.message_format, draft.inputs, draft.outputs)
     if found is None:
         return
     draft.conversation = found
     draft.failures += [f"messages: {failure}" for failure in found.failures]
     if found.rest_inputs is not draft.inputs:
         draft.rest_inputs = found.rest_inputs
-    if found.rest_outputs is not said:
+    if found.rest_outputs is not draft.outputs:
         draft.rest_outputs = found.rest_outputs
     for key, value in (
         (genai.SYSTEM_INSTRUCTIONS, found.system),

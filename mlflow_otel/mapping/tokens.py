@@ -42,6 +42,7 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "inputTextTokenCount",
         "request_tokens",
         "prompt_eval_count",
+        "input_token_count",
         "tokens.input_tokens",
     ),
     genai.USAGE_OUTPUT_TOKENS: (
@@ -55,6 +56,8 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "generation_token_count",
         "response_tokens",
         "eval_count",
+        "totalOutputTextTokenCount",
+        "generated_token_count",
         "tokens.output_tokens",
     ),
     TOTAL: ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount"),
@@ -147,7 +150,14 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Counts that do not include others beside them (Anthropic, Bedrock, Gemini); the convention's do."""
 
-HOLDERS: Final = ("usage", "usage_metadata", "usageMetadata", "token_usage", "models_usage")
+HOLDERS: Final = (
+    "usage",
+    "usage_metadata",
+    "usageMetadata",
+    "token_usage",
+    "models_usage",
+    "amazon-bedrock-invocationMetrics",
+)
 WRAPPERS: Final = (
     "raw",
     "response",
