@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
@@ -11,7 +11,7 @@ from mlflow_otel.mapping.draft import Draft
 from mlflow_otel.mapping.model import EventView, Shared, SpanKind
 from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.mapping.steps import UNREAD_KEYS, WRITTEN_KEYS
-from mlflow_otel.mapping.values import PLAIN, as_text, to_otlp
+from mlflow_otel.mapping.values import PLAIN, Json, as_text, decode, to_otlp
 from mlflow_otel.mapping.written import Written
 
 
@@ -49,6 +49,8 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
         found[keys.SPAN_NAME] = view.name
     if view.made_by_mlflow:
         if "genai" in options.conventions:
+            if not draft.own.keys().isdisjoint(draft.genai):
+                keep_displaced(draft)
             found |= draft.genai
             found[keys.SPAN_INPUTS] = rest(draft.rest_inputs)
             found[keys.SPAN_OUTPUTS] = rest(draft.rest_outputs)
@@ -84,6 +86,72 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
     if shared.attributes.keys().isdisjoint(found):
         return found, shared
     return {**shared.attributes, **found}, None
+
+
+def keep_displaced(draft: Draft) -> None:
+    """Keep what an attribute of the app's own displaces: it leaves where MLflow has it.
+
+    The app's own ``gen_ai.*`` attributes are not overwritten. What the inputs or outputs say
+    otherwise must not be lost with ours.
+    """
+    theirs = draft.own
+    displaced = {
+        key for key, said in draft.genai.items() if key in theirs and _differs(said, theirs[key])
+    }
+    if displaced & OF_OUTPUTS:
+        draft.rest_outputs = draft.answered
+    if displaced - OF_OUTPUTS - OF_NEITHER:
+        draft.rest_inputs = draft.given
+    for key, displacing in BESIDE.items():
+        if key in draft.raw and not displacing.isdisjoint(displaced):
+            theirs.setdefault(key, draft.raw[key])
+
+
+def _differs(said: Any, theirs: Any) -> bool:
+    return bool((decode(str(said)) if type(said) is Json else said) != theirs)
+
+
+OF_OUTPUTS: Final = frozenset(
+    {
+        genai.OUTPUT_MESSAGES,
+        genai.RESPONSE_ID,
+        genai.RESPONSE_MODEL,
+        genai.RESPONSE_FINISH_REASONS,
+        genai.TOOL_CALL_RESULT,
+        genai.RETRIEVAL_DOCUMENTS,
+    }
+)
+USAGE: Final = frozenset(
+    {
+        genai.USAGE_INPUT_TOKENS,
+        genai.USAGE_OUTPUT_TOKENS,
+        genai.USAGE_CACHE_READ,
+        genai.USAGE_CACHE_WRITE,
+        genai.USAGE_REASONING,
+    }
+)
+OF_NEITHER: Final = USAGE | {
+    genai.OPERATION_NAME,
+    genai.PROVIDER_NAME,
+    genai.AGENT_NAME,
+    genai.WORKFLOW_NAME,
+    genai.TOOL_NAME,
+    genai.TOOL_TYPE,
+    genai.TOOL_CALL_ID,
+    genai.ERROR_TYPE,
+    genai.PROMPT_NAME,
+    genai.PROMPT_VERSION,
+    genai.REQUEST_STREAM,
+    genai.RESPONSE_TIME_TO_FIRST_CHUNK,
+}
+BESIDE: Final = {
+    keys.LLM_MODEL: frozenset({genai.REQUEST_MODEL, genai.RESPONSE_MODEL}),
+    keys.LLM_PROVIDER: frozenset({genai.PROVIDER_NAME}),
+    keys.CHAT_TOKEN_USAGE: USAGE,
+    keys.CHAT_TOOLS: frozenset({genai.TOOL_DEFINITIONS}),
+    keys.LINKED_PROMPTS: frozenset({genai.PROMPT_NAME, genai.PROMPT_VERSION}),
+}
+"""What MLflow wrote itself, and the attributes it leaves as."""
 
 
 def _stand_alone(draft: Draft) -> bool:

@@ -28,7 +28,7 @@ def prepare(draft: Draft) -> None:
     """Open the envelope, leave out what was not given, and see what kind of call it is."""
     call_type = draft.own.get("call_type")
     if call_type is not None:
-        _treat_as(draft, span_types.CALL_TYPES.get(str(call_type)))
+        _treat_as(draft, span_types.CALL_TYPES.get(span_types.call_type(call_type)))
     if draft.treated_as not in CALLS:
         if placeholders.may_have(draft.given.text):
             _give(draft, placeholders.without_objects(draft.inputs))
@@ -101,7 +101,7 @@ def use(draft: Draft) -> None:
 
 def use_of_embedding(draft: Draft) -> None:
     """Find what an embedding's response says; without reading its vectors where it says nothing."""
-    if draft.answered.may_have("usage") or draft.answered.may_have("model"):
+    if any(map(draft.answered.may_have, ("usage", "model", "meta"))):
         answer(draft)
         use(draft)
 

@@ -11,6 +11,7 @@ import functools
 from typing import Any, Final, NamedTuple
 
 from mlflow_otel.mapping import typed
+from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.values import as_dict, as_text
 
 QUERY_KEYS: Final = (
@@ -42,10 +43,42 @@ LISTS: Final = (
     "objects",
     "retrievalResults",
     "contexts",
+    "chunks",
+    "passages",
+    "items",
+    "value",
+    "data",
 )
-CONTENT_KEYS: Final = ("page_content", "content", "text", "body", "snippet", "document")
-ID_KEYS: Final = ("id", "doc_id", "id_", "doc_uri", "document_id", "_id", "uuid")
-SCORE_KEYS: Final = ("score", "similarity", "relevance_score", "similarity_score", "_score")
+SHORT_TEXTS: Final = ("chunk", "passage", "long_text")
+CONTENT_KEYS: Final = (
+    "page_content",
+    "content",
+    "text",
+    "body",
+    "snippet",
+    "document",
+    *SHORT_TEXTS,
+)
+ID_KEYS: Final = (
+    "id",
+    "doc_id",
+    "id_",
+    "doc_uri",
+    "document_id",
+    "_id",
+    "uuid",
+    "chunk_id",
+    "pid",
+    "file_id",
+)
+SCORE_KEYS: Final = (
+    "score",
+    "similarity",
+    "relevance_score",
+    "similarity_score",
+    "_score",
+    "@search.score",
+)
 METADATA_KEYS: Final = ("metadata", "meta", "payload")
 WRAPPERS: Final = ("node", "document", "payload", "_source", "entity", "properties")
 """What may hold a document's content beside its score."""
@@ -131,6 +164,10 @@ def documents(outputs: Any) -> Found | None:
         listed = held.get(name)
         if not isinstance(listed, list):
             continue
+        if name in columns:
+            if not listed or not all(isinstance(item, dict) for item in listed):
+                continue
+            columns = {key: column for key, column in columns.items() if key != name}
         paired = _paired(listed, columns)
         found = _all(listed) if paired is None else paired
         if found is None:
@@ -254,6 +291,8 @@ def _beside(held: dict[str, Any], key: str, value: Any) -> None:
     held[key] = value
 
 
+TEXTS_ALONE: Final = frozenset({"document", *SHORT_TEXTS})
+"""Names of a content that is text; an object of that name is something else."""
 TYPED: Final = frozenset({"id", "score"})
 """What the convention's schema gives a type: a value of another kind has another name."""
 ROLES: Final = {
@@ -334,7 +373,7 @@ def _named(held: dict[str, Any]) -> dict[str, Any] | None:
     best: dict[str, tuple[int, str, Any]] = {}
     for key, value in held.items():
         place = ROLES.get(key)
-        if place is not None:
+        if place is not None and not (key in TEXTS_ALONE and not isinstance(value, str)):
             role, rank = place
             said = _as_role(role, value)
             if said is not None and (role not in best or rank < best[role][0]):
@@ -364,7 +403,7 @@ def _named(held: dict[str, Any]) -> dict[str, Any] | None:
 def _as_role(role: str, value: Any) -> Any:
     """Return a field as what it may be, or None when it is not that."""
     if role == "content":
-        return as_text(value)
+        return as_text(parts.joined_text(value))
     if role == "id":
         known = isinstance(value, (str, int)) and not isinstance(value, bool)
         return as_text(value) if known else None

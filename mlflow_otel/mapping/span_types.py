@@ -55,13 +55,28 @@ MODEL_TYPES: Final = frozenset({"CHAT_MODEL", "LLM"})
 
 CALL_TYPES: Final = {
     "embedding": "EMBEDDING",
-    "aembedding": "EMBEDDING",
     "rerank": "RERANKER",
-    "arerank": "RERANKER",
+    "moderation": "GUARDRAIL",
 }
 """LiteLLM's ``call_type`` to the type its span is treated as; MLflow gives all of them LLM."""
 
 Operation = Literal["chat", "text_completion", "generate_content"]
+
+CALL_OPERATIONS: Final[dict[str, Operation]] = {
+    "text_completion": "text_completion",
+    "image_generation": "generate_content",
+    "image_edit": "generate_content",
+    "speech": "generate_content",
+    "transcription": "generate_content",
+}
+"""LiteLLM's ``call_type`` to its operation, where that is no chat."""
+
+
+def call_type(said: object) -> str:
+    """Return LiteLLM's ``call_type`` without the letter of its asynchronous form."""
+    named = str(said)
+    known = named[1:]
+    return known if named.startswith("a") and known in {*CALL_TYPES, *CALL_OPERATIONS} else named
 
 
 def row(span_type: str | None) -> TypeRow:
@@ -79,7 +94,7 @@ def llm_operation(inputs: object) -> Operation:
             return "chat"
         if "contents" in inputs:
             return "generate_content"
-        if any(key in inputs for key in ("prompt", "prompts", "inputText")):
+        if any(key in inputs for key in ("prompt", "prompts", "inputText", "inputs")):
             return "text_completion"
     if isinstance(inputs, str):
         return "text_completion"

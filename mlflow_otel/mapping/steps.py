@@ -100,7 +100,9 @@ def operation(draft: Draft) -> None:
 
 def llm(draft: Draft) -> None:
     """Say which operation a span of type LLM is, by its inputs."""
-    draft.genai[genai.OPERATION_NAME] = span_types.llm_operation(draft.inputs)
+    call_type = span_types.call_type(draft.own.get("call_type"))
+    named = span_types.CALL_OPERATIONS.get(call_type)
+    draft.genai[genai.OPERATION_NAME] = named or span_types.llm_operation(draft.inputs)
 
 
 def memory(draft: Draft) -> None:

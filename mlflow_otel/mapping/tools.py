@@ -19,6 +19,7 @@ SCHEMAS: Final = (
     "input_schema",
     "inputSchema",
     "parameters_json_schema",
+    "parametersJsonSchema",
     "args_schema",
 )
 CACHE_POINT: Final = frozenset({"cachePoint"})

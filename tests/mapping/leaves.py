@@ -31,6 +31,7 @@ WORD_KEYS = {
     "done_reason",
     "format",
     "block_reason",
+    "content_type",
 }
 WORDS = {
     *items.TYPES,
@@ -70,6 +71,8 @@ WORDS = {
     "binary",
     "request",
     "message",
+    "function_result",
+    "tool-result",
 }
 """Words for a kind, a role, an end, that the convention has its own words for."""
 

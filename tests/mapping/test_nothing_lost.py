@@ -14,6 +14,7 @@ from mlflow_otel.mapping import placeholders
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
 from tests import payloads
+from tests.mapping import more_shapes
 from tests.mapping.leaves import lost
 from tests.mapping.shapes import SHAPES
 from tests.mapping.test_recorded_payloads import SCHEMA
@@ -45,7 +46,7 @@ def _invented(message_format, span_type, inputs, outputs):
 
 
 RECORDED = {identity: _load(span) for identity, span in payloads.recorded()}
-INVENTED = {name: _invented(*shape) for name, shape in SHAPES.items()}
+INVENTED = {name: _invented(*shape) for name, shape in (SHAPES | more_shapes.SHAPES).items()}
 ALL = RECORDED | INVENTED
 VALID = {
     shape: jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{shape}"})
@@ -61,13 +62,19 @@ NOT_VALUES = (
 )
 
 
-def check(attributes, ours):
-    written = {
+PLAIN = TraceContext(), MappingOptions()
+
+
+def written(attributes, ours):
+    return {
         k: json.dumps(v, ensure_ascii=False) if ours or k.startswith("mlflow.") else v
         for k, v in attributes.items()
     }
-    view = SpanView("call", written, made_by_mlflow=ours)
-    found = map_span(view, TraceContext(), MappingOptions())
+
+
+def check(attributes, ours):
+    view = SpanView("call", written(attributes, ours), made_by_mlflow=ours)
+    found = map_span(view, *PLAIN)
     assert found.failures == (), found.failures
     for key, shape in SCHEMAS.items():
         if key in found.attributes and key not in attributes:
@@ -155,3 +162,21 @@ def test_nothing_is_lost_of_payloads_that_no_version_has_written_yet(data):
         if side in attributes:
             attributes[side] = data.draw(mutations(attributes[side]))
     check(attributes, ours)
+
+
+OWN_VALUES = st.sampled_from(["their own", 4, 0.125, True, ["x"], [{"role": "user", "parts": []}]])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_nothing_is_lost_with_an_attribute_that_the_app_wrote_itself(data):
+    attributes, ours = copy.deepcopy(ALL[data.draw(st.sampled_from(sorted(ALL)))])
+    left = map_span(SpanView("call", written(attributes, ours), made_by_mlflow=ours), *PLAIN)
+    keys = sorted(
+        key for key in left.attributes if key.startswith("gen_ai.") and key not in attributes
+    )
+    if keys:
+        key, value = data.draw(st.sampled_from(keys)), data.draw(OWN_VALUES)
+        found = check({**attributes, key: value}, ours)
+        left = found[key]
+        assert (json.loads(left) if isinstance(value, list) and left != value else left) == value

@@ -141,7 +141,7 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
         return (responses,)
     if isinstance(given, str) and isinstance(outputs, dict) and "output" in outputs:
         return (responses,)
-    return (completions,) if completions.is_completion(inputs, outputs) else ()
+    return (completions,) if completions.asks(inputs, outputs) else ()
 
 
 ANSWERS: Final = frozenset(
@@ -167,9 +167,11 @@ def _answered_by_shape(inputs: Any, outputs: Any, asked: Asked | None) -> tuple[
     if isinstance(outputs, str):
         return (openai,) if asked is not None else ()
     if isinstance(outputs, list):
+        if asked is not None and completions.answers(outputs):
+            return (completions,)
         speak = any(map(chat.is_message, outputs))
         return (openai,) if speak or asked is not None else ()
-    if asked is not None and completions.is_completion(inputs, outputs):
+    if asked is not None and completions.asks(inputs, outputs) and completions.answers(outputs):
         return (completions,)
     if not isinstance(outputs, dict) or ANSWERS.isdisjoint(outputs):
         return ()

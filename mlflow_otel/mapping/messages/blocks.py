@@ -34,6 +34,11 @@ def block(item: Any) -> Part:
     return named_by_key(item)
 
 
+def is_block(item: Block) -> bool:
+    """Tell whether an object is a block of a kind that is known."""
+    return any(isinstance(item.get(key), dict) for key in KINDS)
+
+
 def named_by_key(item: Block) -> Part:
     """Pass on a block of a kind that is not known: its only key is its kind's name."""
     only = next(iter(item)) if len(item) == 1 else None
@@ -81,9 +86,13 @@ def _tool_result(held: Block) -> Part:
 
 
 def _plain(item: Any) -> Any:
-    if isinstance(item, dict) and len(item) == 1:
-        return item.get("json", item.get("text", item))
-    return item
+    """Return an item of a tool's answer: a value or a text as it is, a picture or document as a part."""
+    if isinstance(item, dict) and len(item) == 1 and not item.keys().isdisjoint(PLAIN):
+        return item.get("json", item.get("text"))
+    return block(item) if isinstance(item, dict) and is_block(item) else item
+
+
+PLAIN: Final = frozenset({"json", "text"})
 
 
 def _reasoning_content(held: Block) -> Part:

@@ -14,7 +14,6 @@ from typing import Any, Final
 from mlflow_otel.mapping.messages import items, parts
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message, Part
-from mlflow_otel.mapping.values import as_list
 
 ROLES: Final[Mapping[str, str]] = {
     "user": "user",
@@ -172,7 +171,7 @@ def message(item: Any, audio: Any = None) -> Message:
             held.put("role", who)
         return {"role": "tool", "parts": _answers(held, call_id)}
     found = _thoughts(held, extra)
-    found += items.part_list(held.take("content"))
+    found += items.part_list(_content(held))
     refusal = held.take_text("refusal")
     if refusal:
         found.append({"type": "refusal", "content": refusal})
@@ -190,6 +189,13 @@ def message(item: Any, audio: Any = None) -> Message:
         held.take("finish_reason")
         made["finish_reason"] = reason
     return carry(made, held.rest(), RESERVED)
+
+
+def _content(held: Fields) -> Any:
+    """Take what a message says: its content, or the list that stands for it in other libraries."""
+    content = held.take("content")
+    # The convention's and Vercel's messages have parts, Semantic Kernel's have items.
+    return held.take_list("parts", "items") if content is None else content
 
 
 def _answering(who: str, found: list[Part]) -> str:
@@ -253,7 +259,7 @@ def _answers(held: Fields, call_id: str | None) -> list[Part]:
         said = [part["response"] for part in found if isinstance(part.get("response"), str)]
         held.drop("content", "", "\n\n".join(said))
         return first_carries(found, held.rest())
-    content = held.take("content")
+    content = _content(held)
     if isinstance(content, list):
         found = items.part_list(content)
         if any(part["type"] == "tool_call_response" for part in found):
@@ -364,9 +370,19 @@ def call(item: Any) -> Part:
 
 def batch(given: Any) -> Any:
     """Return the only list of a list of lists: LangChain's batches of one."""
-    only = as_list(given)
-    return (
-        only[0]
-        if len(only) == 1 and isinstance(only[0], list) and not is_message(only[0])
-        else given
-    )
+    lists = batches(given)
+    return lists[0] if lists is not None and len(lists) == 1 else given
+
+
+def batches(given: Any) -> list[list[Any]] | None:
+    """Return a list of lists, one for each prompt of a call, or None for anything else."""
+    if not isinstance(given, list) or not given:
+        return None
+    if all(isinstance(one, list) and not is_message(one) for one in given):
+        return given
+    return None
+
+
+def numbered(said: list[Message], batch: int) -> list[Message]:
+    """Say of messages which prompt of their call they belong to, from 0."""
+    return [{**made, "batch": batch} for made in said]

@@ -14,21 +14,25 @@ from mlflow_otel.mapping.messages.parts import Message
 from mlflow_otel.mapping.model import Answered, Asked
 from mlflow_otel.mapping.values import as_dict, as_list
 
-PROMPTS: Final = ("prompt", "inputText", "message")
-PROMPTS_ALONE: Final = ("prompt", "inputText")
+PROMPTS_ALONE: Final = ("prompt", "inputText", "prompts")
+PROMPTS: Final = (*PROMPTS_ALONE, "message", "inputs", "input")
+"""Names of a prompt. One that may be something else needs a text as its answer."""
 TEXTS: Final = ("generation", "completion", "text", "outputText", "response", "generated_text")
 LISTS: Final = ("results", "outputs", "generations", "completions", "choices")
 REASONS: Final = ("stop_reason", "finish_reason", "completionReason", "done_reason")
 
 
-def is_completion(inputs: Any, outputs: Any) -> bool:
-    """Tell whether a prompt was asked and a text answered."""
-    given, answer = as_dict(inputs), as_dict(outputs)
-    if any(_is_text(given.get(key)) for key in PROMPTS) and _answers(answer) is not None:
+def asks(inputs: Any, outputs: Any) -> bool:
+    """Tell whether a prompt was asked."""
+    given = as_dict(inputs)
+    if any(_is_text(given.get(key)) for key in PROMPTS_ALONE):
         return True
-    # A plain text may answer a prompt, and a call that failed has no answer.
-    alone = outputs is None or (_is_text(outputs) and outputs != "")
-    return alone and any(_is_text(given.get(key)) for key in PROMPTS_ALONE)
+    return any(_is_text(given.get(key)) for key in PROMPTS) and _answers(outputs) is not None
+
+
+def answers(outputs: Any) -> bool:
+    """Tell whether a text, or a list of them, was answered."""
+    return _answers(outputs) is not None
 
 
 def request(inputs: Any) -> Asked | None:
@@ -59,11 +63,12 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     """Return the outputs' side, or None when they have no text."""
     del inputs
     held = Fields(outputs)
-    key = _answers(as_dict(outputs))
+    key = _answers(outputs)
     if key is None:
         return None
-    if key in LISTS:
-        said = [_answer(item) for item in held.take(key)]
+    if key == WHOLE or key in LISTS:
+        given = outputs if key == WHOLE else held.take(key)
+        said = [_answer(item) for item in given]
         return sides.answered(said, held, identity=("id", "response_id", "generation_id"))
     thought = held.take_text("thinking")  # Ollama
     said = [parts.reasoning(thought)] if thought else []
@@ -82,8 +87,15 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _answers(answer: dict[str, Any]) -> str | None:
-    """Return the key under which an answer has its text, or texts."""
+WHOLE: Final = ""
+
+
+def _answers(outputs: Any) -> str | None:
+    """Return the key under which an answer has its text, or texts; ``WHOLE`` for a list of answers."""
+    if isinstance(outputs, list):  # Hugging Face
+        named = outputs and all("generated_text" in as_dict(item) for item in outputs)
+        return WHOLE if named and all(map(_text_of, outputs)) else None
+    answer = as_dict(outputs)
     for key in LISTS:
         said = as_list(answer.get(key))
         if said and all(_text_of(item) is not None for item in said):

@@ -137,6 +137,11 @@ def _converted(item: Any) -> Part:
         return parts.text(said, held_text.rest())
     if isinstance(item.get("type"), str):
         return items.part(item)
+    if isinstance(item.get("uri"), str):  # an uploaded file
+        uploaded = Fields(item)
+        mime = uploaded.take_text("mime_type", "mimeType")
+        link = uploaded.take_text("uri")
+        return parts.media(link, parts.modality_of(mime), mime, uploaded.rest())
     return blocks.named_by_key(item)
 
 

@@ -36,9 +36,28 @@ def _part(item: Any) -> Part:
         return parts.text(item)
     kind = item.get("type")
     if not isinstance(kind, str):
-        return blocks.block(item)
-    convert = TYPES.get(kind) or _by_pattern(kind, item)
+        kind = item.get("content_type")
+        return _kernel_item(kind, item) if isinstance(kind, str) else blocks.block(item)
+    convert = TYPES.get(kind) or TYPES.get(kind.replace("-", "_")) or _by_pattern(kind, item)
     return convert(item) if convert else parts.other(item)
+
+
+def _kernel_item(kind: str, item: Item) -> Part:
+    """Return an item of Semantic Kernel's, which names its type ``content_type``."""
+    held = Fields(item)
+    held.take("content_type")
+    call_id = held.take_id("id") if kind == "function_result" else None
+    link = held.take_text("uri") if kind in MODALITIES else None
+    beside = {"tool_call_id": call_id, "url": link}
+    named = {key: value for key, value in beside.items() if value is not None}
+    return _part({"type": KERNEL_TYPES.get(kind, kind), **named, **held.rest()})
+
+
+KERNEL_TYPES: Final[Mapping[str, str]] = {
+    "function_call": "tool_call",
+    "function_result": "tool_result",
+    "file_reference": "file",
+}
 
 
 def _by_pattern(kind: str, item: Item) -> Callable[[Item], Part] | None:
@@ -205,7 +224,7 @@ def _held_modality(source: str, mime: str | None) -> str:
 
 
 def _mime(held: Fields) -> str | None:
-    return held.take_text("mime_type", "media_type", "mimeType")
+    return held.take_text("mime_type", "media_type", "mimeType", "mediaType")
 
 
 def _media(item: Item) -> Part:
@@ -221,6 +240,8 @@ def _media(item: Item) -> Part:
     kind_of_source = source.get("type")
     source.drop("type", "base64", "url", "text", "file", "content")
     mime = _mime(source) or _mime(held)
+    if kind in ANY_MEDIA and mime:
+        modality = parts.modality_of(mime)
     file_id = source.take_id("file_id") or held.take_id("file_id")
     if file_id is not None:
         return parts.file(file_id, modality, _with_mime(held.flat("source"), mime))
@@ -243,6 +264,9 @@ def _media(item: Item) -> Part:
     if data is None:
         return parts.other(item)
     return parts.media(data, modality, mime, held.flat("source"))
+
+
+ANY_MEDIA: Final = frozenset({"file", "media"})
 
 
 def _with_mime(rest: dict[str, Any], mime: str | None) -> dict[str, Any]:
@@ -272,16 +296,34 @@ def _server_result(item: Item) -> Part:
 
 def _tool_use(item: Item) -> Part:
     held = Fields(item)
-    held.drop("type", "tool_use", "tool_call", "function", "invalid_tool_call", "tool_call_chunk")
-    name, arguments = held.take_text("name"), held.take("input", "args", "arguments")
-    return parts.tool_call(name, arguments, held.take_id("id", "call_id"), held.rest())
+    held.drop(
+        "type",
+        "tool_use",
+        "tool_call",
+        "tool-call",
+        "function",
+        "invalid_tool_call",
+        "tool_call_chunk",
+    )
+    name, arguments = held.take_text("name", "toolName"), held.take("input", "args", "arguments")
+    identity = held.take_id("id", "call_id", "toolCallId")
+    return parts.tool_call(name, arguments, identity, held.rest())
 
 
 def _tool_result(item: Item) -> Part:
     held = Fields(item)
-    held.drop("type", "tool_result")
+    held.drop("type", "tool_result", "tool-result")
     answer = parts.joined_text(held.take("content", "output", "result"))
-    return parts.tool_response(answer, held.take_id("tool_use_id", "tool_call_id"), held.rest())
+    identity = held.take_id("tool_use_id", "tool_call_id", "toolCallId")
+    return parts.tool_response(answer, identity, held.rest())
+
+
+def _conventions_own(item: Item) -> Part:
+    """Pass on a part that is in the convention's form already."""
+    kind = item["type"]
+    if all(isinstance(item.get(name), held) for name, held in parts.REQUIRED[kind]):
+        return parts.other(item)
+    return _server_call(item) if kind == "server_tool_call" else _server_result(item)
 
 
 def _client_call(item: Item) -> Part:
@@ -290,7 +332,7 @@ def _client_call(item: Item) -> Part:
     kind = item["type"]
     held.drop("type", "function_call")
     name = held.take_text("name") or kind.removesuffix("_call")
-    arguments = held.take("arguments", "input", "action", "operation")
+    arguments = held.take("arguments", "input", "action", "actions", "operation")
     return parts.tool_call(name, arguments, held.take_id("call_id"), held.rest())
 
 
@@ -308,6 +350,7 @@ MODALITIES: Final[Mapping[str, str]] = {
     "video": "video",
     "document": "document",
     "file": "document",
+    "media": "document",
 }
 TYPES: Final[Mapping[str, Callable[[Item], Part]]] = {
     "text": _text,
@@ -334,7 +377,10 @@ TYPES: Final[Mapping[str, Callable[[Item], Part]]] = {
     "tool_call_chunk": _tool_use,
     "tool_result": _tool_result,
     "function_call": _client_call,
-    "server_tool_call": _server_call,
+    "media": _media,
+    "tool_call_response": _conventions_own,
+    "server_tool_call": _conventions_own,
+    "server_tool_call_response": _conventions_own,
     "server_tool_result": _server_result,
 }
 """A row a type."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mlflow_otel.mapping.messages import chat, items, parts, sides
+from mlflow_otel.mapping.messages import blocks, chat, items, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message
 from mlflow_otel.mapping.model import Answered, Asked
@@ -18,16 +18,31 @@ from mlflow_otel.mapping.values import as_dict, as_list
 def request(inputs: Any) -> Asked | None:
     """Return the inputs' side, or None when they are no messages."""
     held = Fields(inputs)
-    given = chat.batch(inputs if isinstance(inputs, list) else held.get("messages"))
-    if isinstance(given, (str, dict)) and given:
-        given = [given]
-    if not chat.is_talk(given):
-        return None
-    if isinstance(inputs, list) and not any(map(chat.is_message, given)):
+    given = inputs if isinstance(inputs, list) else held.get("messages")
+    said = _talks(given, spoken=isinstance(inputs, list))
+    if said is None:
         return None
     held.take("messages")
     held.take_text("model")
-    return sides.asked(chat.talk(given), held, tools=sides.tools(held, "tools", "functions"))
+    return sides.asked(said, held, tools=sides.tools(held, "tools", "functions"))
+
+
+def _talks(given: Any, *, spoken: bool) -> list[Message] | None:
+    """Return the messages of a talk, or of each in a list of talks; None when they are none.
+
+    Args:
+        given: The talk.
+        spoken: Whether one of its items must say who speaks.
+    """
+    talks = chat.batches(given) or [[given] if isinstance(given, (str, dict)) and given else given]
+    if not all(map(chat.is_talk, talks)):
+        return None
+    if spoken and not any(chat.is_message(item) for talk in talks for item in talk):
+        return None
+    if len(talks) == 1:
+        return chat.talk(talks[0])
+    said = (chat.numbered(chat.talk(talk), index) for index, talk in enumerate(talks))
+    return [made for talk in said for made in talk]
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -41,12 +56,15 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     held = Fields(outputs)
     audio = as_dict(as_dict(inputs).get("audio")).get("format")
     for key in ("choices", "generations"):
-        said = _flat(outputs.get(key))
-        if said and {dict}.issuperset(map(type, said)):
+        lists = chat.batches(outputs.get(key)) or [as_list(outputs.get(key))]
+        if lists[0] and all({dict}.issuperset(map(type, one)) for one in lists):
             held.take(key)
             held.drop("object", "chat.completion", "chat.completion.chunk", "text_completion")
             held.drop("type", "LLMResult")
-            found = [_choice(choice, index, audio) for index, choice in enumerate(said)]
+            found = []
+            for batch, choices in enumerate(lists):
+                said = [_choice(choice, index, audio) for index, choice in enumerate(choices)]
+                found += said if len(lists) == 1 else chat.numbered(said, batch)
             return _replies(held, found)
     for key in ("replies", "messages"):  # Haystack; agents, Semantic Kernel
         given = outputs.get(key)
@@ -56,9 +74,9 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
             return _replies(held, chat.talk(replies, "assistant"))
     if chat.is_message(outputs):
         return _replies(Fields(None), [chat.message(outputs, audio)])
-    if chat.is_message(outputs.get("message")):  # Ollama
+    if chat.is_message(outputs.get("message")):  # Ollama, Cohere
         made = chat.message(held.take("message"), audio)
-        reason = parts.finish_reason(held.take_text("done_reason"))
+        reason = parts.finish_reason(held.take_text("done_reason", "finish_reason"))
         return _replies(held, [{**made, **({"finish_reason": reason} if reason else {})}])
     return None
 
@@ -68,9 +86,17 @@ def _list(outputs: list[Any]) -> Answered | None:
         return None
     if all(isinstance(item, str) for item in outputs):  # DSPy's LM
         return Answered([{"role": "assistant", "parts": [parts.text(item)]} for item in outputs])
-    if all(isinstance(item, dict) for item in outputs):
+    if all(isinstance(item, dict) and _says(item) for item in outputs):
         return _replies(Fields(None), chat.talk([_said(item) for item in outputs], "assistant"))
     return None
+
+
+def _says(item: dict[str, Any]) -> bool:
+    """Tell whether an object is something that is said: a message, an item, a block."""
+    kind = item.get("type")
+    if isinstance(kind, str):
+        return not kind.startswith("response.")  # an event of a stream
+    return chat.is_message(item) or isinstance(item.get("text"), str) or blocks.is_block(item)
 
 
 BESIDE_TEXT: Final = frozenset({"tool_calls", "reasoning_content", "citations", "logprobs"})
@@ -87,11 +113,6 @@ def _said(item: dict[str, Any]) -> dict[str, Any]:
         "content": item["text"],
         **{k: v for k, v in item.items() if k != "text"},
     }
-
-
-def _flat(given: Any) -> list[Any]:
-    """Return LangChain's generations of a batch of one as a list of them."""
-    return as_list(chat.batch(given))
 
 
 PLAIN: Final = frozenset({"index", "message", "finish_reason"})

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.mapping.messages.fields import carry
+from mlflow_otel.mapping.placeholders import is_handle
 from mlflow_otel.mapping.values import as_text, decode_nested, dumps
 
 Part = dict[str, Any]
@@ -176,6 +177,8 @@ def media(
     """
     value = as_base64(source)
     part: Part
+    if is_handle(value):  # a live object, of which MLflow wrote nothing but where it was
+        return carry({"type": modality, modality: value}, rest)
     if value.startswith("data:"):
         head, _, data = value[5:].partition(",")
         part = {"type": "blob", "modality": modality, "content": data}

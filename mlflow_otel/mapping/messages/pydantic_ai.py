@@ -15,9 +15,7 @@ def request(inputs: Any) -> Asked | None:
     """Return the inputs' side, or None when they have no messages of parts."""
     held = Fields(inputs)
     given = held.take_list("messages")
-    if not given or not all(
-        isinstance(m, dict) and isinstance(m.get("parts"), list) for m in given
-    ):
+    if not given or not all(map(_is_its_own, given)):
         return None
     system: list[Part] = []
     said: list[Message] = []
@@ -27,6 +25,11 @@ def request(inputs: Any) -> Asked | None:
     found = sides.asked(said, held, tools=sides.tools(parameters, "function_tools"))
     found.system = _unique(system)
     return found
+
+
+def _is_its_own(item: Any) -> bool:
+    """Tell whether a message is one of Pydantic AI's: it has parts, and no role of its own."""
+    return isinstance(item, dict) and isinstance(item.get("parts"), list) and "role" not in item
 
 
 def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mlflow_otel.mapping.messages import chat, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields
+from mlflow_otel.mapping.messages.parts import Part
 from mlflow_otel.mapping.model import Answered, Asked
 from mlflow_otel.mapping.values import as_dict
 
@@ -20,8 +21,7 @@ def request(inputs: Any) -> Asked | None:
     held = Fields(inputs)
     held.take("input")
     held.take_text("model")
-    instructions = held.take_text("instructions")
-    system = [parts.text(instructions)] if instructions else []
+    system = _instructions(held)
     found = sides.asked(
         chat.talk(given, together=True), held, tools=sides.tools(held), system=system
     )
@@ -31,6 +31,18 @@ def request(inputs: Any) -> Asked | None:
         found.system += [part for m in later for part in chat.on_parts(m)]
         found.messages = [m for m in found.messages if m["role"] not in chat.SYSTEM_ROLES]
     return found
+
+
+def _instructions(held: Fields) -> list[Part]:
+    """Take the instructions: a text, or items of their own."""
+    given = held.get("instructions")
+    if isinstance(given, str) and given:
+        return [parts.text(held.take("instructions"))]
+    if isinstance(given, list) and given and chat.is_talk(given):
+        said = chat.talk(held.take("instructions"), "system", together=True)
+        return [part for made in said for part in chat.on_parts(made)]
+    held.drop("instructions", "")
+    return []
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -43,12 +55,14 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     held = Fields(outputs)
     if not produced and "status" not in held:
         return None
+    if not all(map(_is_item, produced)):
+        return None
     held.take("output")
     said = chat.talk(produced, "assistant", together=True)
     held.drop("object", "response")
     reason = parts.finish_reason(held.inner("incomplete_details").take_text("reason"))
     status = held.get("status")
-    if reason is None:
+    if reason is None and status not in UNFINISHED:
         reason = parts.finish_reason(status)
         held.drop("status", "completed")
     held.drop("status", "incomplete")
@@ -57,6 +71,18 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     if isinstance(outputs, dict):
         _drop_echo(held, as_dict(inputs))
     return sides.answered(said, held, [reason] if reason else None)
+
+
+UNFINISHED: Final = ("queued", "in_progress")
+"""What a response in the background says before it ended."""
+
+
+def _is_item(item: Any) -> bool:
+    """Tell whether something is a text, a message or an item, and no event or chunk of a stream."""
+    if isinstance(item, str) or chat.is_message(item):
+        return True
+    kind = as_dict(item).get("type")
+    return isinstance(kind, str) and not kind.startswith("response.")
 
 
 def _drop_echo(held: Fields, asked: dict[str, Any]) -> None:
