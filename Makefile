@@ -47,7 +47,7 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 	$(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --upgrade 'pip>=25.1' uv
 	.venv-backends/bin/uv pip install --quiet --python .venv-backends/bin/python \
-	  -r tests/backends/requirements.txt --editable .[speed] --group dev --group newest
+	  -r tests/backends/requirements.txt --editable .[speed,kafka] --group dev --group newest
 	touch $@
 
 .venv-frameworks/ready: pyproject.toml tests/backends/frameworks.txt  # apart: they clash with the development tools

@@ -1,4 +1,4 @@
-"""``mlflow-otel``: demo, doctor, env, receive, bridge. Each command is loaded when it is called."""
+"""``mlflow-otel``: demo, doctor, env, receive, bridge, score. Each command is loaded when it is called."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ Examples:
   mlflow-otel doctor                    find out why nothing arrives
   mlflow-otel env                       the variables that are set
   mlflow-otel bridge                    MLflow's clients in, OTLP out
+  mlflow-otel score                     scorers over traces, beside the app
 
 \b
 Completion in bash (zsh and fish alike):
@@ -177,3 +178,95 @@ def bridge_command(
             drain=drain,
         )
     )
+
+
+@main.command(
+    "score",
+    epilog="Example: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 mlflow-otel score "
+    "--scorers my_app.quality:SCORERS",
+)
+@click.option(
+    "--scorers",
+    metavar="PACKAGE.MODULE:NAME",
+    help="A list of scorers; else what MLFLOW_OTEL_SCORERS names.",
+)
+@click.option(
+    "--grpc",
+    callback=address,
+    default="127.0.0.1:4337",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="OTLP/gRPC.",
+)
+@click.option(
+    "--http",
+    callback=address,
+    default="127.0.0.1:4338",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="OTLP/HTTP, /healthz, /readyz and /metrics.",
+)
+@click.option("--tls-cert", type=FILE, help="Certificate chain, PEM: TLS on both ports.")
+@click.option("--tls-key", type=FILE, help="Its private key, PEM.")
+@click.option("--tls-client-ca", type=FILE, help="CA of the clients' certificates, PEM.")
+@click.option("--kafka", metavar="HOST:PORT,…", help="Brokers: read a topic of otlp_proto too.")
+@click.option("--kafka-topic", default="mlflow-traces", show_default=True, metavar="TOPIC")
+@click.option("--kafka-group", default="mlflow-otel-score", show_default=True, metavar="GROUP")
+@click.option(
+    "--kafka-config", type=FILE, help="More of librdkafka's configuration: key=value lines."
+)
+@click.option(
+    "--trace-idle",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="Seconds without a span after which a trace with a root is whole.",
+)
+@click.option(
+    "--session-idle",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    help="Seconds without a trace after which a session is judged.",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(0),
+    default=20.0,
+    show_default=True,
+    help="Seconds to judge and deliver what is held when it ends.",
+)
+def score_command(
+    scorers: str | None,
+    grpc: tuple[str, int],
+    http: tuple[str, int],
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_client_ca: str | None,
+    kafka: str | None,
+    kafka_topic: str,
+    kafka_group: str,
+    kafka_config: str | None,
+    trace_idle: float,
+    session_idle: float,
+    drain: float,
+) -> None:
+    """Run scorers over traces that a Collector or Kafka sends here.
+
+    Results go to OTEL_EXPORTER_OTLP_ENDPOINT.
+    """
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    from mlflow_otel.cli import score  # noqa: PLC0415
+    from mlflow_otel.worker.service import Waits  # noqa: PLC0415
+
+    listening = score.Listening(
+        grpc,
+        http,
+        (tls_cert, tls_key, tls_client_ca),
+        kafka,
+        kafka_topic,
+        kafka_group,
+        kafka_config,
+    )
+    sys.exit(score.score(scorers, listening, Waits(trace_idle, session_idle), drain))

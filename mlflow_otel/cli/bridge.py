@@ -6,15 +6,15 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mlflow_otel.accounting import ACCOUNTING
-from mlflow_otel.bridge.access import LOOPBACK, Access, read_credentials
+from mlflow_otel.bridge.access import Access, read_credentials
+from mlflow_otel.cli.circle import sends_to_itself
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.hooks import SpanToExport
-from mlflow_otel.settings import SIGNALS, Settings
+from mlflow_otel.settings import Settings
 
 DRAIN_SECONDS: Final = 20.0
 INSTALL: Final = "The bridge needs further packages: pip install 'mlflow-otel[bridge]'"
@@ -47,7 +47,7 @@ def bridge(
     from mlflow_otel.bridge.intake import Intake  # noqa: PLC0415
 
     settings = Settings.from_environment()
-    circle = _sends_to_itself(settings, (grpc, http))
+    circle = sends_to_itself(settings, (grpc, http))
     if circle is not None:
         print(
             f"Cannot start: {circle} is the bridge itself. Set OTEL_EXPORTER_OTLP_ENDPOINT to where "
@@ -76,18 +76,6 @@ def bridge(
     if lost:
         print(f"{lost} items were lost; the warnings above say why.", file=sys.stderr)
     return 0
-
-
-def _sends_to_itself(settings: Settings, listening: tuple[tuple[str, int], ...]) -> str | None:
-    """Return an endpoint that is one of the bridge's own addresses: what came would go in circles."""
-    for name in SIGNALS:
-        endpoint = settings.otlp(name).endpoint
-        url = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
-        for host, port in listening:
-            near = url.hostname == host or {url.hostname, host} <= {*LOOPBACK, "0.0.0.0", "::"}  # noqa: S104 (compared)
-            if port and url.port == port and near:
-                return endpoint
-    return None
 
 
 def _keep(guards: Guards) -> Any:

@@ -40,16 +40,26 @@ class Outlet:
         signal: What is delivered.
         settings: Where to, and how.
         accounting: Gets the counters, those of ``SignalDelivery``.
+        optional: As of ``SignalDelivery``.
     """
 
-    def __init__(self, signal: Signal, settings: Settings, accounting: Accounting) -> None:
+    def __init__(
+        self,
+        signal: Signal,
+        settings: Settings,
+        accounting: Accounting,
+        *,
+        optional: bool = False,
+    ) -> None:
         self._signal = signal
         self._accounting = accounting
-        self._delivery = SignalDelivery(signal, settings, accounting=accounting)
+        self._delivery = SignalDelivery(signal, settings, accounting=accounting, optional=optional)
         self._changed = threading.Condition()
         self._queue: deque[Waiting] = deque()
         self._bytes = 0
         self._number = 0
+        self._put = 0
+        self._handed_over = 0
         self._closing = False
         self._thread = threading.Thread(
             target=self._work, name=f"mlflow-otel {signal}", daemon=True
@@ -68,6 +78,7 @@ class Outlet:
                 self._queue.append(waiting)
                 self._bytes += waiting.size
                 self._number += waiting.number
+                self._put += 1
                 self._changed.notify_all()
                 return
         self._lost(waiting.number)
@@ -89,6 +100,7 @@ class Outlet:
             with self._changed:
                 self._bytes -= sum(waiting.size for waiting in batch)
                 self._number -= number
+                self._handed_over += len(batch)
                 self._changed.notify_all()
 
     def _encoded(self, waiting: Waiting) -> list[Group]:
@@ -122,6 +134,18 @@ class Outlet:
     def in_flight(self) -> int:
         """Items that wait, or are in requests."""
         return self._number + self._delivery.in_flight
+
+    def flush(self, seconds: float) -> bool:
+        """Wait for what was put in; True if all since the last flush was accepted in time."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            awaited = self._put  # what comes meanwhile is for the next flush
+            while self._handed_over < awaited:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        return self._delivery.force_flush(max(until - time.monotonic(), 0))
 
     def close(self, seconds: float) -> None:
         """Deliver what was put in, in time; what is left then is spooled, or counted as dropped."""

@@ -217,6 +217,16 @@ class Holder(Generic[Item, TraceT]):
             trace = self._under_way.get(trace_id)
             return [] if trace is None else self._release_each([(trace_id, trace)], reason)
 
+    def forget(self, trace_id: int) -> None:
+        """Know nothing of a trace any more. What is held of it is dropped: another has it."""
+        with self._lock:
+            if trace_id in self._remembered:
+                self._forget(trace_id)
+            trace = self._under_way.pop(trace_id, None)
+            if trace is not None:
+                self._bytes -= trace.size
+                self._ids -= len(trace.left or ())
+
     def release_aged(self) -> list[Release[Item, TraceT]]:
         """Release the traces that are older than ``max_age``. Forget the released ones that are older."""
         with self._lock:

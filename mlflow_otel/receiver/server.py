@@ -1,18 +1,21 @@
-"""The OTLP receiver: a gRPC and an HTTP server on free loopback ports.
+"""The OTLP receiver: a gRPC and an HTTP server, on loopback unless told otherwise.
 
 Follows the OTLP specification: ``/v1/traces``, ``/v1/logs`` and ``/v1/metrics`` with protobuf
-bodies, gzip or deflate, each at most 64 MiB before and after decompression. ``GET /spans``, ``/logs`` and ``/metrics`` answer what was received as JSON.
+bodies, gzip or deflate, each at most 64 MiB before and after decompression. ``GET /spans``, ``/logs`` and ``/metrics``
+answer what was received as JSON, unless whoever takes it has pages of its own.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 import zlib
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -31,8 +34,35 @@ WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
 """How zlib is told which of its formats a body is in."""
 
 
+BUSY_SECONDS: Final = 2
+"""How long a client is asked to wait when too much waits here."""
+Page: TypeAlias = Callable[[], tuple[int, str, str]]
+"""Answers a GET: status, content type, body."""
+
+
 class TooLargeError(Exception):
     """A body that is larger than the receiver takes."""
+
+
+class BusyError(Exception):
+    """Too much waits here: the client is asked to come again. The message says what waits."""
+
+
+class Sink(Protocol):
+    """Takes what is received."""
+
+    def add(self, signal: str, body: bytes) -> None:
+        """Take one request. Called by several threads.
+
+        Args:
+            signal: ``traces``, ``logs`` or ``metrics``.
+            body: The encoded export request, not compressed.
+
+        Raises:
+            DecodeError: It is no OTLP.
+            BusyError: It cannot be taken now.
+        """
+        ...
 
 
 def decompress(body: bytes, encoding: str, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -96,7 +126,10 @@ class Receiver:
     Args:
         grpc_port: The gRPC port; 0 for a free one.
         http_port: The HTTP port; 0 for a free one.
-        store: Keeps the spans.
+        store: Keeps what comes, where there is no ``sink``.
+        sink: Takes what comes instead of ``store``.
+        hosts: Where the gRPC and the HTTP server listen.
+        pages: What ``GET`` answers, by path; what ``store`` keeps when None.
         tls: Certificate chain and private key, PEM, for both servers; plain when None.
         client_ca: PEM of the CA that clients' certificates must come from (mutual TLS).
 
@@ -110,17 +143,23 @@ class Receiver:
         http_port: int = 0,
         store: Store | None = None,
         *,
+        sink: Sink | None = None,
+        hosts: tuple[str, str] = (LOOPBACK, LOOPBACK),
+        pages: Mapping[str, Page] | None = None,
         tls: tuple[str, str] | None = None,
         client_ca: str | None = None,
     ) -> None:
         self.store = Store() if store is None else store
+        self._sink = self.store if sink is None else sink
+        self.pages = pages_of(self.store) if pages is None else pages
+        self._hosts = hosts
         self.headers: list[dict[str, str]] = []
         self._grpc = grpc.server(
             ThreadPoolExecutor(4),
             options=(("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0)),
         )
         self._grpc.add_generic_rpc_handlers((_Services(self),))
-        address = f"{LOOPBACK}:{grpc_port}"
+        address = f"{shown_host(hosts[0])}:{grpc_port}"
         if tls is None:
             self.grpc_port = self._grpc.add_insecure_port(address)
         else:
@@ -129,8 +168,7 @@ class Receiver:
             self.grpc_port = self._grpc.add_secure_port(address, credentials)
         if self.grpc_port == 0:
             raise OSError(f"port {grpc_port} is taken: choose another with --grpc-port")
-        self._http = ThreadingHTTPServer((LOOPBACK, http_port), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _http_server((hosts[1], http_port), _handler(self))
         if tls is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
             context.load_cert_chain(*tls)
@@ -145,24 +183,28 @@ class Receiver:
     @property
     def grpc_endpoint(self) -> str:
         """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` must be for gRPC."""
-        return f"{self._scheme}://{LOOPBACK}:{self.grpc_port}"
+        return f"{self._scheme}://{shown_host(self._hosts[0])}:{self.grpc_port}"
 
     @property
     def http_endpoint(self) -> str:
         """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` must be for HTTP/protobuf."""
-        return f"{self._scheme}://{LOOPBACK}:{self.http_port}"
+        return f"{self._scheme}://{shown_host(self._hosts[1])}:{self.http_port}"
 
     def take(self, signal: str, body: bytes, headers: dict[str, str]) -> None:
-        """Keep one request; raises ``DecodeError`` when it is no OTLP."""
+        """Take one request; raises ``DecodeError`` when it is no OTLP, ``BusyError`` when too much waits."""
         self.headers.append(headers)
         del self.headers[:-100]
-        self.store.add(signal, body)
+        self._sink.add(signal, body)
 
-    def close(self) -> None:
-        """Stop both servers."""
+    def close(self, grace: float = 0) -> None:
+        """Stop both servers.
+
+        Args:
+            grace: Seconds that requests under way over gRPC may still take.
+        """
         self._http.shutdown()
         self._http.server_close()
-        self._grpc.stop(grace=0).wait()
+        self._grpc.stop(grace=grace).wait()
 
     def __enter__(self) -> Self:
         return self
@@ -190,9 +232,39 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]
                 context.abort(
                     grpc.StatusCode.INVALID_ARGUMENT, f"not an OTLP {signal} request: {error}"
                 )
+            except BusyError as error:
+                context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
             return b""
 
         return grpc.unary_unary_rpc_method_handler(export)
+
+
+def pages_of(store: Store) -> dict[str, Page]:
+    """Return the pages that show what is kept, as JSON."""
+
+    def page(kept: Callable[[], Any]) -> Page:
+        return lambda: (200, "application/json", json.dumps(kept()))
+
+    return {
+        "/spans": page(store.spans),
+        "/logs": page(store.logs),
+        "/metrics": page(store.metrics),
+    }
+
+
+def shown_host(host: str) -> str:
+    """Return a host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _http_server(
+    address: tuple[str, int], handler: type[BaseHTTPRequestHandler]
+) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        daemon_threads = True
+
+    return Server(address, handler)
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
@@ -204,12 +276,13 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             """Say nothing: the terminal is the traces'."""
 
         def do_GET(self) -> None:
-            store = receiver.store
-            kept = {"/spans": store.spans, "/logs": store.logs, "/metrics": store.metrics}
-            if self.path in kept:
-                self._answer(200, json.dumps(kept[self.path]()).encode(), "application/json")
+            page = receiver.pages.get(self.path)
+            if page is not None:
+                status, kind, body = page()
+                self._answer(status, body.encode(), kind)
             else:
-                self._answer(404, b"POST /v1/traces, or GET /spans, /logs or /metrics\n")
+                shown = ", ".join(receiver.pages)
+                self._answer(404, f"POST /v1/traces, or GET {shown}\n".encode())
 
         def do_POST(self) -> None:
             length = self.headers.get("content-length", "0")
@@ -235,16 +308,22 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 receiver.take(signal, body, {k.lower(): v for k, v in self.headers.items()})
             except TooLargeError:
                 self._answer(413, TOO_LARGE)
+            except BusyError as error:
+                self._answer(503, f"{error}\n".encode(), **{"retry-after": str(BUSY_SECONDS)})
             except Exception as error:
                 said = wording.server_text(str(error))
                 self._answer(400, f"not an OTLP {signal} request: {said}\n".encode())
             else:
                 self._answer(200, b"", "application/x-protobuf")
 
-        def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+        def _answer(
+            self, status: int, body: bytes, kind: str = "text/plain", **headers: str
+        ) -> None:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
+            for name, said in headers.items():
+                self.send_header(name, said)
             if self.close_connection:
                 self.send_header("connection", "close")
             self.end_headers()

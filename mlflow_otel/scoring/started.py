@@ -26,6 +26,7 @@ CAUSES: Final = {
     "breaker": "it failed again and again. It is tried once a minute; see the errors of its assessments",
     "hung": "calls of it did not come back after its timeout. See where it waits",
     "shutdown": "the process ended before it was run",
+    "not_whole": "they are larger than what is held. Raise MLFLOW_OTEL_MAX_HELD_BYTES",
 }
 """Why a trace is not scored, and what to do."""
 

@@ -1,0 +1,196 @@
+"""OTLP from Kafka: the records of a topic, read by a group of consumers that share its partitions.
+
+On ``confluent-kafka`` (extra ``kafka``): Confluent's own client on librdkafka, with wheels for every
+Python here. It is the one that brings all codecs of Kafka's producers, zstd among them, and sends
+heartbeats from a thread of its own, so that a slow reader stays in its group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from mlflow_otel.accounting import Accounting
+from mlflow_otel.receiver.offsets import Offsets, Place
+
+INSTALL: Final = "Kafka needs a further package: pip install 'mlflow-otel[kafka]'"
+OWN: Final[Mapping[str, str | int]] = {
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "queued.max.messages.kbytes": 16 * 1024,
+    "allow.auto.create.topics": "true",
+}
+"""librdkafka's configuration, before what a file says."""
+
+
+class KafkaError(Exception):
+    """Kafka cannot be read. The message says why, and what to do."""
+
+
+class Record(NamedTuple):
+    """A record of the topic.
+
+    Args:
+        place: Its partition.
+        offset: Its place there.
+        value: Its bytes.
+    """
+
+    place: Place
+    offset: int
+    value: bytes
+
+
+class KafkaSource:
+    """Reads a topic as one of a group.
+
+    Args:
+        brokers: Addresses, with commas between them.
+        topic: The topic.
+        group: The group that shares the topic's partitions.
+        accounting: Gets ``kafka.*``.
+        leaving: Called in the reading thread before partitions go to another reader: what is done
+            with may still be committed.
+        gone: Called with the partitions that went to another, who reads again what is not committed.
+        config: More of librdkafka's configuration: TLS, SASL.
+
+    Raises:
+        KafkaError: The client is not installed, or the configuration is not valid.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        topic: str,
+        group: str,
+        accounting: Accounting,
+        leaving: Callable[[], object] = lambda: None,
+        gone: Callable[[Collection[Place]], object] = lambda _: None,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        try:
+            import confluent_kafka  # noqa: PLC0415 (only the extra brings it)
+        except ImportError:
+            raise KafkaError(INSTALL) from None
+        self._kafka = confluent_kafka
+        self._accounting = accounting
+        self._leaving = leaving
+        self._gone = gone
+        self._paused = False
+        self._assigned: set[Place] = set()
+        self.offsets = Offsets()
+        """What is read, and what is done with."""
+        whole = {**OWN, "bootstrap.servers": brokers, "group.id": group, **(config or {})}
+        accounting.hide(v for k, v in (config or {}).items() if "password" in k or "secret" in k)
+        try:
+            self._consumer = confluent_kafka.Consumer({**whole, "error_cb": self._failed})
+            self._consumer.subscribe(
+                [topic], on_assign=self._got, on_revoke=self._lose, on_lost=self._lost
+            )
+        except (confluent_kafka.KafkaException, ValueError, TypeError) as error:
+            raise KafkaError(f"Kafka's configuration is not valid: {error}") from error
+
+    def _failed(self, error: Any) -> None:
+        self._accounting.warn(
+            "kafka.failed",
+            "Kafka cannot be reached, or refuses (%s). It is tried again; see the brokers' addresses "
+            "and the configuration.",
+            error.str(),
+        )
+
+    def _got(self, _consumer: Any, places: Iterable[Any]) -> None:
+        self._assigned |= set(_places(places))
+        self._paused = False  # what is newly assigned is not: see pause()
+
+    def _lose(self, _consumer: Any, places: Iterable[Any]) -> None:
+        self._leaving()
+        self._lost(_consumer, places)
+
+    def _lost(self, _consumer: Any, places: Iterable[Any]) -> None:
+        gone = _places(places)
+        self._assigned -= set(gone)
+        self.offsets.forget(gone)
+        self._gone(gone)
+
+    def poll(self, seconds: float) -> Record | None:
+        """Return the next record; None when there is none in time. Call it all the time.
+
+        Raises:
+            KafkaError: The group cannot be read any more.
+        """
+        try:
+            message = self._consumer.poll(seconds)
+        except self._kafka.KafkaException as error:
+            raise KafkaError(f"Kafka cannot be read: {error}") from error
+        if message is None:
+            return None
+        wrong = message.error()
+        if wrong is not None:
+            if wrong.fatal():
+                raise KafkaError(f"Kafka cannot be read: {wrong.str()}")
+            self._failed(wrong)
+            return None
+        record = Record(
+            Place(message.topic(), message.partition()), message.offset(), message.value() or b""
+        )
+        self.offsets.took(record.place, record.offset)
+        self._accounting.count("kafka.records")
+        return record
+
+    def pause(self, *, paused: bool) -> None:
+        """Read nothing for now, but stay in the group; or go on."""
+        if paused == self._paused or not self._assigned:
+            return
+        places = [self._kafka.TopicPartition(*place) for place in self._assigned]
+        with contextlib.suppress(self._kafka.KafkaException):  # one was just taken away
+            (self._consumer.pause if paused else self._consumer.resume)(places)
+            self._paused = paused
+
+    def commit(self, finished: Mapping[Place, int]) -> bool:
+        """Commit how far each partition was read; False when it is not taken, to be tried again."""
+        if not finished:
+            return True
+        places = [self._kafka.TopicPartition(*place, offset) for place, offset in finished.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=False)
+        except self._kafka.KafkaException as error:
+            self._accounting.warn(
+                "kafka.not_committed",
+                "Kafka did not take how far was read (%s). It is tried again; what was read is read once "
+                "more after a restart.",
+                error,
+            )
+            return False
+        self.offsets.committed(finished)
+        return True
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+def _places(places: Iterable[Any]) -> list[Place]:
+    return [Place(one.topic, one.partition) for one in places]
+
+
+def read_config(file: str) -> dict[str, str]:
+    """Return the properties of a file: a line each, ``key=value``; ``#`` begins a comment.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: A line is none of these.
+    """
+    found: dict[str, str] = {}
+    for number, raw in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"line {number} of {file} is not key=value")
+        found[key.strip()] = value.strip()
+    return found
