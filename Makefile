@@ -18,8 +18,11 @@ setup: $(VENV)/ready  ## install the package and what development needs into .ve
 demo: $(VENV)/ready  ## run a small agent and show the traces that arrive over OTLP
 	@$(BIN)/mlflow-otel demo
 
-test: $(VENV)/ready  ## the tests, on pip-installable parts alone
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m "not backend" -n 2 --dist worksteal
+# More workers than cores: most of these tests wait for a timeout, a process or a peer.
+test: $(VENV)/ready  ## the tests, on pip-installable parts alone; with COVERAGE=1, the branch coverage as well, which must not fall
+	$(if $(COVERAGE),@$(BIN)/coverage erase)
+	PYTHONHASHSEED=0 $(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -m "not backend" -n 4 --dist worksteal
+	$(if $(COVERAGE),@$(BIN)/coverage combine --quiet && $(BIN)/coverage report)
 
 lint: $(VENV)/ready  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -41,7 +44,7 @@ format: $(VENV)/ready  ## rewrite in the project's format
 	touch $@
 
 test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTelemetry and MLflow
-	.venv-oldest/bin/python -m pytest -m "not backend and not newest"
+	PYTHONHASHSEED=0 .venv-oldest/bin/python -m pytest -m "not backend and not newest" -n 2 --dist worksteal
 
 .venv-backends/ready: pyproject.toml tests/backends/requirements.txt
 	$(PYTHON) -m venv .venv-backends
@@ -58,7 +61,7 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 	touch $@
 
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
-	.venv-backends/bin/python -m pytest -m "not backend"
+	PYTHONHASHSEED=0 .venv-backends/bin/python -m pytest -m "not backend" -n 2 --dist worksteal
 
 servers:         ## build the Collector, Jaeger, Prometheus and checkers once, into a cache folder outside the checkout
 	nice -n 10 bash tests/backends/build-servers.sh

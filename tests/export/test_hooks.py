@@ -274,7 +274,7 @@ def test_spans_below_a_provider_of_the_apps_are_filtered_and_redacted_too(run_ap
         {
             "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",
             "MLFLOW_OTEL_ASSESSMENT_SIGNALS": "none",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+            "MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT": "1",
         },
     )
     assert found == [{"answer": None, "request": "hidden"}, 1]
