@@ -34,7 +34,16 @@ BELOW = {
     "store": {"backends", "mapping", "conventions"},
     "scoring": {"filtering", "feedback", "signals", "tracing", "export", "mapping", "conventions"},
     "receiver": set(),
-    "bridge": {"receiver", "holding", "delivery", "otlp", "mapping", "conventions", "v1"},
+    "bridge": {
+        "backends",
+        "receiver",
+        "holding",
+        "delivery",
+        "otlp",
+        "mapping",
+        "conventions",
+        "v1",
+    },
     "worker": {
         "wiring",
         "receiver",

@@ -15,6 +15,8 @@ from mlflow_otel.mapping.values import as_dict, as_text, decode
 
 MAX_TRACES: Final = 10_000
 MAX_EACH: Final = 1000
+MAX_NAME: Final = 250
+KINDS: Final[tuple[Kind, ...]] = ("feedback", "expectation", "issue")
 MASK: Final = {
     "assessmentName": "assessment_name",
     "feedback": "feedback",
@@ -31,25 +33,36 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def new(said: object, trace_id: str) -> dict[str, Any]:
+def shown(nanoseconds: int) -> str:
+    """Return a time since the epoch as MLflow's API writes it."""
+    at = datetime.fromtimestamp(nanoseconds / 1e9, timezone.utc)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new(said: object, trace_id: str, identity: str | None = None) -> dict[str, Any]:
     """Return an assessment as it is kept and answered: what a client said, an ID, both times.
 
+    Args:
+        said: As MLflow's API has it.
+        trace_id: MLflow's ID of the judged trace.
+        identity: Its ID; one is made when it is empty.
+
     Raises:
-        MalformedError: It has no name, or neither feedback nor expectation.
+        MalformedError: It has no name, or no feedback, expectation or issue.
     """
     if not isinstance(said, dict):
         raise MalformedError("Missing value for required parameter 'assessment'")
     if not isinstance(said.get("assessment_name"), str) or not said["assessment_name"]:
         raise MalformedError("Missing value for required parameter 'assessment.assessment_name'")
-    if not any(isinstance(said.get(kind), dict) for kind in ("feedback", "expectation")):
-        raise MalformedError("'assessment' must have 'feedback' or 'expectation'")
+    if not any(isinstance(said.get(kind), dict) for kind in KINDS):
+        raise MalformedError("'assessment' must have 'feedback', 'expectation' or 'issue'")
     at = now()
     return {
         "create_time": at,
         "last_update_time": at,
         **said,
         "trace_id": trace_id,
-        "assessment_id": f"a-{secrets.token_hex(16)}",
+        "assessment_id": identity or f"a-{secrets.token_hex(16)}",
     }
 
 
@@ -74,10 +87,8 @@ def changed(known: Mapping[str, Any], said: object, mask: object) -> dict[str, A
 
 def view(document: Mapping[str, Any], operation: Operation = "create") -> AssessmentView:
     """Return the plain values of an assessment."""
-    feedback, expectation = document.get("feedback"), as_dict(document.get("expectation"))
-    kind: Kind = "feedback" if isinstance(feedback, dict) else "expectation"
-    said = as_dict(feedback) if kind == "feedback" else expectation
-    serialized = as_dict(said.get("serialized_value"))
+    kind: Kind = next((one for one in KINDS if isinstance(document.get(one), dict)), "feedback")
+    said = as_dict(document.get(kind))
     error, source = as_dict(said.get("error")), as_dict(document.get("source"))
     metadata = {str(k): v for k, v in as_dict(document.get("metadata")).items()}
     run = metadata.pop(keys.METADATA_SOURCE_RUN, None)
@@ -85,7 +96,7 @@ def view(document: Mapping[str, Any], operation: Operation = "create") -> Assess
     return AssessmentView(
         name=as_text(document.get("assessment_name")),
         kind=kind,
-        value=decode(serialized.get("value")) if serialized else said.get("value"),
+        value=_value(kind, said),
         time=_nanoseconds(document.get("last_update_time")),
         rationale=_text(document.get("rationale")),
         error_code=_text(error.get("error_code")),
@@ -102,6 +113,13 @@ def view(document: Mapping[str, Any], operation: Operation = "create") -> Assess
         create_time_ms=_nanoseconds(document.get("create_time")) // 1_000_000,
         operation=operation,
     )
+
+
+def _value(kind: Kind, said: Mapping[str, Any]) -> Any:
+    if kind == "issue":
+        return said.get("issue_name")
+    serialized = as_dict(said.get("serialized_value"))
+    return decode(serialized.get("value")) if serialized else said.get("value")
 
 
 def _text(value: object) -> str | None:

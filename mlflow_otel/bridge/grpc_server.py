@@ -1,9 +1,11 @@
-"""OTLP/gRPC in, by grpcio's asynchronous server (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
+"""OTLP/gRPC and ``AssessmentService`` in, by grpcio's asynchronous server (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -12,16 +14,21 @@ from google.rpc.status_pb2 import Status
 
 from mlflow_otel.bridge.access import Access
 from mlflow_otel.bridge.bodies import PROTOBUF, RefusedError, otlp_message
+from mlflow_otel.bridge.feedback import Feedback, read_request
 from mlflow_otel.bridge.intake import RETRY_SECONDS, Intake
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.receiver.server import MAX_BODY_BYTES
 from mlflow_otel.settings import Signal
+from mlflow_otel.v1.assessment_service_pb2 import ExportRequest
 
 SERVICES: Final[dict[Signal, str]] = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
     "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
     "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
 }
+ASSESSMENTS: Final = "mlflow_otel.v1.AssessmentService"
+Take: TypeAlias = Callable[[bytes, Mapping[str, Any]], bytes]
+"""Takes a request's body and its metadata; returns the answer's body."""
 CODES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -30,38 +37,53 @@ CODES: Final = {
 """By the HTTP status that says the same."""
 
 
-def make_server(intake: Intake, access: Access) -> Any:
+def make_server(intake: Intake, feedback: Feedback, access: Access) -> Any:
     """Return the server; it has no port yet.
 
     Args:
         intake: Takes what comes.
+        feedback: Takes assessments.
         access: Who may send.
     """
     server = grpc.aio.server(
         options=(("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0))
     )
-    for signal, service in SERVICES.items():
-        export = grpc.unary_unary_rpc_method_handler(_export(signal, intake, access))
+    takers: dict[str, Take] = {
+        service: functools.partial(_take_otlp, signal, intake)
+        for signal, service in SERVICES.items()
+    }
+    takers[ASSESSMENTS] = functools.partial(_take_assessments, feedback)
+    for service, take in takers.items():
+        export = grpc.unary_unary_rpc_method_handler(_export(take, intake, access))
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, {"Export": export}),)
         )
     return server
 
 
-def _export(signal: Signal, intake: Intake, access: Access) -> Any:
+def _take_otlp(signal: Signal, intake: Intake, body: bytes, said: Mapping[str, Any]) -> bytes:
     shape = SHAPES[signal]
+    message = otlp_message(signal, body, PROTOBUF)
+    taken = intake.otlp(signal, message, said.get("x-mlflow-experiment-id"))
+    answer = shape.response()
+    if taken.rejected:
+        setattr(answer.partial_success, shape.rejected, taken.rejected)
+        answer.partial_success.error_message = taken.message
+    return bytes(answer.SerializeToString())
 
+
+def _take_assessments(feedback: Feedback, body: bytes, _said: Mapping[str, Any]) -> bytes:
+    request = read_request(body, PROTOBUF)
+    assert isinstance(request, ExportRequest)  # noqa: S101 (protobuf is read as nothing else)
+    return bytes(feedback.export(request).SerializeToString())
+
+
+def _export(take_body: Take, intake: Intake, access: Access) -> Any:
     def take(body: bytes, said: dict[str, Any]) -> bytes:
         if not access.may_send(str(said.get("authorization", ""))):
             raise RefusedError(401, "Credentials are missing or not known")
         intake.make_sure_of_room()
-        message = otlp_message(signal, body, PROTOBUF)
-        taken = intake.otlp(signal, message, said.get("x-mlflow-experiment-id"))
-        answer = shape.response()
-        if taken.rejected:
-            setattr(answer.partial_success, shape.rejected, taken.rejected)
-            answer.partial_success.error_message = taken.message
-        return bytes(answer.SerializeToString())
+        return take_body(body, said)
 
     async def export(body: bytes, context: Any) -> bytes:
         said = dict(context.invocation_metadata() or ())

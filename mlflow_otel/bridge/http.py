@@ -21,11 +21,14 @@ from starlette.routing import Route
 
 from mlflow_otel.bridge.access import SAFE_METHODS, Access
 from mlflow_otel.bridge.bodies import JSON, PROTOBUF, RefusedError, otlp_message, unpacked
+from mlflow_otel.bridge.feedback import Feedback, UnknownTraceError, read_request
 from mlflow_otel.bridge.intake import RETRY_SECONDS, Intake, Taken
 from mlflow_otel.bridge.mlflow_api import VERSION, ApiError, MlflowApi
+from mlflow_otel.bridge.trace_info import MalformedError
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.receiver.server import MAX_BODY_BYTES
 from mlflow_otel.settings import SIGNALS, Signal
+from mlflow_otel.v1.assessment_pb2 import Assessment
 
 BODY_SECONDS: Final = 30.0
 """How long a client may take to send a body."""
@@ -46,6 +49,7 @@ class HttpFace:
     Args:
         intake: Takes what comes.
         api: Answers MLflow's clients.
+        feedback: Takes assessments.
         access: Who may send.
         max_bytes: Of a body, before and after decompression.
         body_seconds: How long a client may take to send one.
@@ -55,6 +59,7 @@ class HttpFace:
         self,
         intake: Intake,
         api: MlflowApi,
+        feedback: Feedback,
         access: Access,
         *,
         max_bytes: int = MAX_BODY_BYTES,
@@ -62,6 +67,7 @@ class HttpFace:
     ) -> None:
         self._intake = intake
         self._api = api
+        self._feedback = feedback
         self._access = access
         self._max_bytes = max_bytes
         self._body_seconds = body_seconds
@@ -81,6 +87,7 @@ class HttpFace:
                     Route(f"/v1/{signal}", self._otlp(signal), methods=["POST"])
                     for signal in SIGNALS
                 ),
+                Route("/v1/feedback", self._assess, methods=["POST"]),
                 Route("/{path:path}", self._mlflow, methods=METHODS),
             ]
         )
@@ -128,7 +135,7 @@ class HttpFace:
 
     def _otlp(self, signal: Signal) -> Handler:
         async def take(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            kind = _kind(request)
 
             def act(body: bytes) -> Taken:
                 named = request.headers.get("x-mlflow-experiment-id")
@@ -141,6 +148,26 @@ class HttpFace:
             return otlp_answer(signal, taken, kind)
 
         return take
+
+    async def _assess(self, request: Request) -> Response:
+        kind = _kind(request)
+
+        def act(body: bytes) -> Any:
+            said = read_request(body, kind)
+            if isinstance(said, Assessment):
+                return {"assessment": self._feedback.one(said)}
+            return self._feedback.export(said)
+
+        try:
+            answer = await self._taken(request, act)
+        except RefusedError as refused:
+            code = API_CODES.get(refused.status, "BAD_REQUEST")
+            return api_error(refused.status, code, refused.message)
+        except UnknownTraceError as error:
+            return api_error(404, "RESOURCE_DOES_NOT_EXIST", str(error))
+        except MalformedError as error:
+            return api_error(400, "INVALID_PARAMETER_VALUE", str(error))
+        return JSONResponse(answer) if isinstance(answer, dict) else _encoded(answer, kind)
 
     async def _mlflow(self, request: Request) -> Response:
         def act(body: bytes) -> Any:
@@ -171,9 +198,17 @@ def otlp_answer(signal: Signal, taken: Taken, kind: str) -> Response:
     if taken.rejected or taken.message:
         setattr(message.partial_success, shape.rejected, taken.rejected)
         message.partial_success.error_message = taken.message
+    return _encoded(message, kind)
+
+
+def _encoded(message: Any, kind: str) -> Response:
     if kind == JSON:
         return Response(json_format.MessageToJson(message, indent=None), media_type=JSON)
     return Response(message.SerializeToString(), media_type=PROTOBUF)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def otlp_error(refused: RefusedError, kind: str) -> Response:

@@ -170,13 +170,17 @@ class Intake:
         ]
         self._leave(self._joiner.add_spans(arrivals))
 
-    def count(self, outcome: str) -> None:
+    def count(self, outcome: str, number: int = 1) -> None:
         """Count something that happened."""
-        self._accounting.count(outcome)
+        self._accounting.count(outcome, number)
 
     def known(self, trace_id: int) -> JoinedTrace | None:
         """Return what is remembered of a trace."""
         return self._joiner.known(trace_id)
+
+    def of_request(self, client_request_id: str) -> int | None:
+        """Return the ID of a request's newest trace that is remembered, or None."""
+        return self._joiner.of_request(client_request_id)
 
     def set_tag(self, trace_id: int, key: str, value: str) -> None:
         """Set a tag of a trace that is known.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -24,6 +25,8 @@ from mlflow_otel.mapping.model import TraceContext
 
 ROOT: Final = "root"
 INFO: Final = "info"
+MAX_REQUESTS: Final = 100_000
+"""Client request IDs that are remembered; the oldest are forgotten."""
 OVERHEAD_BYTES: Final = 1000
 """What a held span takes up besides its encoded bytes."""
 
@@ -138,6 +141,7 @@ class Joiner:
         self._holder: Holder[Arrival, JoinedTrace] = Holder(bounds, JoinedTrace, clock)
         self._accounting = accounting
         self._experiment_name = experiment_name
+        self._requests: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.RLock()
 
     def add_spans(self, arrivals: Iterable[Arrival]) -> list[Leaving]:
@@ -165,11 +169,27 @@ class Joiner:
         with self._lock:
             trace, releases = self._met(info.trace_id)
             before, trace.info = trace.info, info
+            self._remember_request(info, before)
             releases += self._holder.came(info.trace_id, INFO) or ()
             left = self._all_leaving(releases)
             if trace.context is not None and before != info and not any(r.items for r in releases):
                 left.append(self._update(info.trace_id, trace, info))
         return left
+
+    def _remember_request(self, info: TraceInfo, before: TraceInfo | None) -> None:
+        request = info.client_request_id
+        if request is None or (before is not None and before.client_request_id == request):
+            return  # what is said again of an older trace makes it no newer
+        self._requests[request] = info.trace_id
+        self._requests.move_to_end(request)
+        if len(self._requests) > MAX_REQUESTS:
+            self._requests.popitem(last=False)
+
+    def of_request(self, client_request_id: str) -> int | None:
+        """Return the ID of a request's newest trace that is still remembered, or None."""
+        with self._lock:
+            trace_id = self._requests.get(client_request_id)
+        return None if trace_id is None or self.known(trace_id) is None else trace_id
 
     def change_tags(self, trace_id: int, change: Callable[[dict[str, str]], None]) -> list[Leaving]:
         """Change the tags of a trace that is known.

@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_otel.bridge import assessments, trace_info
-from mlflow_otel.bridge.assessments import Kept
 from mlflow_otel.bridge.bodies import read_json
+from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.intake import Intake
-from mlflow_otel.bridge.leaving import resource_with_service
 from mlflow_otel.bridge.trace_info import MalformedError, otel_id
-from mlflow_otel.mapping import trace
-from mlflow_otel.mapping.assessment import Operation
-from mlflow_otel.mapping.model import TraceContext
-from mlflow_otel.otlp.evaluation import Evaluation
 
 VERSION: Final = "3.17.2+bridge"
 """What ``GET /version`` answers: clients send spans as they end from 3.4 on."""
@@ -79,14 +74,13 @@ class MlflowApi:
 
     Args:
         intake: Takes what they send.
-        signals: What an assessment leaves as: ``logs``, ``traces``.
+        feedback: Takes assessments.
     """
 
-    def __init__(self, intake: Intake, signals: frozenset[str]) -> None:
+    def __init__(self, intake: Intake, feedback: Feedback) -> None:
         self._intake = intake
         self._experiments = intake.experiments
-        self._signals = signals
-        self._kept = Kept()
+        self._feedback = feedback
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Any:
         """Return the JSON that answers a request.
@@ -148,7 +142,7 @@ class MlflowApi:
         tags = {**info.tags, ARTIFACT_LOCATION: place}
         if seen:
             tags[SPANS_LOCATION] = "TRACKING_STORE"
-        found = self._kept.of_trace(info.trace_id)
+        found = self._feedback.kept.of_trace(info.trace_id)
         return {**info.document, "tags": tags, **({"assessments": found} if found else {})}
 
     def get_trace_info(self, call: Call) -> Any:
@@ -194,18 +188,12 @@ class MlflowApi:
     def create_assessment(self, call: Call) -> Any:
         """Send an assessment. Its trace need not be known."""
         trace_id = otel_id(call.ids["trace_id"])
-        document = assessments.new(call.json().get("assessment"), call.ids["trace_id"])
-        replaced = document.get("overrides")
-        before = self._kept.get(trace_id, str(replaced)) if replaced else None
-        if before is not None:
-            self._kept.put(trace_id, {**before, "valid": False})
-        self._kept.put(trace_id, document)
-        self._send(trace_id, document, "create")
-        return {"assessment": document}
+        said = call.json().get("assessment")
+        return {"assessment": self._feedback.create(trace_id, said, call.ids["trace_id"])}
 
     def _assessment(self, call: Call) -> tuple[int, dict[str, Any]]:
         trace_id = otel_id(call.ids["trace_id"])
-        document = self._kept.get(trace_id, call.ids["assessment_id"])
+        document = self._feedback.kept.get(trace_id, call.ids["assessment_id"])
         if document is None:
             message = f"No assessment {call.ids['assessment_id']!r} of this trace is known"
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
@@ -220,42 +208,16 @@ class MlflowApi:
         trace_id, document = self._assessment(call)
         said = call.json()
         after = assessments.changed(document, said.get("assessment"), said.get("update_mask"))
-        self._kept.put(trace_id, after)
-        self._send(trace_id, after, "update")
+        self._feedback.kept.put(trace_id, after)
+        self._feedback.send(trace_id, after, "update")
         return {"assessment": after}
 
     def delete_assessment(self, call: Call) -> Any:
         """Send that an assessment is no more."""
         trace_id, document = self._assessment(call)
-        self._kept.remove(trace_id, document["assessment_id"])
-        self._send(trace_id, {**document, "last_update_time": assessments.now()}, "delete")
+        self._feedback.kept.remove(trace_id, document["assessment_id"])
+        self._feedback.send(trace_id, {**document, "last_update_time": assessments.now()}, "delete")
         return {}
-
-    def _send(self, trace_id: int, document: Mapping[str, Any], operation: Operation) -> None:
-        known = self._intake.known(trace_id)
-        context = TraceContext(trace_id=trace_info.mlflow_id(trace_id))
-        if known is not None and known.info is not None:
-            name = self._experiments.name_of(known.info.experiment_id or "")
-            context = trace_info.context(known.info, name)
-        options = self._intake.mapper.options
-        written = Evaluation(
-            assessments.view(document, operation),
-            trace.stamp(context, options),
-            trace_id,
-            _span_id(document) or (None if known is None else known.root_id),
-            resource_with_service(b"" if known is None else known.resource, context),
-            options,
-        )
-        self._intake.count("assessments")
-        if "logs" in self._signals:
-            self._intake.send("logs", written.event())
-        if "traces" in self._signals:
-            self._intake.send("traces", written.span())
-
-
-def _span_id(document: Mapping[str, Any]) -> int | None:
-    said = document.get("span_id")
-    return int(said, 16) if isinstance(said, str) and SPAN_ID.fullmatch(said) else None
 
 
 def _no_trace(identity: str) -> ApiError:
@@ -268,7 +230,6 @@ def _route(path: str) -> re.Pattern[str]:
     return re.compile(r"/(?:ajax-)?api/(?:2|3)\.0/" + re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", path))
 
 
-SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}")
 ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[[MlflowApi, Call], Any]], ...]] = (
     ("GET", _route("mlflow/experiments/get-by-name"), MlflowApi.get_by_name),
     ("GET", _route("mlflow/experiments/get"), MlflowApi.get_by_id),

@@ -16,6 +16,7 @@ import grpc
 import uvicorn
 
 from mlflow_otel.bridge.access import Access
+from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.grpc_server import make_server
 from mlflow_otel.bridge.http import HttpFace
 from mlflow_otel.bridge.intake import Intake
@@ -58,7 +59,7 @@ async def serve(
     intake: Intake,
     addresses: Addresses,
     access: Access,
-    signals: frozenset[str],
+    feedback: Feedback,
     started: Callable[[str, str], None],
 ) -> None:
     """Listen until SIGINT or SIGTERM; then take no more, and let what is under way end.
@@ -67,7 +68,7 @@ async def serve(
         intake: Takes what comes. It is not closed here.
         addresses: Where.
         access: Who may send.
-        signals: What assessments leave as.
+        feedback: Takes assessments.
         started: Called with both endpoints once they listen.
 
     Raises:
@@ -77,10 +78,10 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    face = HttpFace(intake, MlflowApi(intake, signals), access)
+    face = HttpFace(intake, MlflowApi(intake, feedback), feedback, access)
     scheme = "http" if addresses.certificate is None else "https"
     with _listening(addresses.http) as listener:
-        over_grpc = make_server(intake, access)
+        over_grpc = make_server(intake, feedback, access)
         grpc_port = _add_port(over_grpc, addresses)
         over_http = _Server(_config(face, addresses))
         await over_grpc.start()

@@ -46,6 +46,12 @@ class TraceInfo:
         return None if found is None else str(found)
 
     @property
+    def client_request_id(self) -> str | None:
+        """The app's ID of the request that the trace is of."""
+        found = self.document.get("client_request_id")
+        return None if found in (None, "") else as_text(found)
+
+    @property
     def tags(self) -> dict[str, str]:
         """The tags."""
         return {str(k): as_text(v) for k, v in as_dict(self.document.get("tags")).items()}

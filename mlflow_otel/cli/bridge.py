@@ -10,6 +10,8 @@ from typing import Any, Final
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.backends.model import BackendError
+from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.bridge.access import Access, read_credentials
 from mlflow_otel.cli.circle import sends_to_itself
 from mlflow_otel.export.guards import Guards
@@ -44,6 +46,7 @@ def bridge(
     except ImportError as error:
         print(f"{INSTALL} ({error})", file=sys.stderr)
         return 1
+    from mlflow_otel.bridge.feedback import Feedback  # noqa: PLC0415
     from mlflow_otel.bridge.intake import Intake  # noqa: PLC0415
 
     settings = Settings.from_environment()
@@ -64,11 +67,16 @@ def bridge(
                 intake,
                 server.Addresses(grpc, http, *tls),
                 Access(known, frozenset(allow_hosts)),
-                settings.assessment_signals,
+                Feedback(
+                    intake,
+                    settings.assessment_signals,
+                    open_backend(settings),
+                    settings.trace_lookup_timeout,
+                ),
                 lambda *both: print("grpc {}\nhttp {}".format(*both), flush=True),
             )
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BackendError) as error:
         print(f"Cannot start: {error}.", file=sys.stderr)
         return 1
     intake.close(drain)

@@ -93,9 +93,7 @@ def target_in_backend(
     summary: TraceSummary, span_id: int | None, options: MappingOptions
 ) -> AssessmentTarget:
     """Return the target of an assessment of a trace that a backend has."""
-    promoted = (attribute for _, attribute in options.promote_tags)
-    keys_of_all = (*trace.STAMPS, *promoted)
-    held = {key: summary.attributes[key] for key in keys_of_all if key in summary.attributes}
+    held = trace.stamp_in(summary.attributes, options)
     stamp = {**target_by_id(summary.trace_id, None).stamp, **held}
     return AssessmentTarget(summary.trace_id, summary.root if span_id is None else span_id, stamp)
 

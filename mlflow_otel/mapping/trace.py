@@ -91,6 +91,12 @@ def stamp(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
     return {key: value for key, value in stamped.items() if value is not None}
 
 
+def stamp_in(attributes: Mapping[str, Any], options: MappingOptions) -> dict[str, Any]:
+    """Return what every span of a trace carries, from the attributes of one of them."""
+    promoted = (attribute for _, attribute in options.promote_tags)
+    return {key: attributes[key] for key in (*STAMPS, *promoted) if key in attributes}
+
+
 def entry(trace: TraceContext, options: MappingOptions) -> dict[str, Any]:
     """Return what the trace's entry spans carry besides (docs/mapping.md, "On the entry span")."""
     attributes: dict[str, Any] = {}

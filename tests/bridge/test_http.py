@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import socket
-import subprocess
 import zlib
 
 import httpx
@@ -25,8 +24,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from tests.bridge.parts import RESOURCE, Part, info_body, otlp_span, traces_json
 from tests.bridge.running import running
-from tests.conftest import ROOT
-from tests.pasted.blocks import blocks
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
@@ -251,16 +248,6 @@ def test_assessments_are_made_read_changed_replaced_and_deleted(bridge, http):
     assert found[0]["attributes"]["gen_ai.evaluation.score.value"] == 3.0
     events = bridge.logs(4, trace_id=f"{trace:032x}")
     assert [e["event_name"] for e in events] == ["gen_ai.evaluation.result"] * 4
-
-
-def test_the_curl_line_of_bridge_md_sends_feedback(bridge):
-    page = ROOT / "docs" / "bridge.md"
-    (line,) = (block.text for block in blocks(page) if "curl" in block.text)
-    command = line.replace("http://127.0.0.1:5000", bridge.http)
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["assessment"]["assessment_name"] == "correct"
-    (span,) = behind(bridge, 0x0A6BCC65887B3320B904735601EF2910)
-    assert span["name"] == "evaluation correct"
 
 
 def test_tags_that_change_after_the_trace_left_leave_as_updates(bridge, http):

@@ -16,7 +16,7 @@ ELSEWHERE = {
     "README.md": "tests/backends/test_first_hour.py",
     "quickstart.md": "tests/backends/test_first_hour.py",
     "testing.md": "tests/test_testing.py",
-    "bridge.md": "tests/bridge/test_http.py",
+    "bridge.md": "tests/bridge/test_feedback.py",
     "privacy.md": "tests/export/test_privacy_docs.py",
 }
 
