@@ -74,13 +74,18 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
     found |= draft.own  # what the app or its instrumentation wrote stays as it was written
     if not options.capture_content:
         found = content.attributes(found, options)
-    found = {
-        key: value
-        if type(value) in PLAIN or not (view.made_by_mlflow or key.startswith(keys.RESERVED_PREFIX))
-        else to_otlp(value)
-        for key, value in found.items()
-        if value is not None
-    }  # another library's values leave as they are
+    if view.made_by_mlflow:
+        found = {
+            key: value if type(value) in PLAIN else to_otlp(value)
+            for key, value in found.items()
+            if value is not None
+        }
+    else:  # another library's values leave as they are
+        found = {
+            key: to_otlp(value) if key.startswith(keys.RESERVED_PREFIX) else value
+            for key, value in found.items()
+            if value is not None
+        }
     if options.redact is not None:
         found = redacted(name, found, options.redact)
     if shared.attributes.keys().isdisjoint(found):

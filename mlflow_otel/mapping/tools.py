@@ -6,9 +6,10 @@ OpenAI (chat, responses), Anthropic, Bedrock, Gemini.
 
 from __future__ import annotations
 
-from typing import Any, Final
+import functools
+from typing import Any, Final, NamedTuple
 
-from mlflow_otel.mapping.values import as_list, as_text
+from mlflow_otel.mapping.values import as_json, as_list, as_text, decode
 
 WRAPPERS: Final = ("function", "custom", "toolSpec", "tool_spec", "systemTool", "data")
 """What holds a tool's definition; only this wrapper is taken off."""
@@ -29,6 +30,44 @@ USUAL: Final = ("name", "description", "parameters")
 DECLARED: Final = ("function_declarations", "functionDeclarations")
 NAMES: Final = ("name", "server_label", "type")
 FUNCTION: Final = "function"
+
+
+class Definitions(NamedTuple):
+    """What a list of tools defines.
+
+    Args:
+        found: A definition for each tool whose shape is known.
+        left: The places of the others.
+    """
+
+    found: list[dict[str, Any]]
+    left: tuple[int, ...] = ()
+
+
+def defined(tools: list[Any]) -> Definitions:
+    """Return what a list of tools defines. An app offers the same tools again and again, so it is remembered."""
+    if not tools:
+        return Definitions([])
+    written = as_json(tools).utf8
+    return _remembered(written) if len(written) <= LONGEST_REMEMBERED else _defined(tools)
+
+
+LONGEST_REMEMBERED: Final = 1 << 16
+"""Bytes of the longest list of tools that is remembered; there are at most 64 of them."""
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered(written: bytes) -> Definitions:
+    # What was written is read again: what is remembered is nobody's to change.
+    return _defined(as_list(decode(written.decode())))
+
+
+def _defined(tools: list[Any]) -> Definitions:
+    made = [definition(tool) for tool in tools]
+    return Definitions(
+        [one for one in made if one is not None],
+        tuple(place for place, one in enumerate(made) if one is None),
+    )
 
 
 def definition(tool: Any) -> dict[str, Any] | None:

@@ -122,6 +122,9 @@ def attributes(tag: bytes, values: Mapping[str, Any] | None) -> bytes:
         elif kind is Json:
             data = value.utf8
             place = len(data)
+        elif kind is int and 0 <= value < TABLE:
+            data = b"\x18" + VARINTS[value]
+            place = -len(data)
         elif value is None:
             continue
         else:

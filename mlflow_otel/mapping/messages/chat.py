@@ -132,7 +132,9 @@ def first_carries(found: list[Part], rest: Mapping[str, Any]) -> list[Part]:
 
 def instructions(said: list[Message]) -> tuple[list[Part], list[Message]]:
     """Split off the system instructions that lead a talk; one later in it keeps its place."""
-    count = 0
+    if not said or said[0]["role"] not in SYSTEM_ROLES:
+        return [], said
+    count = 1
     while count < len(said) and said[count]["role"] in SYSTEM_ROLES:
         count += 1
     return [part for item in said[:count] for part in on_parts(item)], said[count:]

@@ -34,15 +34,26 @@ def _talks(given: Any, *, spoken: bool) -> list[Message] | None:
         given: The talk.
         spoken: Whether one of its items must say who speaks.
     """
-    talks = chat.batches(given) or [[given] if isinstance(given, (str, dict)) and given else given]
-    if not all(map(chat.is_talk, talks)):
-        return None
+    if type(given) is list and type(given[0] if given else None) is not list:  # most talks
+        return _talk(given, spoken=spoken)
+    if isinstance(given, (str, dict)) and given:
+        return _talk([given], spoken=spoken)
+    talks = chat.batches(given)
+    if talks is None:
+        return _talk(given, spoken=spoken)
+    made = [_talk(talk, spoken=False) for talk in talks]
     if spoken and not any(chat.is_message(item) for talk in talks for item in talk):
         return None
-    if len(talks) == 1:
-        return chat.talk(talks[0])
-    said = (chat.numbered(chat.talk(talk), index) for index, talk in enumerate(talks))
-    return [made for talk in said for made in talk]
+    if len(made) == 1:
+        return made[0]
+    numbered = (chat.numbered(talk, index) for index, talk in enumerate(made) if talk is not None)
+    return None if None in made else [one for talk in numbered for one in talk]
+
+
+def _talk(given: Any, *, spoken: bool) -> list[Message] | None:
+    if not chat.is_talk(given) or (spoken and not any(map(chat.is_message, given))):
+        return None
+    return chat.talk(given)
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -56,8 +67,8 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     held = Fields(outputs)
     audio = as_dict(as_dict(inputs).get("audio")).get("format")
     for key in ("choices", "generations"):
-        lists = chat.batches(outputs.get(key)) or [as_list(outputs.get(key))]
-        if lists[0] and all({dict}.issuperset(map(type, one)) for one in lists):
+        lists = _lists(outputs.get(key))
+        if lists:
             held.take(key)
             held.drop("object", "chat.completion", "chat.completion.chunk", "text_completion")
             held.drop("type", "LLMResult")
@@ -79,6 +90,21 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
         reason = parts.finish_reason(held.take_text("done_reason", "finish_reason"))
         return _replies(held, [{**made, **({"finish_reason": reason} if reason else {})}])
     return None
+
+
+OBJECTS: Final = frozenset({dict})
+
+
+def _lists(given: Any) -> list[list[Any]]:
+    """Return choices, a list for each prompt of their call; nothing where they are no objects."""
+    if not isinstance(given, list) or not given:
+        return []
+    if OBJECTS.issuperset(map(type, given)):
+        return [given]
+    lists = chat.batches(given)
+    if lists is None or not lists[0]:
+        return []
+    return lists if all(OBJECTS.issuperset(map(type, one)) for one in lists) else []
 
 
 def _list(outputs: list[Any]) -> Answered | None:

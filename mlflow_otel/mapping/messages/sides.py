@@ -8,7 +8,7 @@ from mlflow_otel.mapping.messages.chat import instructions
 from mlflow_otel.mapping.messages.fields import Fields
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
-from mlflow_otel.mapping.tools import definition
+from mlflow_otel.mapping.tools import defined
 
 
 def asked(
@@ -34,11 +34,10 @@ def tools(held: Fields, *keys: str) -> list[dict[str, Any]]:
     """Take the definitions of tools; those whose shape is not known stay."""
     for key in keys or ("tools",):
         given = held.take_list(key)
-        made = [definition(tool) for tool in given]
-        found = [one for one in made if one is not None]
-        if len(found) < len(given):
-            held.put(key, [tool for tool, one in zip(given, made, strict=True) if one is None])
         if given:
+            found, left = defined(given)
+            if left:
+                held.put(key, [given[place] for place in left])
             return found
     return []
 
