@@ -207,31 +207,62 @@ class Answered:
     rest: Any = None
 
 
-@dataclass(slots=True)
 class Conversation:
     """A chat span's inputs and outputs in the GenAI convention's form.
 
     Args:
-        system: System instructions, a bare list of parts.
-        inputs: Input messages.
-        outputs: Output messages.
-        tools: Tool definitions.
-        response_id: The provider's ID of the response.
-        response_model: The model that answered.
-        finish_reasons: In the convention's words.
-        rest_inputs: What of the inputs has no home in the messages, or None; the inputs themselves
-            where they are not understood.
-        rest_outputs: The same of the outputs.
-        failures: What could not be converted and left as it was: the kind of error, each once.
+        asked: Its inputs; those that are not understood are its rest, whole.
+        answered: The same of its outputs.
     """
 
-    system: list[dict[str, Any]] = field(default_factory=list)
-    inputs: list[dict[str, Any]] = field(default_factory=list)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    tools: list[dict[str, Any]] = field(default_factory=list)
-    response_id: str | None = None
-    response_model: str | None = None
-    finish_reasons: list[str] = field(default_factory=list)
-    rest_inputs: Any = None
-    rest_outputs: Any = None
-    failures: tuple[str, ...] = ()
+    __slots__ = ("answered", "asked", "failures")
+
+    def __init__(self, asked: Asked, answered: Answered) -> None:
+        self.asked = asked
+        self.answered = answered
+        self.failures: tuple[str, ...] = ()  # the kinds of error that parts left as they were for
+
+    @property
+    def system(self) -> list[dict[str, Any]]:
+        """System instructions, a bare list of parts."""
+        return self.asked.system
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Input messages."""
+        return self.asked.messages
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """Output messages."""
+        return self.answered.messages
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        """Tool definitions."""
+        return self.asked.tools
+
+    @property
+    def response_id(self) -> str | None:
+        """The provider's ID of the response."""
+        return self.answered.response_id
+
+    @property
+    def response_model(self) -> str | None:
+        """The model that answered."""
+        return self.answered.response_model
+
+    @property
+    def finish_reasons(self) -> list[str]:
+        """Why the answers ended, in the convention's words."""
+        return self.answered.finish_reasons
+
+    @property
+    def rest_inputs(self) -> Any:
+        """What of the inputs has no home in the messages, or None."""
+        return self.asked.rest
+
+    @property
+    def rest_outputs(self) -> Any:
+        """What of the outputs has no home in the messages, or None."""
+        return self.answered.rest

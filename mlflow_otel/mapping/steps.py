@@ -128,29 +128,30 @@ def messages(draft: Draft) -> None:
     if found is None:
         return
     draft.conversation = found
-    draft.failures += [f"messages: {failure}" for failure in found.failures]
-    if found.rest_inputs is not draft.inputs:
-        draft.rest_inputs = found.rest_inputs
-    if found.rest_outputs is not draft.outputs:
-        draft.rest_outputs = found.rest_outputs
+    if found.failures:
+        draft.failures += [f"messages: {failure}" for failure in found.failures]
+    asked, answered, said = found.asked, found.answered, draft.genai
+    if asked.rest is not draft.inputs:
+        draft.rest_inputs = asked.rest
+    if answered.rest is not draft.outputs:
+        draft.rest_outputs = answered.rest
     for key, value in (
-        (genai.SYSTEM_INSTRUCTIONS, found.system),
-        (genai.INPUT_MESSAGES, found.inputs),
-        (genai.OUTPUT_MESSAGES, _answers(draft)),
-        (genai.TOOL_DEFINITIONS, found.tools),
+        (genai.SYSTEM_INSTRUCTIONS, asked.system),
+        (genai.INPUT_MESSAGES, asked.messages),
+        (genai.OUTPUT_MESSAGES, _answers(draft, answered.messages)),
+        (genai.TOOL_DEFINITIONS, asked.tools),
     ):
         if value:
-            draft.genai[key] = as_json(value)
-    if found.response_id:
-        draft.genai[genai.RESPONSE_ID] = found.response_id
-    if found.response_model:
-        draft.genai[genai.RESPONSE_MODEL] = found.response_model
-    if found.finish_reasons:
-        draft.genai[genai.RESPONSE_FINISH_REASONS] = found.finish_reasons
+            said[key] = as_json(value)
+    if answered.response_id:
+        said[genai.RESPONSE_ID] = answered.response_id
+    if answered.response_model:
+        said[genai.RESPONSE_MODEL] = answered.response_model
+    if answered.finish_reasons:
+        said[genai.RESPONSE_FINISH_REASONS] = answered.finish_reasons
 
 
-def _answers(draft: Draft) -> list[dict[str, Any]]:
-    said = [] if draft.conversation is None else draft.conversation.outputs
+def _answers(draft: Draft, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if draft.options.version.finish_reason_in_messages:
         return said
     return [{k: v for k, v in message.items() if k != "finish_reason"} for message in said]

@@ -52,6 +52,8 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     Without a format the shape decides; what cannot be recognised is not guessed at.
     """
     named = FORMATS.get(message_format, ()) if isinstance(message_format, str) else ()
+    if not named and _say_nothing(inputs, outputs):
+        return None
     failures: list[str] = []
     asked = _asked(named, failures, inputs) or _asked(
         _asked_by_shape(inputs, outputs), failures, inputs
@@ -62,23 +64,24 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     )
     if asked is None and answered is None and not failures:
         return None
-    asked = asked or Asked([], rest=inputs)
-    answered = answered or Answered([], rest=outputs)
     found = Conversation(
-        asked.system,
-        asked.messages,
-        answered.messages,
-        asked.tools,
-        answered.response_id,
-        answered.response_model,
-        answered.finish_reasons,
-        asked.rest,
-        answered.rest,
+        Asked([], rest=inputs) if asked is None else asked,
+        Answered([], rest=outputs) if answered is None else answered,
     )
-    _settle([found.system, *(made["parts"] for made in (*found.inputs, *found.outputs))], failures)
+    _settle(found, failures)
     if failures:
         found.failures = tuple(dict.fromkeys(failures))
     return found
+
+
+def _say_nothing(inputs: Any, outputs: Any) -> bool:
+    """Tell quickly that two objects are of no call: nearly all inputs and outputs of agents and roots."""
+    return (
+        type(inputs) is dict
+        and type(outputs) is dict
+        and QUESTIONS.isdisjoint(inputs)
+        and ANSWERS.isdisjoint(outputs)
+    )
 
 
 def _asked(modules: tuple[ModuleType, ...], failures: list[str], inputs: Any) -> Asked | None:
@@ -109,13 +112,21 @@ def _answered(
     return None
 
 
-def _settle(spoken: list[list[Part]], failures: list[str]) -> None:
+def _settle(found: Conversation, failures: list[str]) -> None:
     """Make the parts that could not be converted parts like others, and say why they could not be."""
-    for found in spoken:
-        for index, part in enumerate(found) if Unread in map(type, found) else ():
+    _settle_parts(found.system, failures)
+    for made in found.inputs:
+        _settle_parts(made["parts"], failures)
+    for made in found.outputs:
+        _settle_parts(made["parts"], failures)
+
+
+def _settle_parts(spoken: list[Part], failures: list[str]) -> None:
+    if Unread in map(type, spoken):
+        for index, part in enumerate(spoken):
             if type(part) is Unread:
                 failures.append(part.failure)
-                found[index] = dict(part)
+                spoken[index] = dict(part)
 
 
 def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
@@ -144,6 +155,8 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
     return (completions,) if completions.asks(inputs, outputs) else ()
 
 
+QUESTIONS: Final = frozenset({"messages", "contents", "input", *completions.PROMPTS})
+"""What a question of any format has one of."""
 ANSWERS: Final = frozenset(
     {
         "candidates",
