@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -26,7 +26,7 @@ from mlflow_otel.scoring.scorers import Scorers
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
 from mlflow_otel.startup_messages import IdleServerWarning, log_destination
-from mlflow_otel.tracing import mlflow_provider, otel_adapter
+from mlflow_otel.tracing import baggage, mlflow_provider, otel_adapter
 from mlflow_otel.tracing.annotating import shared_tracer
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
@@ -64,6 +64,7 @@ class Handle:
         self._shared: list[tuple[TracerProvider, tuple[SpanProcessor, ...]]] = []
         self._take_over: mlflow_provider.TakeOver | None = None
         self._hooks: Hooks | None = None
+        self._undo_baggage: Callable[[], None] | None = None
         self._resource_made: Resource | None = None
         self.begin_anew()
         begin_anew_in_child(self)
@@ -125,10 +126,26 @@ class Handle:
             shared_tracer,
             keep_media=not self.settings.dual_export,
         )
+        if self.settings.baggage:
+            self._undo_baggage = baggage.install(self._entries)
         self._hooks = Hooks(self.assessments, self._trace_updates, dual=self.settings.dual_export)
         self.shut_down_at_exit()
         log_destination(self.settings, self._exporter)
         self._idle_server.check()
+
+    def _entries(self) -> Mapping[str, str]:
+        """Return the baggage of the trace under way. Never raises: this runs in the app's calls."""
+        try:
+            return {} if self._processor is None else self._processor.entries_of_current()
+        except Exception as error:
+            self.accounting.warn(
+                "baggage.failed",
+                "What is known of a trace was not written into the headers of a call (%s: %s). Please "
+                "report it to mlflow-otel.",
+                type(error).__name__,
+                error,
+            )
+            return {}
 
     def shut_down_at_exit(self) -> None:
         """Export what is left when the process ends, whichever way it ends."""
@@ -356,6 +373,9 @@ class Handle:
         if self._hooks is not None:
             self._hooks.undo()
             self._hooks = None
+        if self._undo_baggage is not None:
+            self._undo_baggage()
+            self._undo_baggage = None
         if self._take_over is not None:
             self._take_over.undo()
             self._take_over = None

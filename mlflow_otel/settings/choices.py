@@ -11,6 +11,8 @@ Compression = Literal["none", "gzip", "deflate"]
 Convention = Literal["genai", "openinference", "mlflow"]
 
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
+CARRIED: Final = ("session", "user", "request")
+"""What of a trace W3C Baggage may carry."""
 DEFAULT_ENDPOINTS: Final[Mapping[str, str]] = {
     "grpc": "http://localhost:4317",
     "http/protobuf": "http://localhost:4318",

@@ -74,6 +74,7 @@ class Settings:
     trace_lookup_timeout: float = 5.0
     recent_traces: int = 10_000
     record_sampled_out: bool = False
+    baggage: frozenset[str] = frozenset()
     flush: str = "exit"
     scorers: str | None = None
     scorer_workers: int = 2

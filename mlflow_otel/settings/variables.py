@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlflow_otel.settings.choices import SIGNALS
+from mlflow_otel.settings.choices import CARRIED, SIGNALS
 from mlflow_otel.settings.parsers import (
     PartlyInvalidError,
     boolean,
@@ -291,6 +291,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "trace_lookup_timeout",
         number(0.001),
         "seconds such a look-up may take (5)",
+    ),
+    Variable(
+        "MLFLOW_OTEL_BAGGAGE",
+        "baggage",
+        some_of(*CARRIED, nothing="none"),
+        "what calls to other services carry in the baggage header, and is taken over from it: any of session, user, request (none)",
     ),
     Variable(
         "MLFLOW_OTEL_RECENT_TRACES",

@@ -14,10 +14,11 @@ import importlib.metadata
 import importlib.util
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mlflow_otel.accounting import ACCOUNTING
@@ -182,6 +183,42 @@ def _registered(manager: Any, otel_trace_id: int) -> Any:
         trace_id = manager._otel_id_to_mlflow_trace_id.get(otel_trace_id)  # noqa: SLF001
         trace = None if trace_id is None else manager._traces.get(trace_id)  # noqa: SLF001
     return None if trace is None else trace.info
+
+
+def take_over(info: Any, session: str | None, user: str | None, request: str | None) -> None:
+    """Write into a ``TraceInfo`` what a calling service knew of the trace. What is there already stays."""
+    for key, value in ((keys.METADATA_SESSION, session), (keys.METADATA_USER, user)):
+        if value is not None:
+            info.trace_metadata.setdefault(key, value)
+    info.client_request_id = info.client_request_id or request
+
+
+def active_trace_id() -> int | None:
+    """Return OpenTelemetry's ID of the trace that MLflow's current span is in, or None."""
+    if not in_use():
+        return None
+    from mlflow.tracing.provider import get_current_otel_span  # noqa: PLC0415
+
+    found: int = get_current_otel_span().get_span_context().trace_id
+    return found or None
+
+
+def replace_propagator(
+    wrapped: Callable[[TextMapPropagator], TextMapPropagator],
+) -> Callable[[], None]:
+    """Have MLflow's helpers for HTTP headers use another propagator; return what undoes it.
+
+    They make one of a class that they import by name, so that name is replaced.
+    """
+    from mlflow.tracing import distributed  # noqa: PLC0415
+
+    before = distributed.TraceContextTextMapPropagator
+    distributed.TraceContextTextMapPropagator = lambda: wrapped(before())
+
+    def undo() -> None:
+        distributed.TraceContextTextMapPropagator = before
+
+    return undo
 
 
 def forget(otel_trace_id: int, info: Any) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
+from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.mapped import BatchContext, made_by_mlflow
@@ -20,7 +22,7 @@ from mlflow_otel.holding.holder import Holder
 from mlflow_otel.holding.sweeper import Sweeper
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
-from mlflow_otel.tracing import mlflow_adapter, otel_adapter, scorer_calls
+from mlflow_otel.tracing import baggage, mlflow_adapter, otel_adapter, scorer_calls
 from mlflow_otel.tracing.filtering import filtering
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
@@ -170,7 +172,7 @@ class MlflowSpanProcessor(SpanProcessor):
         try:
             parent = span.parent
             if parent is None or parent.is_remote:
-                self._root_started(span)
+                self._root_started(span, parent_context)
             elif mlflow_adapter.in_use():
                 trace_id, span_id, _, flags = span.context[
                     :4
@@ -186,7 +188,7 @@ class MlflowSpanProcessor(SpanProcessor):
         if self._next_starts:
             self._next.next.on_start(span, parent_context)
 
-    def _root_started(self, span: Span) -> None:
+    def _root_started(self, span: Span, parent_context: Context | None) -> None:
         """Hold the trace of a local root until the root has ended."""
         trace_id, span_id, _, flags = span.context[:4]
         if not self._sweeper.running:
@@ -202,8 +204,23 @@ class MlflowSpanProcessor(SpanProcessor):
             if self._settings.scorer_traces:
                 scorer_calls.mark(span, call)
         self._follow(span, span_id, trace, None)
+        if self._settings.baggage:
+            self._take_over(trace, parent_context)
         if releases:
             self._release(releases)
+
+    def _take_over(self, trace: SpanTrace, parent_context: Context | None) -> None:
+        """Take over what the calling service knew of the trace."""
+        came = baggage.received(self._settings.baggage, parent_context)
+        if not came:
+            return
+        session, user, request = (came.get(entry) for entry in baggage.ENTRIES.values())
+        if trace.info is not None:
+            mlflow_adapter.take_over(trace.info, session, user, request)
+            return
+        said = {keys.METADATA_SESSION: session, keys.METADATA_USER: user}
+        metadata = {key: value for key, value in said.items() if value is not None}
+        trace.received = replace(self._no_facts, client_request_id=request, metadata=metadata)
 
     def _follow(
         self, span: Span, span_id: int, trace: SpanTrace, parent: SpanContext | None
@@ -337,7 +354,7 @@ class MlflowSpanProcessor(SpanProcessor):
             # MLflow's own processor may have registered the trace anew behind ours.
             info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
             trace.info = info
-        facts = self._facts(info)
+        facts = trace.received if info is None and trace.received else self._facts(info)
         if trace.released and info is not None:
             self._recent_traces.remember(known(spans[0].context.trace_id, trace, facts))
         trace.context = Snapshot(facts, trace.root, spans, self._cost)
@@ -355,6 +372,15 @@ class MlflowSpanProcessor(SpanProcessor):
         if found and self.on_assessments is not None:
             trace.assessed += len(found)
             self.on_assessments(known(trace_id, trace, self._facts(trace.info)), found)
+
+    def entries_of_current(self) -> dict[str, str]:
+        """Return the baggage that says what is known of the trace under way (``MLFLOW_OTEL_BAGGAGE``)."""
+        current = get_current_span().get_span_context().trace_id
+        for trace_id in (current, mlflow_adapter.active_trace_id()):
+            known = self.find(trace_id) if trace_id else None
+            if known is not None:
+                return baggage.of_trace(known.facts, self._settings.baggage)
+        return {}
 
     def find(self, trace_id: int) -> KnownTrace | None:
         """Return a trace under way, by OpenTelemetry's ID; None when there is none."""

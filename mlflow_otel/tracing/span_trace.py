@@ -30,6 +30,7 @@ class SpanTrace(HeldTrace[ReadableSpan]):
         assessed: How many of its assessments were reported.
         sampled: Whether its spans are exported.
         scorer: The scorer that made the trace, if one did.
+        received: What a calling service said of it, where MLflow has no ``TraceInfo`` of it.
     """
 
     info: Any = None
@@ -43,6 +44,7 @@ class SpanTrace(HeldTrace[ReadableSpan]):
     assessed: int = 0
     sampled: bool | None = None  # until its first span was seen
     scorer: ScorerCall | None = None
+    received: TraceFacts | None = None
 
 
 def known(trace_id: int, trace: SpanTrace, facts: TraceFacts) -> KnownTrace:
