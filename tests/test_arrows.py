@@ -31,7 +31,15 @@ BELOW = {
         "v1",
     },
     "filtering": set(),
-    "store": {"backends", "mapping", "conventions"},
+    "store": {
+        "backends",
+        "filtering",
+        "feedback",
+        "delivery",
+        "otlp",
+        "mapping",
+        "conventions",
+    },
     "scoring": {"filtering", "feedback", "signals", "tracing", "export", "mapping", "conventions"},
     "receiver": set(),
     "bridge": {
@@ -124,6 +132,7 @@ BY_ALL = {
 MLFLOW = {
     "backends/mlflow_adapter.py",
     "store/mlflow_adapter.py",
+    "store/tracking_store.py",
     "tracing/mlflow_adapter.py",
     "tracing/mlflow_provider.py",
     "tracing/store.py",

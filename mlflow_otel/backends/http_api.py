@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 from mlflow_otel import wording
-from mlflow_otel.backends.model import BackendError
+from mlflow_otel.backends.model import BackendError, TooMuchError
+from mlflow_otel.mapping.values import loads
 from mlflow_otel.untraced import untraced
 from mlflow_otel.waiting import call_with_timeout
 
@@ -29,17 +29,19 @@ class HttpApi:
         name: What the backend is called in messages.
         url: Where it is. User and password in it are sent as Basic authentication. Redirects are not
             followed.
+        headers: Sent with every request.
 
     Raises:
         BackendError: The URL is not HTTP's.
     """
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         self._url = urlsplit(url)
         if self._url.scheme not in {"http", "https"}:
             raise BackendError(f"{name} is asked over HTTP: write http://host:port")
-        self._headers = {"Accept": "application/json", **_basic(self._url.netloc)}
-        self._secrets = wording.secrets_of(url, list(self._headers.items())[1:])
+        credentials = {**dict(headers), **_basic(self._url.netloc)}
+        self._headers = {"Accept": "application/json", **credentials}
+        self._secrets = wording.secrets_of(url, credentials.items())
         self.where = f"{name} at {wording.endpoint(url)}"
 
     def get(
@@ -69,6 +71,8 @@ class HttpApi:
                 f"{shown} did not answer in time: raise MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT, or name the "
                 "service, as in jaeger+http://host:16686?service=chat"
             )
+        if answer == _too_much():
+            raise TooMuchError(f"{shown} did not answer: {answer}")
         if isinstance(answer, str):
             raise BackendError(f"{shown} did not answer: {answer}")
         status, body = answer
@@ -78,7 +82,7 @@ class HttpApi:
             said = wording.server_text(body, self._secrets)
             raise BackendError(f"{shown} answered {status}: {said or 'no reason given'}")
         try:
-            return json.loads(body)
+            return loads(body)
         except (ValueError, RecursionError) as error:
             raise BackendError(f"{shown} did not answer with JSON") from error
 
@@ -116,12 +120,16 @@ def _body(answer: Any, status: int, until: float) -> tuple[int, bytes] | str:
         while chunk := answer.read1(CHUNK_BYTES):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
-                return f"it is more than {MAX_ANSWER_BYTES} bytes"
+                return _too_much()
             if time.monotonic() > until:
                 return "it came too slowly"
     except (OSError, HTTPException, ValueError) as error:
         return type(error).__name__
     return status, bytes(body)
+
+
+def _too_much() -> str:
+    return f"it is more than {MAX_ANSWER_BYTES} bytes"
 
 
 def _basic(netloc: str) -> dict[str, str]:

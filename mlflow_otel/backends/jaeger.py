@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.backends.http_api import HttpApi
+from mlflow_otel.backends.jaeger_json import MICROSECOND
+from mlflow_otel.backends.jaeger_json import spans_of as spans_of_jaeger
 from mlflow_otel.backends.model import (
-    BackendSpan,
     BackendTrace,
     TraceQuery,
     TraceSummary,
+    Window,
     newest,
     trace_of,
 )
 from mlflow_otel.backends.narrowing import newest_by_narrowing
-from mlflow_otel.backends.otlp_json import identity_of, number_of, spans_of
-
-MICROSECOND: Final = 1000
-"""Nanoseconds: Jaeger's search knows no shorter time."""
+from mlflow_otel.backends.otlp_json import identity_of, spans_of
 
 
 class JaegerBackend:
@@ -36,10 +35,11 @@ class JaegerBackend:
 
     Args:
         url: Of its query service; ``?service=`` says which services are searched.
+        headers: Sent with every request.
     """
 
-    def __init__(self, url: str) -> None:
-        self._api = HttpApi("Jaeger", url)
+    def __init__(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        self._api = HttpApi("Jaeger", url, headers)
         self._named = parse_qs(urlsplit(url).query).get("service", [])
         self.where = self._api.where
 
@@ -53,18 +53,34 @@ class JaegerBackend:
         until = time.monotonic() + timeout
         traces: list[TraceSummary] = []
         for service in query.services or self._named or self._services(until):
-            traces += newest_by_narrowing(
-                query,
-                lambda start, end, service=service: self._search(  # type: ignore[misc]
-                    service, query, start, end, until
-                ),
-                MICROSECOND,
-            )
+
+            def ask(
+                start: int, end: int, service: str = service
+            ) -> tuple[list[TraceSummary], bool]:
+                found = self._search(service, query, start, end, until)
+                return [t.summary for t in found.traces if t.summary.start], found.complete
+
+            traces += newest_by_narrowing(query, ask, MICROSECOND)
         return newest(traces, query.limit)
+
+    def window(self, query: TraceQuery, timeout: float) -> Window:
+        """Return the traces that match, whole, as Jaeger's search gives them: in microseconds.
+
+        Raises:
+            BackendError: Jaeger did not answer in time or as expected.
+        """
+        until = time.monotonic() + timeout
+        found: dict[int, BackendTrace] = {}
+        complete = True
+        for service in query.services or self._named or self._services(until):
+            held = self._search(service, query, query.start, query.end, until)
+            found.update((trace.summary.trace_id, trace) for trace in held.traces)
+            complete &= held.complete
+        return Window(list(found.values()), complete)
 
     def _search(
         self, service: str, query: TraceQuery, start: int, end: int, until: float
-    ) -> tuple[list[TraceSummary], bool]:
+    ) -> Window:
         asked = {
             "service": service,
             "tags": json.dumps({condition.key: condition.value for condition in query.conditions}),
@@ -73,8 +89,8 @@ class JaegerBackend:
             "end": -(-end // MICROSECOND),  # rounded up: a span within its last microsecond counts
         }
         traces = _data(self._api.get("/api/traces", asked, until))
-        summaries = (_summary(trace) for trace in traces if isinstance(trace, Mapping))
-        return [trace for trace in summaries if trace is not None], len(traces) < query.limit
+        held = (_trace(trace) for trace in traces if isinstance(trace, Mapping))
+        return Window([trace for trace in held if trace is not None], len(traces) < query.limit)
 
     def get(self, trace_id: int, timeout: float) -> BackendTrace | None:
         """Return a trace, or None when Jaeger does not hold it."""
@@ -97,26 +113,9 @@ def _data(answer: object) -> list[Any]:
     return data if isinstance(data, list) else []
 
 
-def _summary(trace: Mapping[str, Any]) -> TraceSummary | None:
+def _trace(trace: Mapping[str, Any]) -> BackendTrace | None:
     trace_id = identity_of(str(trace.get("traceID", "")).rjust(32, "0"))
-    spans = trace.get("spans")
-    if trace_id is None or not isinstance(spans, list):
+    if trace_id is None:
         return None
-    held = (_span(span) for span in spans if isinstance(span, Mapping))
-    summary = trace_of(trace_id, (span for span in held if span is not None)).summary
-    return summary if summary.start else None
-
-
-def _span(span: Mapping[str, Any]) -> BackendSpan | None:
-    identity = identity_of(span.get("spanID"))
-    if identity is None:
-        return None
-    tags = span.get("tags")
-    attributes = {
-        str(tag["key"]): tag.get("value")
-        for tag in (tags if isinstance(tags, list) else ())
-        if isinstance(tag, Mapping) and "key" in tag
-    }
-    start = number_of(span.get("startTime")) * MICROSECOND
-    end = start + number_of(span.get("duration")) * MICROSECOND
-    return BackendSpan(identity, None, str(span.get("operationName", "")), start, end, attributes)
+    held = trace_of(trace_id, spans_of_jaeger(trace))
+    return held if held.spans else None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from mlflow_otel.backends.model import (
+    BackendSpan,
     BackendTrace,
     Condition,
     TraceQuery,
     TraceSummary,
+    Window,
     newest,
+    text_of,
 )
+
+SERVICE: Final = "service.name"
 
 
 class ProcessTraces(Protocol):
@@ -23,6 +28,10 @@ class ProcessTraces(Protocol):
 
     def get(self, trace_id: int) -> BackendTrace | None:
         """Return a trace, with the spans that are kept, or None."""
+        ...
+
+    def all(self) -> Iterable[BackendTrace]:
+        """Return every trace, with the spans that are kept."""
         ...
 
     def services(self) -> Iterable[str]:
@@ -55,6 +64,10 @@ class MemoryBackend:
             query.limit,
         )
 
+    def window(self, query: TraceQuery, timeout: float) -> Window:  # noqa: ARG002
+        """Return the traces that match, with the spans that are kept; always complete."""
+        return Window([t for t in self._traces.all() if _matches(t, query)], complete=True)
+
     def get(self, trace_id: int, timeout: float) -> BackendTrace | None:  # noqa: ARG002
         """Return a trace, or None when it is not remembered."""
         return self._traces.get(trace_id)
@@ -64,7 +77,21 @@ class MemoryBackend:
         return sorted(set(self._traces.services()))
 
 
-def _meets(trace: TraceSummary, conditions: Sequence[Condition]) -> bool:
+def _matches(trace: BackendTrace, query: TraceQuery) -> bool:
+    """Tell whether one span of a trace meets all of a query; where none is kept, what stands for them."""
+    if not trace.spans:
+        summary = trace.summary
+        return query.start <= summary.start <= query.end and _meets(summary, query.conditions)
+    return any(
+        query.start <= span.start <= query.end
+        and (not query.services or span.resource.get(SERVICE) in query.services)
+        and _meets(span, query.conditions)
+        for span in trace.spans
+    )
+
+
+def _meets(trace: TraceSummary | BackendSpan, conditions: Sequence[Condition]) -> bool:
     return all(
-        key in trace.attributes and str(trace.attributes[key]) == value for key, value in conditions
+        key in trace.attributes and text_of(trace.attributes[key]) == value
+        for key, value in conditions
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
@@ -14,6 +15,7 @@ from mlflow_otel.backends.model import (
     Condition,
     TraceQuery,
     TraceSummary,
+    Window,
     newest,
     trace_of,
 )
@@ -91,6 +93,23 @@ class MlflowServerBackend:
             return [self._summary(context, start) for context, start in traces]
 
         return newest(self._call(search, timeout), query.limit)
+
+    def window(self, query: TraceQuery, timeout: float) -> Window:
+        """Return the traces that match, whole: a search, and a call for each trace that it finds.
+
+        Raises:
+            BackendError: The server did not answer in time or as expected, or has no field for a
+                condition.
+        """
+        until = time.monotonic() + timeout
+        # Its search gives traces alone that began in MLflow: each has an entry span.
+        asked = query._replace(
+            conditions=[c for c in query.conditions if c.key != keys.TRACE_ENTRY],
+            limit=min(query.limit, mlflow_adapter.MAX_RESULTS),
+        )
+        found = self.find(asked, timeout)
+        held = (self.get(s.trace_id, max(until - time.monotonic(), 0.001)) for s in found)
+        return Window([trace for trace in held if trace is not None], len(found) < asked.limit)
 
     def _experiments(self, query: TraceQuery) -> list[str]:
         """Return the IDs of the experiments to search: MLflow's servers know no services."""

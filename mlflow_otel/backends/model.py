@@ -112,12 +112,32 @@ class BackendTrace(NamedTuple):
     spans: Sequence[BackendSpan]
 
 
+class Window(NamedTuple):
+    """What a backend holds of a stretch of time.
+
+    Args:
+        traces: Traces with all their spans, in no order.
+        complete: Whether these are all; else the backend left some out, whichever they are.
+    """
+
+    traces: Sequence[BackendTrace]
+    complete: bool
+
+
 class TraceBackend(Protocol):
     """A place that holds traces and can be asked for them. Every call waits at most ``timeout`` seconds."""
 
     @property
     def where(self) -> str:
         """What is asked, for a message; without credentials."""
+        ...
+
+    def window(self, query: TraceQuery, timeout: float) -> Window:
+        """Return the traces that match, whole, ``query.limit`` of them at most.
+
+        Raises:
+            BackendError: The backend did not answer in time or as expected, or cannot be asked this.
+        """
         ...
 
     def find(self, query: TraceQuery, timeout: float) -> list[TraceSummary]:
@@ -147,6 +167,15 @@ class TraceBackend(Protocol):
 
 class BackendError(Exception):
     """A trace backend could not be asked. The message names it, without credentials."""
+
+
+class TooMuchError(BackendError):
+    """An answer is larger than is read; a shorter stretch of time may be asked for."""
+
+
+def text_of(value: object) -> str:
+    """Return a value as the text that a condition compares."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def is_entry(attributes: Mapping[str, Any]) -> bool:

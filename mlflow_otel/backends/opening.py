@@ -15,13 +15,13 @@ from mlflow_otel.mapping.trace import STAMPS
 from mlflow_otel.settings import Settings
 
 
-def _jaeger(url: str, _settings: Settings) -> TraceBackend:
-    return JaegerBackend(url)
+def _jaeger(url: str, settings: Settings) -> TraceBackend:
+    return JaegerBackend(url, settings.trace_lookup_headers)
 
 
 def _tempo(url: str, settings: Settings) -> TraceBackend:
     promoted = (attribute for _, attribute in settings.promote_tags)
-    return TempoBackend(url, (*STAMPS, *promoted))
+    return TempoBackend(url, (*STAMPS, *promoted), settings.trace_lookup_headers)
 
 
 def _mlflow(url: str, settings: Settings) -> TraceBackend:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from mlflow_otel.backends.http_api import HttpApi
@@ -18,6 +19,7 @@ from mlflow_otel.backends.model import (
     BackendTrace,
     TraceQuery,
     TraceSummary,
+    Window,
     trace_of,
 )
 from mlflow_otel.backends.narrowing import newest_by_narrowing
@@ -26,6 +28,8 @@ from mlflow_otel.conventions import mlflow as keys
 
 SECOND: Final = 1_000_000_000
 """Nanoseconds: Tempo's search knows no shorter time."""
+AT_ONCE: Final = 8
+"""Traces that are fetched at the same time."""
 SERVICE: Final = "resource.service.name"
 
 
@@ -35,10 +39,13 @@ class TempoBackend:
     Args:
         url: Of its HTTP API.
         wanted: The attributes that summaries have: a search answers with those it is asked for.
+        headers: Sent with every request.
     """
 
-    def __init__(self, url: str, wanted: Sequence[str]) -> None:
-        self._api = HttpApi("Tempo", url)
+    def __init__(
+        self, url: str, wanted: Sequence[str], headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self._api = HttpApi("Tempo", url, headers)
         self._wanted = tuple(wanted)
         self.where = self._api.where
 
@@ -51,29 +58,48 @@ class TempoBackend:
             BackendError: Tempo did not answer in time or as expected.
         """
         until = time.monotonic() + timeout
-        text = self._query(query)
+        text = self._query(query, f"{_span(keys.TRACE_STATE)} != nil")
+        return newest_by_narrowing(
+            query, lambda start, end: self._search(text, start, end, query.limit, until), SECOND
+        )
 
-        def ask(start: int, end: int) -> tuple[list[TraceSummary], bool]:
-            # The end is not included: the second that it is in is asked too.
-            window = {"start": start // SECOND, "end": end // SECOND + 1}
-            answer = self._api.get(
-                "/api/search", {"q": text, "limit": query.limit, **window}, until
-            )
-            traces = answer.get("traces") if isinstance(answer, Mapping) else None
-            held = [t for t in traces if isinstance(t, Mapping)] if isinstance(traces, list) else []
-            summaries = (_summary(trace) for trace in held)
-            return [s for s in summaries if s is not None], len(held) < query.limit
+    def window(self, query: TraceQuery, timeout: float) -> Window:
+        """Return the traces that match, whole: a search, and a call for each trace that it finds.
 
-        return newest_by_narrowing(query, ask, SECOND)
+        Raises:
+            BackendError: Tempo did not answer in time or as expected.
+        """
+        until = time.monotonic() + timeout
+        found, complete = self._search(
+            self._query(query), query.start, query.end, query.limit, until
+        )
 
-    def _query(self, query: TraceQuery) -> str:
-        clauses = [f"{_span(key)} = {json.dumps(value)}" for key, value in query.conditions]
-        clauses.append(f"{_span(keys.TRACE_STATE)} != nil")
+        def held(summary: TraceSummary) -> BackendTrace | None:
+            return self.get(summary.trace_id, max(until - time.monotonic(), 0.0))
+
+        with ThreadPoolExecutor(AT_ONCE, "mlflow-otel tempo") as pool:
+            traces = list(pool.map(held, found))
+        return Window([trace for trace in traces if trace is not None], complete)
+
+    def _search(
+        self, text: str, start: int, end: int, limit: int, until: float
+    ) -> tuple[list[TraceSummary], bool]:
+        # The end is not included: the second that it is in is asked too.
+        window = {"start": start // SECOND, "end": end // SECOND + 1}
+        answer = self._api.get("/api/search", {"q": text, "limit": limit, **window}, until)
+        traces = answer.get("traces") if isinstance(answer, Mapping) else None
+        held = [t for t in traces if isinstance(t, Mapping)] if isinstance(traces, list) else []
+        summaries = (_summary(trace) for trace in held)
+        return [s for s in summaries if s is not None], len(held) < limit
+
+    def _query(self, query: TraceQuery, *further: str) -> str:
+        clauses = [_equal(key, value) for key, value in query.conditions]
+        clauses += further
         if query.services:
             services = " || ".join(f"{SERVICE} = {json.dumps(name)}" for name in query.services)
             clauses.append(f"({services})")
         selected = ", ".join(map(_span, self._wanted))
-        return f"{{ {' && '.join(clauses)} }} | select({selected})"
+        return f"{{ {' && '.join(clauses) or 'true'} }} | select({selected})"
 
     def get(self, trace_id: int, timeout: float) -> BackendTrace | None:
         """Return a trace, or None when Tempo does not hold it."""
@@ -90,6 +116,12 @@ class TempoBackend:
         values = answer.get("tagValues") if isinstance(answer, Mapping) else None
         held = values if isinstance(values, list) else []
         return sorted(str(v["value"]) for v in held if isinstance(v, Mapping) and "value" in v)
+
+
+def _equal(key: str, value: str) -> str:
+    # TraceQL compares types: what may be a boolean is asked for as both.
+    text = f"{_span(key)} = {json.dumps(value)}"
+    return f"({text} || {_span(key)} = {value})" if value in {"true", "false"} else text
 
 
 def _span(key: str) -> str:

@@ -36,6 +36,10 @@ class RecentProcessTraces:
         known = self._recent.get(trace_id)
         return None if known is None else BackendTrace(self._summary(known), ())
 
+    def all(self) -> Iterable[BackendTrace]:
+        """Return every trace that ended and is remembered, the newest first, without spans."""
+        return (BackendTrace(self._summary(known), ()) for known in self._recent.newest())
+
     def services(self) -> Iterable[str]:
         """Return nothing: a trace may leave under another name than this process's."""
         return ()

@@ -57,6 +57,16 @@ else:
         return _format(text.encode(), indent=-1)
 
 
+def loads(body: bytes) -> Any:
+    """Return what JSON says; NaN and the infinities come back as text.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested deeper than Python goes.
+    """
+    return _loads(body.decode())
+
+
 class Json:
     """JSON text that leaves as a string: in UTF-8 already, as it is written and as the wire has it.
 

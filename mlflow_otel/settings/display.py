@@ -18,6 +18,7 @@ SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
     "tracking_uri": wording.endpoint,
     "trace_lookup": wording.endpoint,
     "headers": _headers_shown,
+    "trace_lookup_headers": _headers_shown,
 }
 """The fields that may hold a secret, and how each is shown."""
 

@@ -72,6 +72,7 @@ class Settings:
     assessment_signals: frozenset[str] = frozenset(SIGNALS)
     trace_lookup: str | None = None
     trace_lookup_timeout: float = 5.0
+    trace_lookup_headers: tuple[tuple[str, str], ...] = ()
     recent_traces: int = 10_000
     record_sampled_out: bool = False
     baggage: frozenset[str] = frozenset()
@@ -115,6 +116,7 @@ class Settings:
         for signal in SIGNALS:
             values[signal] = read_otlp(signal, environ, accounting)
         made = replace(cls(**values), **overrides)
+        accounting.hide(wording.secrets_of("", made.trace_lookup_headers))
         for url in filter(None, (made.tracking_uri, made.trace_lookup)):
             accounting.hide(wording.secrets_of(url))
         configured = [(name, environ[name]) for name in MLFLOW_CREDENTIALS if environ.get(name)]

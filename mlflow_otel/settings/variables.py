@@ -299,6 +299,13 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "what calls to other services carry in the baggage header, and is taken over from it: any of session, user, request (none)",
     ),
     Variable(
+        "MLFLOW_OTEL_TRACE_LOOKUP_HEADERS",
+        "trace_lookup_headers",
+        headers,
+        "sent with such a look-up to Jaeger or Tempo, as OTEL_EXPORTER_OTLP_HEADERS has them: credentials, a tenant",
+        secret=True,
+    ),
+    Variable(
         "MLFLOW_OTEL_RECENT_TRACES",
         "recent_traces",
         integer(0),

@@ -1,5 +1,8 @@
-"""MLflow's traces, rebuilt from what a trace backend holds.
+"""The way back: MLflow's trace API on a trace backend (docs/store.md).
 
-``span_values`` gives a span back what MLflow wrote on it, ``assessments`` reads the evaluation spans,
-``rebuild`` puts a trace together, ``mlflow_adapter`` makes MLflow's entities of it.
+``rebuild`` puts a trace together of a backend's spans; ``span_values`` gives a span back what MLflow
+wrote on it, ``assessments`` reads the evaluation spans. ``traces`` is the whole in plain values:
+``scan`` reads a backend in order of time, ``search`` filters, orders and pages, ``experiments`` finds the
+experiments, ``metrics`` counts for charts, ``changes`` and ``sending`` add to traces. ``trace_methods``
+says it in MLflow's words: ``tracking_store`` is MLflow's tracking store, which ``opening`` opens by its URI.
 """

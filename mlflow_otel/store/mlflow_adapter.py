@@ -8,12 +8,17 @@ the same rules. ``dump_span_attribute_value`` writes an attribute as MLflow itse
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping.assessment import AssessmentView
+from mlflow_otel.store.experiments import FoundExperiment
+from mlflow_otel.store.metrics import Aggregation, Point
 from mlflow_otel.store.model import StoredSpan, StoredTrace
 
+EXPERIMENT_TAGS: Final = {"mlflow.experimentKind": "genai_development"}
+"""By which MLflow's pages know an experiment of traces."""
 SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
 STATUS: Final = "STATUS_CODE_"
 
@@ -128,3 +133,140 @@ def _span(stored: StoredSpan, trace: StoredTrace) -> Any:
 
 def _encoded(identity: int, size: int) -> str:
     return base64.b64encode(identity.to_bytes(size, "big")).decode()
+
+
+def invalid(message: str) -> Exception:
+    """Return MLflow's exception for a call that cannot be answered as it was made: 400."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    error: Exception = MlflowException.invalid_parameter_value(message)
+    return error
+
+
+def missing(message: str) -> Exception:
+    """Return MLflow's exception for what is not there: 404."""
+    return _error(message, "RESOURCE_DOES_NOT_EXIST")
+
+
+def unavailable(message: str) -> Exception:
+    """Return MLflow's exception for a backend that cannot be asked: 503."""
+    return _error(message, "TEMPORARILY_UNAVAILABLE")
+
+
+def not_implemented(call: str, why: str) -> Exception:
+    """Return MLflow's exception for a call that this store does not answer: 501."""
+    return _error(f"{call} is not possible on this store: {why}.", "NOT_IMPLEMENTED")
+
+
+def _error(message: str, code: str) -> Exception:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.protos import databricks_pb2  # noqa: PLC0415
+
+    error: Exception = MlflowException(message, error_code=databricks_pb2.ErrorCode.Value(code))
+    return error
+
+
+def checked_tag(key: str, value: str) -> tuple[str, str]:
+    """Return a tag as MLflow keeps it; raises ``MlflowException`` when it is not valid."""
+    from mlflow.utils.validation import _validate_trace_tag  # noqa: PLC0415
+
+    pair: tuple[str, str] = _validate_trace_tag(key, value)
+    return pair
+
+
+def changed(
+    known: Any,
+    *,
+    name: str | None,
+    expectation: Any,
+    feedback: Any,
+    rationale: str | None,
+    metadata: dict[str, str] | None,
+    millis: int,
+) -> Any:
+    """Return an assessment after a change, as MLflow's SQL store makes it.
+
+    Raises:
+        MlflowException: The change would make another kind of it.
+    """
+    import copy  # noqa: PLC0415
+
+    if expectation is not None and feedback is not None:
+        raise invalid("Cannot specify both `expectation` and `feedback` parameters.")
+    if (expectation is not None and known.expectation is None) or (
+        feedback is not None and known.feedback is None
+    ):
+        raise invalid("A feedback cannot become an expectation, nor an expectation a feedback.")
+    made = copy.copy(known)
+    made.name = known.name if name is None else name
+    made.expectation = known.expectation if expectation is None else expectation
+    made.feedback = known.feedback if feedback is None else feedback
+    made.rationale = known.rationale if rationale is None else rationale
+    made.metadata = {**(known.metadata or {}), **(metadata or {})} or None
+    made.last_update_time_ms = millis
+    return made
+
+
+def completed_session(session_id: str, first: int, last: int) -> Any:
+    """Return MLflow's ``CompletedSession``, which the package ``mlflow`` has."""
+    try:
+        from mlflow.genai.scorers.online.entities import CompletedSession  # noqa: PLC0415
+    except ImportError as error:
+        why = "it needs the package mlflow, and mlflow-tracing is installed"
+        raise not_implemented("find_completed_sessions", why) from error
+    return CompletedSession(session_id, first, last)
+
+
+def correlation(joint: int, first: int, second: int, total: int) -> Any:
+    """Return MLflow's ``TraceFilterCorrelationResult``."""
+    from mlflow.store.analytics import trace_correlation  # noqa: PLC0415
+    from mlflow.tracing.analysis import TraceFilterCorrelationResult  # noqa: PLC0415
+
+    told = trace_correlation.calculate_npmi_from_counts(joint, first, second, total)
+    return TraceFilterCorrelationResult(
+        npmi=told.npmi,
+        npmi_smoothed=told.npmi_smoothed,
+        filter1_count=first,
+        filter2_count=second,
+        joint_count=joint,
+        total_count=total,
+    )
+
+
+def aggregation(asked: Any) -> Aggregation:
+    """Return MLflow's ``MetricAggregation`` in plain values."""
+    return Aggregation(
+        asked.aggregation_type.value, str(asked), float(asked.percentile_value or 0.0)
+    )
+
+
+def points(metric: str, found: Sequence[Point]) -> Any:
+    """Return MLflow's list of ``MetricDataPoint``."""
+    from mlflow.entities.trace_metrics import MetricDataPoint  # noqa: PLC0415
+    from mlflow.store.entities.paged_list import PagedList  # noqa: PLC0415
+
+    return PagedList(
+        [MetricDataPoint(metric, dict(one.dimensions), dict(one.values)) for one in found], None
+    )
+
+
+def paged(items: list[Any], token: str | None = None) -> Any:
+    """Return a page of MLflow's entities."""
+    from mlflow.store.entities.paged_list import PagedList  # noqa: PLC0415
+
+    return PagedList(items, token)
+
+
+def experiment(found: FoundExperiment) -> Any:
+    """Return MLflow's ``Experiment``."""
+    from mlflow.entities import Experiment, ExperimentTag, LifecycleStage  # noqa: PLC0415
+
+    return Experiment(
+        found.experiment_id,
+        found.name,
+        "",
+        LifecycleStage.ACTIVE,
+        tags=[ExperimentTag(key, value) for key, value in EXPERIMENT_TAGS.items()],
+        creation_time=found.newest_ms or None,
+        last_update_time=found.newest_ms or None,
+    )

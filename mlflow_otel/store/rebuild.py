@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mlflow_otel.backends.model import BackendSpan, BackendTrace, is_entry, is_later
@@ -26,11 +26,36 @@ NUMBERS: Final = (
 )
 TRACE_IDS: Final = ("tr-", "trace:/")
 """How MLflow's trace IDs begin. Anything else in their place came from someone else."""
+CHANGED_LATER: Final = frozenset(
+    {
+        *trace.STAMPS,
+        *trace.METADATA_ATTRIBUTES.values(),
+        keys.TRACE_STATE,
+        keys.TRACE_REQUEST_PREVIEW,
+        keys.TRACE_RESPONSE_PREVIEW,
+    }
+)
+CHANGED_LATER_PREFIXES: Final = (
+    keys.TRACE_METADATA_PREFIX,
+    keys.TRACE_TOKEN_USAGE_PREFIX,
+    keys.TRACE_COST_PREFIX,
+)
+"""What a later change may say, beside tags: docs/mapping.md, "Late changes"."""
 TAG_OF: Final = {attribute: tag for tag, attribute in trace_update.OWN_KEYS.items()}
 
 
 def stored_trace(held: BackendTrace) -> StoredTrace:
-    """Return a trace as MLflow knows it.
+    """Return a trace as MLflow knows it, with its spans."""
+    return stored_info(held)._replace(spans=stored_spans(held))
+
+
+def stored_spans(held: BackendTrace) -> list[StoredSpan]:
+    """Return a trace's spans as MLflow knows them, without those that were added later."""
+    return [stored_span(span) for span in held.spans if not is_later(span.attributes)]
+
+
+def stored_info(held: BackendTrace) -> StoredTrace:
+    """Return a trace as MLflow knows it, without its spans: what a list of traces shows.
 
     What is missing is worked out as far as it can be: a trace of which no span says anything of the
     whole has the state, time and previews of its first span without a parent.
@@ -39,12 +64,16 @@ def stored_trace(held: BackendTrace) -> StoredTrace:
     entries = [span for span in own if is_entry(span.attributes)]
     roots = [span for span in own if span.parent_id is None]
     first = next(iter([*entries, *roots, *own]), None)
-    said = _said(entries)
-    stamps = _said([*entries, *own]) if first is not None else {}
-    spans = [stored_span(span) for span in own]
-    previews = _previews(said, first, spans)
+    updates = sorted(
+        (span for span in held.spans if keys.TRACE_UPDATE in span.attributes),
+        key=lambda span: (span.start, span.span_id),
+    )
+    later = _said_later(updates)
+    said = {**_said(entries), **later}
+    stamps = {**_said([*entries, *own]), **later}
+    previews = _previews(said, first)
     tags = _tags(said, first)
-    _change(tags, (span for span in held.spans if keys.TRACE_UPDATE in span.attributes))
+    _change(tags, updates)
     return StoredTrace(
         otel_trace_id=held.summary.trace_id,
         trace_id=_trace_id(stamps.get(keys.TRACE_ID), held.summary.trace_id),
@@ -60,7 +89,6 @@ def stored_trace(held: BackendTrace) -> StoredTrace:
         metadata=_metadata(said, stamps, tags),
         tags=tags,
         assessments=assessments_of(held.spans),
-        spans=spans,
     )
 
 
@@ -71,6 +99,16 @@ def _said(spans: Iterable[BackendSpan]) -> dict[str, Any]:
         for key, value in span.attributes.items():
             said.setdefault(key, value)
     return said
+
+
+def _said_later(updates: Iterable[BackendSpan]) -> dict[str, Any]:
+    """Return what later changes say of the trace, tags aside; the last one wins."""
+    return {
+        key: value
+        for update in updates
+        for key, value in update.attributes.items()
+        if key in CHANGED_LATER or key.startswith(CHANGED_LATER_PREFIXES)
+    }
 
 
 def _text(said: Mapping[str, Any], key: str) -> str | None:
@@ -85,15 +123,11 @@ def _state(said: Mapping[str, Any], first: BackendSpan | None) -> str:
     return "ERROR" if first is not None and first.status == "ERROR" else "OK"
 
 
-def _previews(
-    said: Mapping[str, Any], first: BackendSpan | None, spans: Sequence[StoredSpan]
-) -> tuple[str | None, str | None]:
-    root = next((span for span in spans if first is not None and span.span is first), None)
+def _previews(said: Mapping[str, Any], first: BackendSpan | None) -> tuple[str | None, str | None]:
     worked_out: tuple[str | None, str | None] = (None, None)
-    if root is not None and keys.TRACE_STATE not in said:
-        worked_out = trace.previews(
-            root.attributes.get(keys.SPAN_INPUTS), root.attributes.get(keys.SPAN_OUTPUTS)
-        )
+    if first is not None and keys.TRACE_STATE not in said:
+        wrote = stored_span(first).attributes
+        worked_out = trace.previews(wrote.get(keys.SPAN_INPUTS), wrote.get(keys.SPAN_OUTPUTS))
     return (
         _text(said, keys.TRACE_REQUEST_PREVIEW) or worked_out[0],
         _text(said, keys.TRACE_RESPONSE_PREVIEW) or worked_out[1],
@@ -115,8 +149,8 @@ def _tags(said: Mapping[str, Any], first: BackendSpan | None) -> dict[str, str]:
 
 
 def _change(tags: dict[str, str], updates: Iterable[BackendSpan]) -> None:
-    """Apply late changes in order of time."""
-    for update in sorted(updates, key=lambda span: (span.start, span.span_id)):
+    """Apply late changes of tags."""
+    for update in updates:
         said = update.attributes
         for key, value in said.items():
             if key in TAG_OF:

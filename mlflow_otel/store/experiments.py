@@ -1,0 +1,236 @@
+"""MLflow's experiments, found in a trace backend: what traces name as theirs, else their service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from mlflow_otel.backends.model import (
+    BackendError,
+    BackendTrace,
+    Condition,
+    TraceBackend,
+    TraceQuery,
+)
+from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.mapping.experiment import DEFAULT_ID, DEFAULT_NAME, experiment_id
+from mlflow_otel.store.model import StoredTrace
+
+KEPT_SECONDS: Final = 30.0
+"""How long what was found is not looked for again."""
+AHEAD: Final = 600 * 1_000_000_000
+"""Nanoseconds that others' clocks may be ahead."""
+SAMPLE: Final = 50
+"""The newest traces of each service that are looked at for their experiments."""
+ENTRY: Final = Condition(keys.TRACE_ENTRY, "true")
+"""On the entry span of every trace that we sent, and on no other span."""
+
+
+class Scope(NamedTuple):
+    """What a backend is asked for, to find an experiment's traces.
+
+    Args:
+        services: Those that are searched; all when empty.
+        conditions: All of them hold for one span.
+    """
+
+    services: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+
+
+class FoundExperiment(NamedTuple):
+    """An experiment.
+
+    Args:
+        experiment_id: Its ID.
+        name: Its name.
+        services: Those that have traces of it, as far as is known.
+        newest_ms: When the newest trace of it that was seen began; 0 when none was.
+    """
+
+    experiment_id: str
+    name: str
+    services: tuple[str, ...] = ()
+    newest_ms: int = 0
+
+
+def experiment_of(trace: StoredTrace) -> str:
+    """Return the ID of a trace's experiment."""
+    if trace.experiment_id is not None:
+        return trace.experiment_id
+    return experiment_id(trace.experiment_name or trace.service)
+
+
+class Experiments:
+    """The experiments of a backend.
+
+    The lock guards what was found; it is held while the backend is asked, so that several callers
+    ask once.
+
+    Args:
+        backend: Is asked.
+        timeout: Seconds for each call.
+        read: Rebuilds a trace.
+        look_back_ns: How far back traces are looked at.
+        default_service: The service whose traces, where they name no experiment, are of MLflow's
+            experiment ``Default``; None where there is none.
+        now: Returns nanoseconds since the epoch.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        backend: TraceBackend,
+        timeout: float,
+        read: Callable[[BackendTrace], StoredTrace],
+        look_back_ns: int,
+        default_service: str | None = None,
+        now: Callable[[], int] = time.time_ns,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._backend = backend
+        self._timeout = timeout
+        self._read = read
+        self._look_back = look_back_ns
+        self._default_service = default_service
+        self._now = now
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._until = 0.0
+        self._services: tuple[str, ...] = ()
+        self._found: Mapping[str, FoundExperiment] = {}
+        self._asked: dict[str, FoundExperiment] = {}
+
+    def all(self) -> list[FoundExperiment]:
+        """Return the experiments that the services and their newest traces tell of.
+
+        Raises:
+            BackendError: The backend did not answer.
+        """
+        with self._lock:
+            if self._clock() >= self._until:
+                self._services = tuple(self._backend.services(self._timeout))
+                self._found = self._look()
+                self._until = self._clock() + KEPT_SECONDS
+            return list(self._found.values())
+
+    def _look(self) -> dict[str, FoundExperiment]:
+        found: dict[str, FoundExperiment] = {}
+        if self._default_service is not None:
+            self._add(found, FoundExperiment(DEFAULT_ID, DEFAULT_NAME, (self._default_service,)))
+        for service in self._services:
+            self._add(found, FoundExperiment(experiment_id(service), service, (service,)))
+            for trace in self._newest(Scope((service,), (ENTRY,)), SAMPLE):
+                self._add(found, described(trace, service))
+        return found
+
+    @staticmethod
+    def _add(found: dict[str, FoundExperiment], one: FoundExperiment) -> None:
+        known = found.get(one.experiment_id)
+        if known is not None:
+            one = known._replace(
+                services=tuple(dict.fromkeys((*known.services, *one.services))),
+                newest_ms=max(known.newest_ms, one.newest_ms),
+            )
+        found[one.experiment_id] = one
+
+    def _newest(self, scope: Scope, limit: int) -> list[StoredTrace]:
+        now = self._now() + AHEAD
+        query = TraceQuery(scope.conditions, now - self._look_back, now, scope.services, limit)
+        try:
+            return [self._read(t) for t in self._backend.window(query, self._timeout).traces]
+        except BackendError:
+            return []  # one service's traces may be too many or too large; its name is known
+
+    def get(self, identity: str) -> FoundExperiment | None:
+        """Return an experiment, or None when no trace is found that names it.
+
+        Raises:
+            BackendError: The backend did not answer.
+        """
+        with self._lock:
+            known = {one.experiment_id: one for one in self.all()}.get(identity)
+            if known is None and identity in self._asked:
+                known = self._asked[identity]
+            if known is None:
+                named = Condition(keys.EXPERIMENT_ID, identity)
+                traces = self._newest(Scope((), (ENTRY, named)), 1)
+                if traces:
+                    known = described(traces[0], traces[0].service)
+                    self._asked[identity] = known
+            return known
+
+    def named(self, name: str) -> FoundExperiment | None:
+        """Return the experiment of a name, or None.
+
+        Raises:
+            BackendError: The backend did not answer.
+        """
+        with self._lock:
+            known = [*self.all(), *self._asked.values()]
+        return next((one for one in known if one.name == name), None)
+
+    def create(self, name: str) -> str:
+        """Return the ID that traces of an experiment have; it comes with its first trace."""
+        identity = experiment_id(name)
+        with self._lock:
+            self._asked.setdefault(identity, FoundExperiment(identity, name))
+        return identity
+
+    def scopes(self, identities: Iterable[str] | None) -> list[Scope]:
+        """Return what to ask for, to find the traces of these experiments; of all when None.
+
+        Raises:
+            BackendError: The backend did not answer.
+        """
+        if identities is None:
+            return [Scope((), (ENTRY,))]
+        scopes = []
+        for identity in dict.fromkeys(identities):
+            known = self.get(identity)
+            if known is None:
+                continue
+            if not known.services:  # not seen yet
+                scopes.append(Scope((), (ENTRY, Condition(keys.EXPERIMENT_ID, identity))))
+            own = tuple(
+                s
+                for s in known.services
+                if experiment_id(s) == identity
+                or (identity == DEFAULT_ID and s == self._default_service)
+            )
+            if own:
+                scopes.append(Scope(own, (ENTRY,)))
+            others = tuple(s for s in known.services if s not in own)
+            if others:
+                named = [Condition(keys.EXPERIMENT_ID, identity)]
+                if experiment_id(known.name) == identity:  # an app that knows its name alone
+                    named.append(Condition(keys.EXPERIMENT_NAME, known.name))
+                scopes += [Scope(others, (ENTRY, condition)) for condition in named]
+        return scopes
+
+    def holds(self, identity: str, trace: StoredTrace) -> bool:
+        """Tell whether a trace belongs to an experiment."""
+        if experiment_of(trace) == identity:
+            return True
+        return identity == DEFAULT_ID and self._is_default(trace)
+
+    def of(self, trace: StoredTrace) -> str:
+        """Return the ID of a trace's experiment."""
+        return DEFAULT_ID if self._is_default(trace) else experiment_of(trace)
+
+    def _is_default(self, trace: StoredTrace) -> bool:
+        return (
+            self._default_service is not None
+            and trace.experiment_id is None
+            and trace.experiment_name is None
+            and trace.service in {"", self._default_service}
+        )
+
+
+def described(trace: StoredTrace, service: str) -> FoundExperiment:
+    """Return the experiment of a trace that a service has."""
+    identity = experiment_of(trace)
+    name = trace.experiment_name or (trace.service if trace.experiment_id is None else identity)
+    return FoundExperiment(identity, name, (service,), trace.request_time_ms)

@@ -1,0 +1,24 @@
+"""The entry point of MLflow's tracking store registry for ``otel+jaeger``, ``otel+tempo`` and others.
+
+MLflow imports it in every process that has a tracking store. So it imports nothing before a store is
+opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def open_store(store_uri: str, artifact_uri: str | None = None) -> Any:  # noqa: ARG001 (MLflow gives it)
+    """Return the store that a tracking URI names, as MLflow's registry asks for it.
+
+    Args:
+        store_uri: Such as ``otel+jaeger://host:16686?otlp=http://host:4317``.
+        artifact_uri: Not used: a trace backend keeps no files.
+
+    Raises:
+        MlflowException: The URI names no store that is known here.
+    """
+    from mlflow_otel.store.tracking_store import OtelTraceStore  # noqa: PLC0415
+
+    return OtelTraceStore.of_uri(store_uri)
