@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast, get_args
 
 from mlflow_otel.backends.model import BackendSpan
@@ -14,6 +14,7 @@ from mlflow_otel.mapping.values import as_text, decode
 MILLISECOND: Final = 1_000_000
 END_OF_TIME: Final = 253_402_300_800_000
 """Milliseconds: the year 10000, which MLflow's timestamps do not reach."""
+OPERATIONS: Final[tuple[Operation, ...]] = ("create", "update", "delete")
 LABELS: Final = {"true": True, "false": False}
 
 
@@ -24,10 +25,7 @@ def assessments_of(spans: Iterable[BackendSpan]) -> list[AssessmentView]:
     overridden. A span that names no ID is an assessment of its own.
     """
     held: dict[str, AssessmentView] = {}
-    for span in sorted(spans, key=lambda span: (span.start, span.span_id)):
-        if genai.EVALUATION_NAME not in span.attributes:
-            continue
-        view = view_of(span)
+    for view in sorted(_views(spans), key=_order):
         identity = view.assessment_id or ""
         if view.operation == "delete":
             gone = held.pop(identity, None)
@@ -37,6 +35,17 @@ def assessments_of(spans: Iterable[BackendSpan]) -> list[AssessmentView]:
         if view.operation == "create":
             _set_valid(held, view.overrides, valid=False)
     return sorted(held.values(), key=lambda view: view.create_time_ms or 0)
+
+
+def _views(spans: Iterable[BackendSpan]) -> Iterator[AssessmentView]:
+    for span in sorted(spans, key=lambda span: span.span_id):
+        if genai.EVALUATION_NAME in span.attributes:
+            yield view_of(span)
+
+
+def _order(view: AssessmentView) -> tuple[int, int, bool]:
+    """Return what views are sorted by: time, and within one moment what must have been first."""
+    return view.time, OPERATIONS.index(view.operation), view.overrides is not None
 
 
 def _set_valid(held: dict[str, AssessmentView], identity: str | None, *, valid: bool) -> None:

@@ -29,6 +29,8 @@ MOST_OF_PAGE: Final = 50_000
 """As MLflow's SQL store."""
 DEFAULT_PAGE: Final = 100
 MOST_POINTS: Final = 1000
+SECOND: Final = 1_000_000_000
+"""Nanoseconds."""
 MODEL: Final = "mlflow.modelId"
 
 
@@ -292,8 +294,9 @@ class TraceMethods:
 
     def _send(self, held: BackendTrace, made: Any, operation: Operation) -> None:
         view = assessments.view_of(made, operation)
-        if operation == "update":
-            view = view._replace(time=self.traces.now())
+        now = self.traces.now()
+        if operation == "update" or now // SECOND == view.time // SECOND:
+            view = view._replace(time=now)  # MLflow's times are milliseconds: several may be equal
         self.traces.assess(held, view)
 
     def _delete_traces(self, *_args: Any, **_kwargs: Any) -> NoReturn:
