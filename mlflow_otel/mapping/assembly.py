@@ -44,18 +44,18 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
     """Return the attributes that leave: the span's own, and those that its trace's spans share."""
     view, options = draft.view, draft.options
     shared = trace.shared(draft.trace, options)
-    found = trace.entry(draft.trace, options) if view.is_entry else {}
+    leaving = trace.entry(draft.trace, options) if view.is_entry else {}
     if name != view.name:
-        found[keys.SPAN_NAME] = view.name
+        leaving[keys.SPAN_NAME] = view.name
     if view.made_by_mlflow:
         if "genai" in options.conventions:
             if not draft.own.keys().isdisjoint(draft.genai):
                 keep_displaced(draft)
-            found |= draft.genai
-            found[keys.SPAN_INPUTS] = rest(draft.rest_inputs)
-            found[keys.SPAN_OUTPUTS] = rest(draft.rest_outputs)
+            leaving |= draft.genai
+            leaving[keys.SPAN_INPUTS] = rest(draft.rest_inputs)
+            leaving[keys.SPAN_OUTPUTS] = rest(draft.rest_outputs)
         if "openinference" in options.conventions:
-            found |= openinference.attributes(
+            leaving |= openinference.attributes(
                 draft.treated_as,
                 draft.inputs,
                 draft.outputs,
@@ -67,30 +67,32 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
                 draft.documents,
             )
         if "mlflow" in options.conventions:
-            found |= {k: v for k, v in draft.raw.items() if k not in UNREAD_KEYS}
-            found |= {k: Written(draft.raw[k]).attribute() for k in WRITTEN_KEYS & draft.raw.keys()}
+            leaving |= {k: v for k, v in draft.raw.items() if k not in UNREAD_KEYS}
+            leaving |= {
+                k: Written(draft.raw[k]).attribute() for k in WRITTEN_KEYS & draft.raw.keys()
+            }
     if view.is_entry and "openinference" in options.conventions:
-        found |= openinference.trace_attributes(draft.trace)
-    found |= draft.own  # what the app or its instrumentation wrote stays as it was written
+        leaving |= openinference.trace_attributes(draft.trace)
+    leaving |= draft.own  # what the app or its instrumentation wrote stays as it was written
     if not options.capture_content:
-        found = content.attributes(found, options)
+        leaving = content.attributes(leaving, options)
     if view.made_by_mlflow:
-        found = {
+        leaving = {
             key: value if type(value) in PLAIN else to_otlp(value)
-            for key, value in found.items()
+            for key, value in leaving.items()
             if value is not None
         }
     else:  # another library's values leave as they are
-        found = {
+        leaving = {
             key: to_otlp(value) if key.startswith(keys.RESERVED_PREFIX) else value
-            for key, value in found.items()
+            for key, value in leaving.items()
             if value is not None
         }
     if options.redact is not None:
-        found = redacted(name, found, options.redact)
-    if shared.attributes.keys().isdisjoint(found):
-        return found, shared
-    return {**shared.attributes, **found}, None
+        leaving = redacted(name, leaving, options.redact)
+    if shared.attributes.keys().isdisjoint(leaving):
+        return leaving, shared
+    return {**shared.attributes, **leaving}, None
 
 
 def keep_displaced(draft: Draft) -> None:

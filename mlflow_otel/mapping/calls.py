@@ -68,11 +68,11 @@ def ask(draft: Draft) -> None:
     if not isinstance(draft.inputs, dict):
         return
     names = request.LATEST_NAMES if draft.options.version is LATEST else request.NAMES
-    found = request.read(draft.inputs, names)
-    draft.genai |= found.attributes
-    draft.parameters = found.given
+    parameters = request.read(draft.inputs, names)
+    draft.genai |= parameters.attributes
+    draft.parameters = parameters.given
     if draft.conversation is not None and not isinstance(draft.rest_inputs, Written):
-        draft.rest_inputs = request.rest_of(draft.rest_inputs, draft.inputs, found, names)
+        draft.rest_inputs = request.rest_of(draft.rest_inputs, draft.inputs, parameters, names)
 
 
 def answer(draft: Draft) -> None:
@@ -106,8 +106,8 @@ def use_of_embedding(draft: Draft) -> None:
         use(draft)
 
 
-def place_tokens(draft: Draft, found: dict[str, Any]) -> None:
+def place_tokens(draft: Draft, counts: dict[str, Any]) -> None:
     """Put counts where they belong: the convention's, and MLflow's further ones."""
-    for key, value in found.items():
+    for key, value in counts.items():
         place = draft.genai if key.startswith(genai.USAGE_PREFIX) else draft.own
         place.setdefault(key, value)

@@ -105,8 +105,8 @@ def _prompts(value: Any) -> Any:
 
 def _parts(value: Any, fields: Mapping[str, Keep]) -> Any:
     def some(item: Any) -> dict[str, Any]:
-        found = {name: keep(item[name]) for name, keep in fields.items() if name in item}
-        return {name: left for name, left in found.items() if left is not None}
+        kept = {name: keep(item[name]) for name, keep in fields.items() if name in item}
+        return {name: left for name, left in kept.items() if left is not None}
 
     return _part(value, some)
 
@@ -174,9 +174,9 @@ def attributes(values: Mapping[str, Any], options: MappingOptions) -> dict[str, 
     return _kept(values, _rule, options)
 
 
-def events(found: Sequence[EventView], options: MappingOptions) -> tuple[EventView, ...]:
+def events(given: Sequence[EventView], options: MappingOptions) -> tuple[EventView, ...]:
     """Return events with their name and time, and of their attributes the exceptions' types."""
-    return tuple(e._replace(attributes=_kept(e.attributes, _event_rule, options)) for e in found)
+    return tuple(e._replace(attributes=_kept(e.attributes, _event_rule, options)) for e in given)
 
 
 def _kept(

@@ -50,8 +50,8 @@ def texts(inputs: Any) -> list[Any]:
     if isinstance(inputs, str):
         return [inputs]
     held = as_dict(inputs)
-    found = next((held[name] for name in TEXTS if held.get(name)), None)
-    items = [found] if isinstance(found, str) else as_list(found)
+    given = next((held[name] for name in TEXTS if held.get(name)), None)
+    items = [given] if isinstance(given, str) else as_list(given)
     return [as_dict(item).get("content", as_dict(item).get("text", item)) for item in items]
 
 

@@ -71,18 +71,18 @@ def foreign(draft: Draft) -> None:
 
 def annotated(draft: Draft) -> None:
     """Fill the gaps of another library's span from what MLflow's autologging wrote on it."""
-    found = Draft(draft.view, draft.trace, draft.options)
-    draft.failures += understand(found)
-    own, said = draft.own, found.genai
+    ours = Draft(draft.view, draft.trace, draft.options)
+    draft.failures += understand(ours)
+    own, said = draft.own, ours.genai
     theirs = said.keys() & own.keys()
     if genai.INPUT_MESSAGES in own:
         said.pop(genai.SYSTEM_INSTRUCTIONS, None)  # theirs stand among their messages
     for key, value in said.items():
         own.setdefault(key, value)
-    for key, value in found.own.items():
+    for key, value in ours.own.items():
         if key.startswith(keys.LLM_COST_PREFIX):
             own.setdefault(key, value)
     # What is in the messages now need not leave a second time; unless theirs was there before.
     if theirs <= NAMES:
-        own[keys.SPAN_INPUTS] = rest(found.rest_inputs)
-        own[keys.SPAN_OUTPUTS] = rest(found.rest_outputs)
+        own[keys.SPAN_INPUTS] = rest(ours.rest_inputs)
+        own[keys.SPAN_OUTPUTS] = rest(ours.rest_outputs)

@@ -103,9 +103,9 @@ def measures_of_spans(
         version: Of the GenAI conventions, whose metrics they become.
     """
     outlines = {
-        one.span_id: found
+        one.span_id: said
         for one in spans
-        if (found := _outline(one)).get(genai.OPERATION_NAME) in ATTRIBUTES
+        if (said := _outline(one)).get(genai.OPERATION_NAME) in ATTRIBUTES
     }
     measures = []
     counted: list[int] = []
@@ -113,14 +113,14 @@ def measures_of_spans(
     for index, one in enumerate(spans):
         if one.span_id not in outlines:
             continue
-        found = outlines[one.span_id]
+        said = outlines[one.span_id]
         around = outlines.get(one.parent_id or 0)
-        if around is not None and _calls_a_model(found) and _calls_a_model(around):
-            for key in KEYS_FROM_INNER_SPANS & found.keys():
-                around.setdefault(key, found[key])
+        if around is not None and _calls_a_model(said) and _calls_a_model(around):
+            for key in KEYS_FROM_INNER_SPANS & said.keys():
+                around.setdefault(key, said[key])
         else:
             counted.append(one.span_id)
-            measures += [(index, measure) for measure in _measures(found, one.seconds, version)]
+            measures += [(index, measure) for measure in _measures(said, one.seconds, version)]
     if version.agent_calls:
         measures += _agents_calls(spans, outlines, counted, version.agent_calls)
     return measures
@@ -133,15 +133,15 @@ def _outline(one: MeasuredSpan) -> dict[str, Any]:
     return outline(one.view) if one.view is not None and one.view.made_by_mlflow else {}
 
 
-def _calls_a_model(found: Mapping[str, Any]) -> bool:
-    return found[genai.OPERATION_NAME] in MODEL_CALLS
+def _calls_a_model(said: Mapping[str, Any]) -> bool:
+    return said[genai.OPERATION_NAME] in MODEL_CALLS
 
 
-def _measures(found: Mapping[str, Any], seconds: float, version: Version) -> Iterator[Measure]:
-    operation = found[genai.OPERATION_NAME]
+def _measures(said: Mapping[str, Any], seconds: float, version: Version) -> Iterator[Measure]:
+    operation = said[genai.OPERATION_NAME]
     names = ATTRIBUTES[operation]
-    about = {name: found[name] for name in names if name in found}
-    failed = found.get(genai.ERROR_TYPE)
+    about = {name: said[name] for name in names if name in said}
+    failed = said.get(genai.ERROR_TYPE)
     if operation in MODEL_CALLS:
         duration = version.inference_duration
     elif operation == "embeddings":
@@ -153,36 +153,38 @@ def _measures(found: Mapping[str, Any], seconds: float, version: Version) -> Ite
     )
     if names is not CLIENT:
         return  # tokens and cost are counted where the model is called
-    yield from _tokens(operation, found, about, version)
-    if genai.RESPONSE_TIME_TO_FIRST_CHUNK in found:
-        first = found[genai.RESPONSE_TIME_TO_FIRST_CHUNK]
+    yield from _tokens(operation, said, about, version)
+    if genai.RESPONSE_TIME_TO_FIRST_CHUNK in said:
+        first = said[genai.RESPONSE_TIME_TO_FIRST_CHUNK]
         yield Measure(version.first_chunk, first, dict(about))
-    if TOTAL_COST in found:
-        yield Measure(keys.COST, found[TOTAL_COST], dict(about))
+    if TOTAL_COST in said:
+        yield Measure(keys.COST, said[TOTAL_COST], dict(about))
 
 
 def _tokens(
-    operation: str, found: Mapping[str, Any], about: Mapping[str, Any], version: Version
+    operation: str, said: Mapping[str, Any], about: Mapping[str, Any], version: Version
 ) -> Iterator[Measure]:
     if version.token_usage is not None:
         for kind, attribute in TOKENS.items():
-            if attribute in found:
+            if attribute in said:
                 yield Measure(
-                    version.token_usage, found[attribute], {**about, genai.TOKEN_TYPE: kind}
+                    version.token_usage, said[attribute], {**about, genai.TOKEN_TYPE: kind}
                 )
         return
     if operation in MODEL_CALLS:
         for attribute, metric in version.token_counters.items():
             # A call without usage counts as 0 of what every call has, so that rates have a base.
-            if attribute in found or attribute in version.token_histograms:
+            if attribute in said or attribute in version.token_histograms:
                 spent = {**about, genai.TOKEN_MODALITY: "unknown"}
-                yield Measure(metric, found.get(attribute, 0), spent)
-        if genai.ERROR_TYPE not in found:
+                yield Measure(metric, said.get(attribute, 0), spent)
+        if genai.ERROR_TYPE not in said:
             for attribute, metric in version.token_histograms.items():
-                if attribute in found:
-                    yield Measure(metric, found[attribute], dict(about))
+                if attribute in said:
+                    yield Measure(metric, said[attribute], dict(about))
         return
-    spent_by_embedding = found.get(genai.USAGE_INPUT_TOKENS) if operation == "embeddings" else None
+    spent_by_embedding = (
+        said.get(genai.USAGE_INPUT_TOKENS) if operation == "embeddings" else None
+    )
     if spent_by_embedding is not None and version.embeddings_tokens is not None:
         yield Measure(version.embeddings_tokens, spent_by_embedding, dict(about))
 
@@ -212,8 +214,8 @@ def _agents_calls(
         if above in calls:
             calls[above][kind] += 1
     for agent, made in calls.items():
-        found = outlines[agent]
-        about = {name: found[name] for name in AGENT if name in found}
+        said = outlines[agent]
+        about = {name: said[name] for name in AGENT if name in said}
         for kind, number in made.items():
             yield places[agent], Measure(metrics[kind], number, dict(about))
 

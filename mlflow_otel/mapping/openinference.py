@@ -53,7 +53,7 @@ def attributes(
     span_type: str | None,
     inputs: Any,
     outputs: Any,
-    found: Mapping[str, Any],
+    said: Mapping[str, Any],
     conversation: Conversation | None,
     parameters: Mapping[str, Any],
     usage: Any,
@@ -66,12 +66,12 @@ def attributes(
         span_type: MLflow's.
         inputs: Decoded.
         outputs: Decoded.
-        found: The span's GenAI attributes.
+        said: The span's GenAI attributes.
         conversation: Its messages, when it is a chat.
         parameters: What the call was asked with, by the API's names.
         usage: MLflow's token usage.
         cost: MLflow's cost, USD.
-        documents: What a retriever found.
+        documents: The documents that came back.
     """
     kind = span_types.row(span_type).openinference
     result: dict[str, Any] = {oi.SPAN_KIND: kind}
@@ -83,8 +83,8 @@ def attributes(
             result[key] = as_text(value)
             result[mime] = oi.MIME_TEXT if isinstance(value, str) else oi.MIME_JSON
     for source, target in _SAME_VALUE.items():
-        if source in found:
-            result[target] = found[source]
+        if source in said:
+            result[target] = said[source]
     total = as_int(as_dict(usage).get("total_tokens"))
     if total is not None:
         result[oi.LLM_TOKENS_TOTAL] = total
@@ -92,18 +92,18 @@ def attributes(
         dollars = as_float(as_dict(cost).get(name))
         if dollars is not None:
             result[key] = dollars
-    model = found.get(genai.RESPONSE_MODEL) or found.get(genai.REQUEST_MODEL)
+    model = said.get(genai.RESPONSE_MODEL) or said.get(genai.REQUEST_MODEL)
     if model is not None:
         result[oi.EMBEDDING_MODEL_NAME if kind == "EMBEDDING" else oi.LLM_MODEL_NAME] = model
-    if genai.PROVIDER_NAME in found:
-        provider = found[genai.PROVIDER_NAME]
+    if genai.PROVIDER_NAME in said:
+        provider = said[genai.PROVIDER_NAME]
         result[oi.LLM_PROVIDER] = _PROVIDERS.get(provider, provider)
         result[oi.LLM_SYSTEM] = _SYSTEMS.get(provider, provider)
-    reasons = found.get(genai.RESPONSE_FINISH_REASONS)
+    reasons = said.get(genai.RESPONSE_FINISH_REASONS)
     if reasons:
         result[oi.LLM_FINISH_REASON] = reasons[0]
-    if genai.TOOL_CALL_ARGUMENTS in found:
-        result[oi.TOOL_PARAMETERS] = found[genai.TOOL_CALL_ARGUMENTS]
+    if genai.TOOL_CALL_ARGUMENTS in said:
+        result[oi.TOOL_PARAMETERS] = said[genai.TOOL_CALL_ARGUMENTS]
     if kind == "EMBEDDING":
         result |= _embeddings(inputs, outputs)
     for index, document in enumerate(documents or ()):

@@ -20,7 +20,7 @@ def redacted(name: str, values: Mapping[str, Any], redact: Redact) -> dict[str, 
         values: By key. JSON is shown as text.
         redact: Returns what leaves instead of a value; None: nothing does.
     """
-    found = {}
+    leaving = {}
     for key, value in values.items():
         shown = str(value) if type(value) is Json else value
         left = redact(name, key, shown)
@@ -29,5 +29,5 @@ def redacted(name: str, values: Mapping[str, Any], redact: Redact) -> dict[str, 
         elif type(left) not in PLAIN:
             left = to_otlp(left)
         if left is not None:
-            found[key] = left
-    return found
+            leaving[key] = left
+    return leaving

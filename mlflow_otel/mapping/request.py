@@ -135,8 +135,8 @@ def read(inputs: Mapping[str, Any], names: Rows = NAMES, depth: int = 0) -> Para
             if value is None:
                 continue
             attribute, reader = row
-            found = reader(value)
-            if found is not None and attributes.setdefault(attribute, found) == found:
+            number = reader(value)
+            if number is not None and attributes.setdefault(attribute, number) == number:
                 given[key] = value
                 continue
             misfits = True
@@ -190,15 +190,15 @@ def rest_of(
 
 def _misfits(rest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that are still in the rest, those in containers included."""
-    found: dict[str, Any] = {}
+    misfits: dict[str, Any] = {}
     for key, value in rest.items():
         if key in NAMES:
-            found[key] = value
+            misfits[key] = value
         elif key in CONTAINERS and isinstance(value, dict):
             inner = _misfits(value)
             if inner:
-                found[key] = inner
-    return found
+                misfits[key] = inner
+    return misfits
 
 
 def _joined(left: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

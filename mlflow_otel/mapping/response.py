@@ -43,23 +43,23 @@ NOTES: Final = ("response_metadata", "meta")
 
 def attributes(outputs: Any) -> dict[str, Any]:
     """Return the response's attributes that its outputs say."""
-    found: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     answer = as_dict(outputs)
     for held in (answer, *(as_dict(answer.get(wrapper)) for wrapper in WRAPPERS)):
         if not held:
             continue
         for attribute, names in NAMES.items():
-            if attribute not in found:
+            if attribute not in collected:
                 said = next((held[n] for n in names if typed.text(held.get(n))), None)
                 if said is not None:
-                    found[attribute] = said
-        if genai.RESPONSE_FINISH_REASONS not in found:
+                    collected[attribute] = said
+        if genai.RESPONSE_FINISH_REASONS not in collected:
             reasons = _reasons(held)
             if reasons:
-                found[genai.RESPONSE_FINISH_REASONS] = reasons
-    if genai.RESPONSE_MODEL not in found and (model := _noted(answer)):
-        found[genai.RESPONSE_MODEL] = model
-    return found
+                collected[genai.RESPONSE_FINISH_REASONS] = reasons
+    if genai.RESPONSE_MODEL not in collected and (model := _noted(answer)):
+        collected[genai.RESPONSE_MODEL] = model
+    return collected
 
 
 def _noted(answer: dict[str, Any]) -> str | None:
@@ -79,10 +79,10 @@ def _noted(answer: dict[str, Any]) -> str | None:
 
 def _reasons(held: dict[str, Any]) -> list[str]:
     answers = next((held[name] for name in ANSWERS if isinstance(held.get(name), list)), None)
-    found = []
+    reasons = []
     for answer in [held] if answers is None else map(as_dict, as_list(answers)):
         said = next((answer[name] for name in REASONS if answer.get(name)), None)
         reason = parts.finish_reason(said)
         if reason is not None:
-            found.append(reason)
-    return found
+            reasons.append(reason)
+    return reasons

@@ -146,8 +146,8 @@ def documents(outputs: Any) -> Found | None:
             inner = _all(outputs[0])  # Milvus': a list for each query
             if inner is not None and all(isinstance(item, dict) for item in outputs[0]):
                 return Found(inner)
-        found = _all(outputs)
-        return None if found is None else Found(found)
+        collected = _all(outputs)
+        return None if collected is None else Found(collected)
     held = as_dict(outputs)
     for name in LISTS:  # Elasticsearch's and Vertex': {"hits": {"hits": […]}}
         nested = held.get(name)
@@ -169,22 +169,22 @@ def documents(outputs: Any) -> Found | None:
                 continue
             columns = {key: column for key, column in columns.items() if key != name}
         paired = _paired(listed, columns)
-        found = _all(listed) if paired is None else paired
-        if found is None:
+        collected = _all(listed) if paired is None else paired
+        if collected is None:
             return None
         taken = {name, *(columns if paired is not None else ())}
         return Found(
-            found, {k: v for k, v in held.items() if k not in taken and v is not None} or None
+            collected, {k: v for k, v in held.items() if k not in taken and v is not None} or None
         )
     listed = next((columns[key] for key in ("texts", "contents", "ids") if key in columns), None)
     if listed is None or len(columns) == 1:
         return None
     nothing = [[None] * len(item) if isinstance(item, list) else None for item in listed]
-    found = _paired(nothing, columns)
-    if found is None:
+    collected = _paired(nothing, columns)
+    if collected is None:
         return None
     return Found(
-        found, {k: v for k, v in held.items() if k not in columns and v is not None} or None
+        collected, {k: v for k, v in held.items() if k not in columns and v is not None} or None
     )
 
 
@@ -203,7 +203,7 @@ def _paired(listed: list[Any], columns: dict[str, list[Any]]) -> list[dict[str, 
     if not columns:
         return None
     if listed and all(isinstance(item, list) for item in listed):  # Chroma's: a list for each query
-        found = []
+        collected = []
         for index, inner in enumerate(listed):
             beside = {}
             for key, column in columns.items():
@@ -214,11 +214,11 @@ def _paired(listed: list[Any], columns: dict[str, list[Any]]) -> list[dict[str, 
             made = _paired(inner, beside) if beside else _all(inner)
             if made is None:
                 return None
-            found += made
-        return found
+            collected += made
+        return collected
     if any(len(column) != len(listed) for column in columns.values()):
         return None
-    found = []
+    collected = []
     for index, item in enumerate(listed):
         document = {} if item is None else _document(item)
         if document is None:
@@ -226,8 +226,8 @@ def _paired(listed: list[Any], columns: dict[str, list[Any]]) -> list[dict[str, 
         for key, column in columns.items():
             if not _put(document, COLUMNS[key], column[index]):
                 return None
-        found.append(document)
-    return found
+        collected.append(document)
+    return collected
 
 
 def _put(document: dict[str, Any], name: str, value: Any) -> bool:
@@ -244,13 +244,13 @@ def _put(document: dict[str, Any], name: str, value: Any) -> bool:
 
 
 def _all(items: list[Any]) -> list[dict[str, Any]] | None:
-    found = []
+    collected = []
     for item in items:
         document = _document(item)
         if document is None:
             return None
-        found.append(document)
-    return found
+        collected.append(document)
+    return collected
 
 
 def _document(item: Any) -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ COUNTED: Final = (
 
 
 def _counted(draft: Draft) -> dict[str, Any]:
-    found, own = draft.genai, draft.own
+    said, own = draft.genai, draft.own
     return {
-        key: own[key] if key in own else found[key] for key in COUNTED if key in own or key in found
+        key: own[key] if key in own else said[key] for key in COUNTED if key in own or key in said
     }

@@ -124,13 +124,13 @@ def cost(draft: Draft) -> None:
 
 def messages(draft: Draft) -> None:
     """Convert the inputs and outputs into the convention's messages."""
-    found = formats.convert(draft.message_format, draft.inputs, draft.outputs)
-    if found is None:
+    conversation = formats.convert(draft.message_format, draft.inputs, draft.outputs)
+    if conversation is None:
         return
-    draft.conversation = found
-    if found.failures:
-        draft.failures += [f"messages: {failure}" for failure in found.failures]
-    asked, answered, said = found.asked, found.answered, draft.genai
+    draft.conversation = conversation
+    if conversation.failures:
+        draft.failures += [f"messages: {failure}" for failure in conversation.failures]
+    asked, answered, said = conversation.asked, conversation.answered, draft.genai
     if asked.rest is not draft.inputs:
         draft.rest_inputs = asked.rest
     if answered.rest is not draft.outputs:
@@ -204,11 +204,11 @@ def retriever(draft: Draft) -> None:
         number = retrieval.top_k(draft.inputs)
         if number is not None:
             draft.genai[genai.RETRIEVAL_TOP_K] = number
-    found = retrieval.documents(draft.outputs)
-    if found is not None:
-        draft.documents = found.documents
-        draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(found.documents)
-        draft.rest_outputs = found.rest
+    retrieved = retrieval.documents(draft.outputs)
+    if retrieved is not None:
+        draft.documents = retrieved.documents
+        draft.genai[genai.RETRIEVAL_DOCUMENTS] = as_json(retrieved.documents)
+        draft.rest_outputs = retrieved.rest
 
 
 def agent(draft: Draft) -> None:

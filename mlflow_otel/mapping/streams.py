@@ -254,10 +254,10 @@ def _with_choices(outputs: Object, events: Sequence[EventView]) -> Object:
         if isinstance(place, int):
             known[place] = _with_delta(known.get(place, {}), choice)
     said = list(known.values())
-    found = {**outputs, "choices": said} if said != given else outputs
-    if found.get("usage") is None and isinstance(streamed.get("usage"), dict):
-        found = {**found, "usage": streamed["usage"]}
-    return found
+    completion = {**outputs, "choices": said} if said != given else outputs
+    if completion.get("usage") is None and isinstance(streamed.get("usage"), dict):
+        completion = {**completion, "usage": streamed["usage"]}
+    return completion
 
 
 def _with_delta(choice: Object, streamed: Object) -> Object:
@@ -268,15 +268,15 @@ def _with_delta(choice: Object, streamed: Object) -> Object:
     message = as_dict(choice.get("message"))
     added = {key: value for key, value in delta.items() if value and not message.get(key)}
     if not added and "message" in choice:
-        found = choice
+        whole = choice
     else:
-        found = {**choice, "message": {**message, **added}}
+        whole = {**choice, "message": {**message, **added}}
     beside = {
         key: value
         for key, value in streamed.items()
         if key != "delta" and (key == "finish_reason" or choice.get(key) is None)
     }
-    return {**found, **beside}
+    return {**whole, **beside}
 
 
 def _calls(streamed: list[Any]) -> list[Object]:

@@ -191,15 +191,15 @@ def of_mlflow(usage: Any) -> dict[str, Any]:
     """Return the attributes for MLflow's ``mlflow.chat.tokenUsage``."""
     if not isinstance(usage, dict):
         return {} if usage is None else {keys.CHAT_TOKEN_USAGE: usage}
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name, value in usage.items():
         number = typed.whole(value)
         attribute = None if number is None else BY_MLFLOW.get(name)
-        if attribute is not None and attribute not in found:
-            found[attribute] = number
+        if attribute is not None and attribute not in attributes:
+            attributes[attribute] = number
         elif value is not None:
-            found[keys.TOKEN_USAGE_PREFIX + str(name)] = value if number is None else number
-    return found
+            attributes[keys.TOKEN_USAGE_PREFIX + str(name)] = value if number is None else number
+    return attributes
 
 
 def of_response(outputs: Any, known: Mapping[str, Any]) -> Usage | None:
@@ -216,28 +216,28 @@ def of_response(outputs: Any, known: Mapping[str, Any]) -> Usage | None:
     if place is None:
         return None
     holder, usage = place
-    found: dict[str, Any] = {}
-    left = _read(usage, NAMES, known, found)
+    attributes: dict[str, Any] = {}
+    left = _read(usage, NAMES, known, attributes)
     for item in as_list(usage.get("cacheDetails")):  # Bedrock's, by time to live
         number = typed.whole(as_dict(item).get("inputTokens"))
         if number is not None and item.get("ttl") == "1h" and ABOVE_1HR not in known:
-            found[ABOVE_1HR] = number
+            attributes[ABOVE_1HR] = number
     counts = [
         typed.whole(as_dict(item).get("tokenCount")) for item in as_list(usage.get("results"))
     ]
     if counts and None not in counts and genai.USAGE_OUTPUT_TOKENS not in known:  # Titan's
-        found.setdefault(genai.USAGE_OUTPUT_TOKENS, sum(filter(None, counts)))
-    return Usage(found, holder, left if holder else {})
+        attributes.setdefault(genai.USAGE_OUTPUT_TOKENS, sum(filter(None, counts)))
+    return Usage(attributes, holder, left if holder else {})
 
 
 def of_cost(cost: Any) -> dict[str, Any]:
     """Return ``mlflow.llm.cost.*`` (USD) for MLflow's ``mlflow.llm.cost``."""
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name, value in as_dict(cost).items():
         number = typed.double(value)
         if value is not None:
-            found[keys.LLM_COST_PREFIX + str(name)] = value if number is None else number
-    return found
+            attributes[keys.LLM_COST_PREFIX + str(name)] = value if number is None else number
+    return attributes
 
 
 def _find(outputs: Any) -> tuple[str | None, dict[str, Any]] | None:
@@ -302,7 +302,7 @@ FLAT: Final = frozenset(
 
 
 def _read(
-    usage: Mapping[str, Any], names: Names, known: Mapping[str, Any], found: dict[str, Any]
+    usage: Mapping[str, Any], names: Names, known: Mapping[str, Any], attributes: dict[str, Any]
 ) -> dict[str, Any]:
     """Put the counts that are not known into ``found``; return what no attribute says."""
     left: dict[str, Any] = {}
@@ -313,15 +313,15 @@ def _read(
         if isinstance(attribute, str):
             number = typed.whole(value)
             if number is not None:
-                if attribute not in known and attribute not in found:
+                if attribute not in known and attribute not in attributes:
                     together = typed.whole(number + _beside(usage, name))
-                    found[attribute] = number if together is None else together
-                if number == known.get(attribute, found.get(attribute)):
+                    attributes[attribute] = number if together is None else together
+                if number == known.get(attribute, attributes.get(attribute)):
                     continue
         inner = value
         if isinstance(value, dict):
             inner = _read(
-                value, {} if isinstance(attribute, str) else attribute or {}, known, found
+                value, {} if isinstance(attribute, str) else attribute or {}, known, attributes
             )
             if not inner:
                 continue

@@ -36,11 +36,11 @@ class Definitions(NamedTuple):
     """What a list of tools defines.
 
     Args:
-        found: A definition for each tool whose shape is known.
+        known: A definition for each tool whose shape is known.
         left: The places of the others.
     """
 
-    found: list[dict[str, Any]]
+    known: list[dict[str, Any]]
     left: tuple[int, ...] = ()
 
 
@@ -103,27 +103,27 @@ def definition(tool: Any) -> dict[str, Any] | None:
     if name is None:
         return None
     kind = held.get("type")
-    found: dict[str, Any] = {
+    made: dict[str, Any] = {
         "type": kind if isinstance(kind, str) and kind else FUNCTION,
         "name": name,
     }
     if "description" in held:
-        found["description"] = as_text(held["description"])
+        made["description"] = as_text(held["description"])
     schema = next((key for key in SCHEMAS if isinstance(held.get(key), dict)), None)
     if schema is not None:
         parameters = held[schema]
         if parameters.keys() == {"json"} and isinstance(parameters["json"], dict):
             parameters = parameters["json"]  # Bedrock wraps it
-        found["parameters"] = parameters
+        made["parameters"] = parameters
     for key, value in held.items():
         if key == "parameters" and not isinstance(value, dict):
-            found["parameters_"] = value  # the convention's is an object
-        elif key not in found:
+            made["parameters_"] = value  # the convention's is an object
+        elif key not in made:
             if key != schema:
-                found[key] = value
-        elif key not in {"description", schema} and found[key] != value:
-            found[f"{key}_"] = value
-    return found
+                made[key] = value
+        elif key not in {"description", schema} and made[key] != value:
+            made[f"{key}_"] = value
+    return made
 
 
 def _is_usual(held: Any) -> bool:
@@ -148,15 +148,15 @@ def _given(held: dict[str, Any]) -> dict[str, Any]:
 
 def definitions(tools: Any) -> list[dict[str, Any]]:
     """Return the definitions of all tools whose shape is known; Gemini's lists of functions flattened."""
-    found = []
+    listed = []
     for tool in as_list(tools):
         declared = next((k for k in DECLARED if isinstance(tool, dict) and tool.get(k)), None)
         if declared is not None:
-            found += definitions(tool[declared])
+            listed += definitions(tool[declared])
             beside = {k: v for k, v in tool.items() if k != declared and v is not None}
-            found += definitions([{key: value} for key, value in beside.items()])
+            listed += definitions([{key: value} for key, value in beside.items()])
             continue
         made = definition(tool)
         if made is not None:
-            found.append(made)
-    return found
+            listed.append(made)
+    return listed

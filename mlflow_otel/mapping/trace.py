@@ -51,9 +51,9 @@ PREVIEW_LENGTH: Final = 1000
 
 def shared(trace: TraceContext, options: MappingOptions) -> Shared:
     """Return what every span of the trace carries, worked out once for all of them."""
-    for known, found in trace.memo:
+    for known, remembered in trace.memo:
         if known is options:
-            return found  # type: ignore[no-any-return]
+            return remembered  # type: ignore[no-any-return]
     stamped = stamp(trace, options)
     if options.redact is not None:
         name = as_text(trace.tags.get(keys.TAG_TRACE_NAME) or "")
@@ -137,10 +137,10 @@ def _either(trace: TraceContext, key: str) -> str | None:
 
 def _sessions(session: str | None) -> list[str] | None:
     """Return the sessions where there are several: MLflow 3.18 writes them as a JSON list."""
-    found = decode(session) if session is not None and session.startswith("[") else None
-    if not isinstance(found, list) or not found:
+    sessions = decode(session) if session is not None and session.startswith("[") else None
+    if not isinstance(sessions, list) or not sessions:
         return None
-    return [as_text(item) for item in found]
+    return [as_text(item) for item in sessions]
 
 
 def previews(inputs: Any, outputs: Any) -> tuple[str | None, str | None]:

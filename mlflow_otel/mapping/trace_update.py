@@ -34,9 +34,9 @@ def attributes(
         removed: The keys of what was removed.
         stamp: What every span of the trace carries (``trace.stamp``).
     """
-    found: dict[str, Any] = {**stamp, keys.TRACE_UPDATE: True}
+    update: dict[str, Any] = {**stamp, keys.TRACE_UPDATE: True}
     for key, value in tags.items():
-        found[OWN_KEYS.get(key) or f"{keys.TRACE_TAG_PREFIX}{key}"] = as_text(value)
+        update[OWN_KEYS.get(key) or f"{keys.TRACE_TAG_PREFIX}{key}"] = as_text(value)
     if removed:
-        found[keys.TRACE_REMOVED_TAGS] = list(removed)
-    return found
+        update[keys.TRACE_REMOVED_TAGS] = list(removed)
+    return update

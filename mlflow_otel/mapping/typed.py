@@ -33,10 +33,10 @@ def double(value: Any) -> float | None:
     if number is None:
         return None
     try:
-        found = float(number)
+        result = float(number)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return result if math.isfinite(result) else None
 
 
 def boolean(value: Any) -> bool | None:

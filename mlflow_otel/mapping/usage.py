@@ -55,13 +55,13 @@ def _number(value: Any) -> float:
 def _is_below(
     above: int | None, numbers: Numbers, parents: Parents, known: dict[int, bool]
 ) -> bool:
-    """Tell whether a span has numbers, or one above it; ``known`` has what was found before."""
+    """Tell whether a span has numbers, or one above it; ``known`` says it of spans that were looked at before."""
     passed = []
     while above is not None and above not in numbers and above not in known:
         known[above] = False  # also ends a ring of parents
         passed.append(above)
         above = parents.get(above)
-    found = above is not None and known.get(above, above in numbers)
-    if found:
+    inside = above is not None and known.get(above, above in numbers)
+    if inside:
         known.update(dict.fromkeys(passed, True))
-    return found
+    return inside

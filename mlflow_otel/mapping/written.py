@@ -47,8 +47,8 @@ class Written:
     def as_text(self) -> str | Json:
         """Return text as it is and anything else as JSON."""
         text = self.text
-        found = compact(text) if isinstance(text, str) else None
-        if found is not None:
-            return found
+        squeezed = compact(text) if isinstance(text, str) else None
+        if squeezed is not None:
+            return squeezed
         value = self.value
         return value if isinstance(value, str) else as_json(value)

@@ -116,7 +116,7 @@ def test_a_person_may_say_it(omitted):
         assert json.loads(found.attributes[key])[0]["parts"][0]["content"] == omitted
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=80))
 def test_text_is_no_placeholder(text):
     assert text in placeholders.WORDS or not placeholders.is_placeholder(text)

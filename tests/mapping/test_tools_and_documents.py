@@ -83,7 +83,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(SHAPES)), fields)
 def test_a_tools_definition_keeps_every_field(shape, more):
     tool = SHAPES[shape](more)
@@ -120,7 +120,7 @@ documents = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(documents, max_size=4), st.sampled_from(["list", "documents", "node"]), nested)
 def test_no_field_of_a_document_is_lost(given_documents, shape, more):
     outputs = {
@@ -141,7 +141,7 @@ def test_no_field_of_a_document_is_lost(given_documents, shape, more):
         assert "score" not in document or one["score"] == float(document["score"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 4), st.booleans(), st.booleans())
 def test_what_a_store_lists_beside_its_documents_is_paired_with_them(number, for_each_query, texts):
     columns = {

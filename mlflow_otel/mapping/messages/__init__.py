@@ -64,14 +64,14 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     )
     if asked is None and answered is None and not failures:
         return None
-    found = Conversation(
+    conversation = Conversation(
         Asked([], rest=inputs) if asked is None else asked,
         Answered([], rest=outputs) if answered is None else answered,
     )
-    _settle(found, failures)
+    _settle(conversation, failures)
     if failures:
-        found.failures = tuple(dict.fromkeys(failures))
-    return found
+        conversation.failures = tuple(dict.fromkeys(failures))
+    return conversation
 
 
 def _say_nothing(inputs: Any, outputs: Any) -> bool:
@@ -88,12 +88,12 @@ def _asked(modules: tuple[ModuleType, ...], failures: list[str], inputs: Any) ->
     """Return what the first module that understands the inputs makes of them."""
     for module in modules if inputs is not None else ():
         try:
-            found: Asked | None = module.request(inputs)
+            side: Asked | None = module.request(inputs)
         except Exception as error:
             failures.append(type(error).__name__)
         else:
-            if found is not None:
-                return found
+            if side is not None:
+                return side
     return None
 
 
@@ -103,21 +103,21 @@ def _answered(
     """Return what the first module that understands the outputs makes of them."""
     for module in modules if outputs is not None else ():
         try:
-            found: Answered | None = module.response(outputs, inputs)
+            side: Answered | None = module.response(outputs, inputs)
         except Exception as error:
             failures.append(type(error).__name__)
         else:
-            if found is not None:
-                return found
+            if side is not None:
+                return side
     return None
 
 
-def _settle(found: Conversation, failures: list[str]) -> None:
+def _settle(conversation: Conversation, failures: list[str]) -> None:
     """Make the parts that could not be converted parts like others, and say why they could not be."""
-    _settle_parts(found.system, failures)
-    for made in found.inputs:
+    _settle_parts(conversation.system, failures)
+    for made in conversation.inputs:
         _settle_parts(made["parts"], failures)
-    for made in found.outputs:
+    for made in conversation.outputs:
         _settle_parts(made["parts"], failures)
 
 

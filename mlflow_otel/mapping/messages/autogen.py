@@ -29,11 +29,11 @@ def request(inputs: Any) -> Asked | None:
     said = [_message(item) for item in given]
     if is_handle(held.get("cancellation_token")):
         held.take("cancellation_token")
-    found = sides.asked(said, held, tools=sides.tools(held))
-    later = [m for m in found.messages if m["role"] == "system"]
-    found.system += [part for m in later for part in chat.on_parts(m)]
-    found.messages = [m for m in found.messages if m["role"] != "system"]
-    return found
+    side = sides.asked(said, held, tools=sides.tools(held))
+    later = [m for m in side.messages if m["role"] == "system"]
+    side.system += [part for m in later for part in chat.on_parts(m)]
+    side.messages = [m for m in side.messages if m["role"] != "system"]
+    return side
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -42,9 +42,9 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     held = Fields(outputs)
     if not isinstance(held.get("content"), (str, list)) or "role" in held:
         return None
-    found = _thought(held) + _content(held.take("content"))
+    contents = _thought(held) + _content(held.take("content"))
     reason = parts.finish_reason(held.take_text("finish_reason"))
-    made: Message = {"role": "assistant", "parts": found}
+    made: Message = {"role": "assistant", "parts": contents}
     if reason:
         made["finish_reason"] = reason
     return sides.answered([made], held)

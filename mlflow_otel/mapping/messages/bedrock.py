@@ -33,7 +33,7 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     reason = parts.finish_reason(held.take_text("stopReason"))
     if reason:
         made["finish_reason"] = reason
-    found = sides.answered([made], held)
+    side = sides.answered([made], held)
     request_id = Fields(outputs).inner("ResponseMetadata").take_text("RequestId")
-    found.response_id = found.response_id or request_id
-    return found
+    side.response_id = side.response_id or request_id
+    return side

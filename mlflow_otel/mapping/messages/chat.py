@@ -114,20 +114,20 @@ def talk(given: list[Any], side: str = "user", *, together: bool = False) -> lis
 
 def on_parts(made: Message) -> list[Part]:
     """Return a message's parts where the message itself does not leave: the first carries the rest."""
-    found: list[Part] = made["parts"]
+    contents: list[Part] = made["parts"]
     if len(made) == LEAST:
-        return found
+        return contents
     return first_carries(
-        found, {key: value for key, value in made.items() if key not in {"role", "parts"}}
+        contents, {key: value for key, value in made.items() if key not in {"role", "parts"}}
     )
 
 
-def first_carries(found: list[Part], rest: Mapping[str, Any]) -> list[Part]:
+def first_carries(contents: list[Part], rest: Mapping[str, Any]) -> list[Part]:
     """Lay further fields on the first of some parts."""
     if rest:
-        found = found or [parts.text("")]
-        carry(found[0], rest, ("id", *parts.RESERVED.get(found[0]["type"], ())))
-    return found
+        contents = contents or [parts.text("")]
+        carry(contents[0], rest, ("id", *parts.RESERVED.get(contents[0]["type"], ())))
+    return contents
 
 
 def instructions(said: list[Message]) -> tuple[list[Part], list[Message]]:
@@ -153,13 +153,13 @@ def message(item: Any, audio: Any = None) -> Message:
     if isinstance(who, str) and who in USUAL and item.keys() <= PLAIN:
         # Most messages are a role, a text and calls.
         content = item.get("content")
-        found = items.part_list(content)
+        contents = items.part_list(content)
         calls = item.get("tool_calls")
         if isinstance(calls, list):
-            found += new_calls(found, [parts.safely(call, one) for one in calls])
+            contents += new_calls(contents, [parts.safely(call, one) for one in calls])
         elif calls is not None:
-            return carry({"role": who, "parts": found}, {"tool_calls": calls})
-        return {"role": _answering(who, found), "parts": found}
+            return carry({"role": who, "parts": contents}, {"tool_calls": calls})
+        return {"role": _answering(who, contents), "parts": contents}
     if who == "tool" and item.keys() == ANSWER and isinstance(item["content"], str):
         call_id = item["tool_call_id"]
         if isinstance(call_id, str):
@@ -172,17 +172,17 @@ def message(item: Any, audio: Any = None) -> Message:
         if who not in USUAL and who != "tool":
             held.put("role", who)
         return {"role": "tool", "parts": _answers(held, call_id)}
-    found = _thoughts(held, extra)
-    found += items.part_list(_content(held))
+    contents = _thoughts(held, extra)
+    contents += items.part_list(_content(held))
     refusal = held.take_text("refusal")
     if refusal:
-        found.append({"type": "refusal", "content": refusal})
-    found += _images(held)
-    found += _calls(held, extra, found)
+        contents.append({"type": "refusal", "content": refusal})
+    contents += _images(held)
+    contents += _calls(held, extra, contents)
     for place in (held, extra):
         if isinstance(place.get("audio"), dict):
-            found.append(items.spoken(place.take("audio"), audio))
-    made: Message = {"role": _answering(who, found), "parts": found}
+            contents.append(items.spoken(place.take("audio"), audio))
+    made: Message = {"role": _answering(who, contents), "parts": contents}
     name = held.take_text("name")
     if name:
         made["name"] = name
@@ -200,11 +200,11 @@ def _content(held: Fields) -> Any:
     return held.take_list("parts", "items") if content is None else content
 
 
-def _answering(who: str, found: list[Part]) -> str:
+def _answering(who: str, contents: list[Part]) -> str:
     """Return who speaks: a tool's answer is a tool's, though Anthropic and Bedrock say the user's."""
-    if who != "user" or not found or found[0]["type"] != "tool_call_response":
+    if who != "user" or not contents or contents[0]["type"] != "tool_call_response":
         return who
-    return "tool" if all(part["type"] == "tool_call_response" for part in found) else who
+    return "tool" if all(part["type"] == "tool_call_response" for part in contents) else who
 
 
 USUAL: Final = frozenset({"user", "assistant", "system", "developer"})
@@ -257,15 +257,15 @@ def _answers(held: Fields, call_id: str | None) -> list[Part]:
     """Return what a tool's message answers: itself, or the answers it holds."""
     answers = held.take_list("tool_responses")  # AG2; the content has them all again
     if answers:
-        found = [parts.safely(_answer, answer) for answer in answers]
-        said = [part["response"] for part in found if isinstance(part.get("response"), str)]
+        contents = [parts.safely(_answer, answer) for answer in answers]
+        said = [part["response"] for part in contents if isinstance(part.get("response"), str)]
         held.drop("content", "", "\n\n".join(said))
-        return first_carries(found, held.rest())
+        return first_carries(contents, held.rest())
     content = _content(held)
     if isinstance(content, list):
-        found = items.part_list(content)
-        if any(part["type"] == "tool_call_response" for part in found):
-            return first_carries(found, held.rest())
+        contents = items.part_list(content)
+        if any(part["type"] == "tool_call_response" for part in contents):
+            return first_carries(contents, held.rest())
     held.drop("role", "tool")
     held.drop("tool_call_id", call_id)
     return [parts.tool_response(parts.joined_text(content), call_id, held.rest())]
@@ -290,33 +290,33 @@ def _thoughts(held: Fields, extra: Fields) -> list[Part]:
 def _images(held: Fields) -> list[Part]:
     """Return the images that stand beside the content: Ollama's base64, OpenRouter's items."""
     images = held.take_list("images")
-    found = [
+    contents = [
         parts.media(image, "image") if isinstance(image, str) else items.part(image)
         for image in images
         if not isinstance(image, str) or IMAGE.match(image)
     ]
-    if len(found) < len(images):  # paths of files
+    if len(contents) < len(images):  # paths of files
         held.put("images", [i for i in images if isinstance(i, str) and not IMAGE.match(i)])
-    return found
+    return contents
 
 
 IMAGE: Final = re.compile(r"data:|https?://|b['\"]|[A-Za-z0-9+/_-]{4,}={0,2}$")
 """Text that is a picture, not the path of one: a link, bytes, or base64."""
 
 
-def _calls(held: Fields, extra: Fields, found: list[Part]) -> list[Part]:
+def _calls(held: Fields, extra: Fields, contents: list[Part]) -> list[Part]:
     """Return the calls that stand beside the content, less those that the content has too."""
     calls = [parts.safely(call, item) for item in held.take_list("tool_calls")]
     calls += [parts.safely(call, item) for item in held.take_list("invalid_tool_calls")]
     if isinstance(held.get("function_call"), dict):
         calls.append(parts.safely(call, held.take("function_call")))
     more = [parts.safely(call, item) for item in extra.take_list("tool_calls")]
-    return new_calls(found, [*calls, *more])
+    return new_calls(contents, [*calls, *more])
 
 
-def new_calls(found: list[Part], calls: list[Part]) -> list[Part]:
+def new_calls(contents: list[Part], calls: list[Part]) -> list[Part]:
     """Return the calls that are not among some parts already: frameworks write them down twice."""
-    known = [part for part in found if part["type"] == "tool_call"]
+    known = [part for part in contents if part["type"] == "tool_call"]
     if not known and len(calls) == 1:
         return calls
     new: list[Part] = []

@@ -80,8 +80,8 @@ class Fields:
             if isinstance(value, Fields):
                 return value
             if isinstance(value, dict):
-                self._left[key] = found = Fields(value)
-                return found
+                self._left[key] = inner = Fields(value)
+                return inner
         return Fields(None)
 
     def put(self, key: str, value: Any) -> None:
@@ -90,13 +90,13 @@ class Fields:
 
     def rest(self) -> dict[str, Any]:
         """Return what nobody took, less what says nothing."""
-        found = {}
+        rest = {}
         for key, value in self._left.items():
             left = value.rest() if isinstance(value, Fields) else value
             if left is None or (not left and left in EMPTY):
                 continue
-            found[key] = left
-        return found
+            rest[key] = left
+        return rest
 
     def flat(self, key: str) -> dict[str, Any]:
         """Return the rest, with the fields of one nested object beside the others."""

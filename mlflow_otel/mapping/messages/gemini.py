@@ -23,15 +23,15 @@ def request(inputs: Any) -> Asked | None:
     system = place.take("system_instruction", "systemInstruction")
     held.take_text("model")
     tools = _tools(config if "tools" in config else held)
-    found = sides.asked(
+    side = sides.asked(
         _contents(contents),
         held,
         system=chat.on_parts(_content(system, "system")) if system is not None else [],
         tools=tools,
     )
-    if isinstance(found.rest, dict) and not found.rest.get("config", True):
-        del found.rest["config"]
-    return found
+    if isinstance(side.rest, dict) and not side.rest.get("config", True):
+        del side.rest["config"]
+    return side
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -65,13 +65,13 @@ def _candidate(candidate: dict[str, Any], index: int) -> Message:
 
 def _tools(held: Fields) -> list[dict[str, Any]]:
     """Take the functions out of the tools; what is no function stays."""
-    found: list[dict[str, Any]] = []
+    definitions: list[dict[str, Any]] = []
     left: list[Any] = []
     for tool in held.take_list("tools"):
         place = Fields(tool)
         for key in DECLARATIONS:
             inner = Fields({"tools": place.take_list(key)})
-            found += sides.tools(inner)
+            definitions += sides.tools(inner)
             if "tools" in inner:
                 place.put(key, inner.get("tools"))
         # A tool without settings is an empty object, and still a tool.
@@ -83,7 +83,7 @@ def _tools(held: Fields) -> list[dict[str, Any]]:
             left.append(tool)
     if left:
         held.put("tools", left)
-    return found
+    return definitions
 
 
 DECLARATIONS: Final = ("function_declarations", "functionDeclarations")
@@ -102,14 +102,14 @@ def _content(content: Any, who: str) -> Message:
         held = Fields(content)
         own = held.take_text("role")
         given = held.take("parts")
-        found = [
+        contents = [
             _part(item)
             for item in (given if isinstance(given, list) else [given] if given is not None else [])
         ]
         who = chat.role(own) if own else who
-        if found and all(part["type"] == "tool_call_response" for part in found):
+        if contents and all(part["type"] == "tool_call_response" for part in contents):
             who = "tool"
-        return carry({"role": who, "parts": found}, held.rest(), chat.RESERVED)
+        return carry({"role": who, "parts": contents}, held.rest(), chat.RESERVED)
     given = content if isinstance(content, list) else [] if content is None else [content]
     return {"role": who, "parts": [_part(item) for item in given]}
 

@@ -25,11 +25,11 @@ def request(inputs: Any) -> Asked | None:
     else:
         return None
     held.take_text("model")
-    found = sides.asked(said, held, tools=sides.tools(held.inner("kwargs")))
-    later = [m for m in found.messages if m["role"] == "system"]
-    found.system += [part for m in later for part in chat.on_parts(m)]
-    found.messages = [m for m in found.messages if m["role"] != "system"]
-    return found
+    side = sides.asked(said, held, tools=sides.tools(held.inner("kwargs")))
+    later = [m for m in side.messages if m["role"] == "system"]
+    side.system += [part for m in later for part in chat.on_parts(m)]
+    side.messages = [m for m in side.messages if m["role"] != "system"]
+    return side
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -49,15 +49,15 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     finish = [reason for reason in reasons if reason]
     if finish:
         made.setdefault("finish_reason", finish[0])
-    found = sides.answered([made], held, finish)
+    side = sides.answered([made], held, finish)
     # `raw` is the provider's own answer: its ID and model are the response's, and it has the message again.
     for name, key in (("response_id", "id"), ("response_model", "model")):
-        if getattr(found, name) is None and isinstance(raw.get(key), str):
-            setattr(found, name, raw[key])
-    if isinstance(found.rest, dict) and raw:
-        said = {*texts([made, found.response_id, found.response_model]), *REPEATED}
-        found.rest = {**found.rest, "raw": unsaid(raw, said)}
-    return found
+        if getattr(side, name) is None and isinstance(raw.get(key), str):
+            setattr(side, name, raw[key])
+    if isinstance(side.rest, dict) and raw:
+        said = {*texts([made, side.response_id, side.response_model]), *REPEATED}
+        side.rest = {**side.rest, "raw": unsaid(raw, said)}
+    return side
 
 
 REPEATED = frozenset({"chat.completion", "assistant", "function", *parts.FINISH_REASONS})
@@ -71,16 +71,16 @@ def _message(item: dict[str, Any]) -> Message:
     who = held.take_text("role")
     who = chat.role(who) if who else "user"
     extra = held.inner("additional_kwargs")
-    found = [parts.safely(_block, block) for block in held.take_list("blocks")]
+    contents = [parts.safely(_block, block) for block in held.take_list("blocks")]
     if who == "tool":
         call_id = extra.take_id("tool_call_id") or held.take_id("tool_call_id")
         rest = held.flat("additional_kwargs")
-        plain = all(part.keys() == {"type", "content"} for part in found)
-        answer: Any = "\n".join(part["content"] for part in found) if plain else found
+        plain = all(part.keys() == {"type", "content"} for part in contents)
+        answer: Any = "\n".join(part["content"] for part in contents) if plain else contents
         return {"role": who, "parts": [parts.tool_response(answer, call_id, rest)]}
     calls = [parts.safely(chat.call, call) for call in extra.take_list("tool_calls")]
-    found += chat.new_calls(found, calls)
-    made: Message = {"role": who, "parts": found}
+    contents += chat.new_calls(contents, calls)
+    made: Message = {"role": who, "parts": contents}
     name = extra.take_text("name")
     if name:
         made["name"] = name

@@ -72,11 +72,11 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
             held.take(key)
             held.drop("object", "chat.completion", "chat.completion.chunk", "text_completion")
             held.drop("type", "LLMResult")
-            found = []
+            answers = []
             for batch, choices in enumerate(lists):
                 said = [_choice(choice, index, audio) for index, choice in enumerate(choices)]
-                found += said if len(lists) == 1 else chat.numbered(said, batch)
-            return _replies(held, found)
+                answers += said if len(lists) == 1 else chat.numbered(said, batch)
+            return _replies(held, answers)
     for key in ("replies", "messages"):  # Haystack; agents, Semantic Kernel
         given = outputs.get(key)
         replies = [given] if isinstance(given, dict) else as_list(given)
@@ -183,30 +183,30 @@ def _choice(choice: dict[str, Any], index: int, audio: Any) -> Message:
 
 def _replies(held: Fields, said: list[Message]) -> Answered:
     """Return the side; what the response does not say of itself may stand in its messages' notes."""
-    found = sides.answered(said, held)
+    side = sides.answered(said, held)
     noted = [made for made in said if not NOTES.isdisjoint(made)]
     if not noted:
-        return found
+        return side
     for made in noted:
         for place in sorted(NOTES & made.keys()):
             if isinstance(made[place], dict):
-                _note(Fields(made.pop(place)), place, made, found)
-    found.finish_reasons = [made["finish_reason"] for made in said if made.get("finish_reason")]
-    return found
+                _note(Fields(made.pop(place)), place, made, side)
+    side.finish_reasons = [made["finish_reason"] for made in said if made.get("finish_reason")]
+    return side
 
 
-def _note(notes: Fields, place: str, made: Message, found: Answered) -> None:
+def _note(notes: Fields, place: str, made: Message, side: Answered) -> None:
     """Take what a provider says of its response out of a message's notes; the rest of them stays."""
     for key in ("finish_reason", "stop_reason", "stopReason"):
         reason = parts.finish_reason(notes.get(key))
         if reason is not None and made.setdefault("finish_reason", reason) == reason:
             notes.take(key)
-    if found.response_id is None:
-        found.response_id = notes.take_text("id")
+    if side.response_id is None:
+        side.response_id = notes.take_text("id")
     for key in ("model", "model_name"):
-        if found.response_model is None:
-            found.response_model = notes.take_text(key)
-        notes.drop(key, found.response_model)
+        if side.response_model is None:
+            side.response_model = notes.take_text(key)
+        notes.drop(key, side.response_model)
     rest = notes.rest()
     if rest:
         made[place] = rest

@@ -235,10 +235,10 @@ def as_base64(data: Any) -> str:
     )
     if held[:2] in ("b'", 'b"'):
         try:
-            found = ast.literal_eval(held)
+            read = ast.literal_eval(held)
         except (ValueError, SyntaxError, MemoryError):
             return value
-        return base64.b64encode(found).decode("ascii") if isinstance(found, bytes) else value
+        return base64.b64encode(read).decode("ascii") if isinstance(read, bytes) else value
     return value
 
 

@@ -22,9 +22,9 @@ def request(inputs: Any) -> Asked | None:
     for item in given:
         _take_in(item, system, said)
     parameters = held.inner("model_request_parameters")
-    found = sides.asked(said, held, tools=sides.tools(parameters, "function_tools"))
-    found.system = _unique(system)
-    return found
+    side = sides.asked(said, held, tools=sides.tools(parameters, "function_tools"))
+    side.system = _unique(system)
+    return side
 
 
 def _is_its_own(item: Any) -> bool:
@@ -41,13 +41,13 @@ def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> N
     kind = held.take_text("kind")
     made: list[Message] = []
     for part in held.take_list("parts"):
-        who, found = _spoken(part, kind)
+        who, contents = _spoken(part, kind)
         if who == "system":
-            system += found
+            system += contents
         elif made and made[-1]["role"] == who:
-            made[-1]["parts"] += found
+            made[-1]["parts"] += contents
         else:
-            made.append({"role": who, "parts": found})
+            made.append({"role": who, "parts": contents})
     rest = held.rest()
     if rest and not made:
         made.append({"role": "assistant" if kind == "response" else "user", "parts": []})
@@ -81,10 +81,10 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     held = Fields(outputs)
     if not isinstance(held.get("parts"), list):
         return None
-    found = [new for part in held.take_list("parts") for new in _parts(part)]
+    contents = [new for part in held.take_list("parts") for new in _parts(part)]
     reason = parts.finish_reason(held.take_text("finish_reason"))
     held.drop("kind", "response")
-    made: Message = {"role": "assistant", "parts": found}
+    made: Message = {"role": "assistant", "parts": contents}
     if reason:
         made["finish_reason"] = reason
     return sides.answered([made], held, identity=("provider_response_id",), model=("model_name",))
@@ -104,8 +104,10 @@ def _converted(part: Any) -> list[Part]:
         return [items.part(part)]
     if kind == "user-prompt":
         content = held.take("content")
-        found = [_content(item) for item in (content if isinstance(content, list) else [content])]
-        return chat.first_carries(found, held.rest())
+        contents = [
+            _content(item) for item in (content if isinstance(content, list) else [content])
+        ]
+        return chat.first_carries(contents, held.rest())
     if kind == "text":
         return [parts.text(held.take("content") or "", held.rest())]
     if kind == "thinking":
@@ -161,6 +163,6 @@ def _content_item(item: Any) -> Part:
     )
 
 
-def _unique(found: list[Part]) -> list[Part]:
+def _unique(contents: list[Part]) -> list[Part]:
     # Each request of a run repeats the run's instructions.
-    return [part for index, part in enumerate(found) if part not in found[:index]]
+    return [part for index, part in enumerate(contents) if part not in contents[:index]]

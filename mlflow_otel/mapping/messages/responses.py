@@ -22,15 +22,15 @@ def request(inputs: Any) -> Asked | None:
     held.take("input")
     held.take_text("model")
     system = _instructions(held)
-    found = sides.asked(
+    side = sides.asked(
         chat.talk(given, together=True), held, tools=sides.tools(held), system=system
     )
     # Instructions stand anywhere among the items; the convention has one place for them.
-    later = [m for m in found.messages if m["role"] in chat.SYSTEM_ROLES]
+    later = [m for m in side.messages if m["role"] in chat.SYSTEM_ROLES]
     if later:
-        found.system += [part for m in later for part in chat.on_parts(m)]
-        found.messages = [m for m in found.messages if m["role"] not in chat.SYSTEM_ROLES]
-    return found
+        side.system += [part for m in later for part in chat.on_parts(m)]
+        side.messages = [m for m in side.messages if m["role"] not in chat.SYSTEM_ROLES]
+    return side
 
 
 def _instructions(held: Fields) -> list[Part]:

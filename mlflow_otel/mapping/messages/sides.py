@@ -35,10 +35,10 @@ def tools(held: Fields, *keys: str) -> list[dict[str, Any]]:
     for key in keys or ("tools",):
         given = held.take_list(key)
         if given:
-            found, left = defined(given)
+            definitions, left = defined(given)
             if left:
                 held.put(key, [given[place] for place in left])
-            return found
+            return definitions
     return []
 
 
@@ -70,11 +70,11 @@ def answered(
     )
 
 
-def reply(found: list[Part], reason: str | None = None) -> Message:
+def reply(contents: list[Part], reason: str | None = None) -> Message:
     """Return an answer of the assistant's; one that stops for a call's sake says so."""
-    if reason == "stop" and any(part["type"] == "tool_call" for part in found):
+    if reason == "stop" and any(part["type"] == "tool_call" for part in contents):
         reason = "tool_call"
-    made: Message = {"role": "assistant", "parts": found}
+    made: Message = {"role": "assistant", "parts": contents}
     if reason:
         made["finish_reason"] = reason
     return made
