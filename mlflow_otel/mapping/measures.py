@@ -182,9 +182,7 @@ def _tokens(
                 if attribute in said:
                     yield Measure(metric, said[attribute], dict(about))
         return
-    spent_by_embedding = (
-        said.get(genai.USAGE_INPUT_TOKENS) if operation == "embeddings" else None
-    )
+    spent_by_embedding = said.get(genai.USAGE_INPUT_TOKENS) if operation == "embeddings" else None
     if spent_by_embedding is not None and version.embeddings_tokens is not None:
         yield Measure(version.embeddings_tokens, spent_by_embedding, dict(about))
 
