@@ -43,6 +43,8 @@ BELOW = {
     "scoring": {"filtering", "feedback", "signals", "tracing", "export", "mapping", "conventions"},
     "receiver": set(),
     "bridge": {
+        "store",
+        "filtering",
         "backends",
         "receiver",
         "holding",

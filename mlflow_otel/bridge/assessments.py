@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from mlflow_otel.bridge.trace_info import MalformedError
 from mlflow_otel.conventions import mlflow as keys
@@ -29,8 +32,8 @@ MASK: Final = {
 
 
 def now() -> str:
-    """Return the time as MLflow's API writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return the time as MLflow's API writes it, so finely that a change comes after what it changes."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def shown(nanoseconds: int) -> str:
@@ -127,13 +130,15 @@ def _text(value: object) -> str | None:
 
 
 def _nanoseconds(value: object) -> int:
-    try:
-        at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    except ValueError:
-        at = datetime.now(timezone.utc)
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=timezone.utc)
-    return max(int(at.timestamp() * 1_000_000) * 1000, 0)
+    """Return a time that is written as RFC 3339 says; without a zone it is UTC, and else it is now."""
+    at = Timestamp()
+    for text in (str(value), f"{value}Z"):
+        try:
+            at.FromJsonString(text)
+        except (ValueError, OverflowError):
+            continue
+        return max(at.ToNanoseconds(), 0)
+    return time.time_ns()
 
 
 class Kept:

@@ -8,6 +8,8 @@ from typing import Any, Final
 from mlflow_otel.mapping.experiment import DEFAULT_ID, DEFAULT_NAME, experiment_id
 
 MAX_NAMES: Final = 10_000
+DEFAULT_WORKSPACE: Final = "default"
+"""MLflow's name of the workspace that a client is in when it names none."""
 
 
 class Experiments:
@@ -21,14 +23,20 @@ class Experiments:
 
     def __init__(self, limit: int = MAX_NAMES) -> None:
         self._limit = limit
-        self._names: OrderedDict[str, str] = OrderedDict()
+        self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
-    def by_name(self, name: str) -> dict[str, Any]:
-        """Return the experiment with this name, as MLflow's API has it."""
-        identity = experiment_id(name)
+    def by_name(self, name: str, workspace: str = "") -> dict[str, Any]:
+        """Return the experiment with this name, as MLflow's API has it.
+
+        Args:
+            name: The name.
+            workspace: Whose; experiments of one name in two workspaces have two IDs.
+        """
+        place = _place(workspace)
+        identity = experiment_id(f"{place}\n{name}" if place else name)
         if identity != DEFAULT_ID:
             self._names.pop(identity, None)  # the newest stand last
-            self._names[identity] = name
+            self._names[identity] = (place, name)
             if len(self._names) > self._limit:
                 self._names.popitem(last=False)
         return _described(identity, name)
@@ -39,12 +47,23 @@ class Experiments:
 
     def name_of(self, identity: str) -> str | None:
         """Return the name of an experiment, or None."""
-        return DEFAULT_NAME if identity == DEFAULT_ID else self._names.get(identity)
+        if identity == DEFAULT_ID:
+            return DEFAULT_NAME
+        known = self._names.get(identity)
+        return None if known is None else known[1]
 
-    def all(self) -> list[dict[str, Any]]:
-        """Return those that are known, the default one first."""
-        known = [(DEFAULT_ID, DEFAULT_NAME), *list(self._names.items())]
+    def all(self, workspace: str = "") -> list[dict[str, Any]]:
+        """Return those of a workspace that are known, the default one first."""
+        place = _place(workspace)
+        own = [
+            (identity, name) for identity, (at, name) in list(self._names.items()) if at == place
+        ]
+        known = own if place else [(DEFAULT_ID, DEFAULT_NAME), *own]
         return [_described(identity, name) for identity, name in known]
+
+
+def _place(workspace: str) -> str:
+    return "" if workspace == DEFAULT_WORKSPACE else workspace
 
 
 def _described(identity: str, name: str) -> dict[str, Any]:

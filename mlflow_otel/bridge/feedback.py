@@ -172,8 +172,10 @@ class Feedback:
         self._intake.count("assessments")
         if "logs" in self._signals:
             self._intake.send("logs", written.event())
+        span = written.span()
+        self._intake.memory.add(target.trace_id, span)
         if "traces" in self._signals:
-            self._intake.send("traces", written.span())
+            self._intake.send("traces", span)
 
     def _target(self, message: Assessment) -> _Target:
         if message.WhichOneof("target") is None:

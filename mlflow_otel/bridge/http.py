@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mlflow_otel.bridge.access import SAFE_METHODS, Access
@@ -41,6 +41,16 @@ API_CODES: Final = {
     503: "TEMPORARILY_UNAVAILABLE",
 }
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+class JsonAnswer(Response):
+    """JSON in ASCII: what a client sent can be answered, were it half a surrogate pair or no number."""
+
+    media_type = JSON
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 class HttpFace:
@@ -167,12 +177,15 @@ class HttpFace:
             return api_error(404, "RESOURCE_DOES_NOT_EXIST", str(error))
         except MalformedError as error:
             return api_error(400, "INVALID_PARAMETER_VALUE", str(error))
-        return JSONResponse(answer) if isinstance(answer, dict) else _encoded(answer, kind)
+        return JsonAnswer(answer) if isinstance(answer, dict) else _encoded(answer, kind)
 
     async def _mlflow(self, request: Request) -> Response:
         def act(body: bytes) -> Any:
-            query = dict(request.query_params)
-            return self._api.answer(request.method, request.url.path, query, body)
+            query: dict[str, list[str]] = {}
+            for name, value in request.query_params.multi_items():
+                query.setdefault(name, []).append(value)
+            workspace = request.headers.get("x-mlflow-workspace", "")
+            return self._api.answer(request.method, request.url.path, query, body, workspace)
 
         try:
             answer = await self._taken(request, act)
@@ -181,7 +194,7 @@ class HttpFace:
             return api_error(refused.status, code, refused.message)
         except ApiError as error:
             return api_error(error.status, error.code, error.message)
-        return Response(b"") if answer is None else JSONResponse(answer)
+        return Response(b"") if answer is None else JsonAnswer(answer)
 
 
 def _text(text: str) -> Handler:
@@ -219,12 +232,12 @@ def otlp_error(refused: RefusedError, kind: str) -> Response:
         body = Status(code=code, message=refused.message).SerializeToString()
         return Response(body, refused.status, headers, PROTOBUF)
     said = {"code": code, "message": refused.message, "detail": refused.message}
-    return JSONResponse(said, refused.status, headers)
+    return JsonAnswer(said, refused.status, headers)
 
 
 def api_error(status: int, code: str, message: str) -> Response:
     """Return an error in the form of MLflow's API."""
-    return JSONResponse({"error_code": code, "message": message}, status, _again(status))
+    return JsonAnswer({"error_code": code, "message": message}, status, _again(status))
 
 
 def _again(status: int) -> dict[str, str]:

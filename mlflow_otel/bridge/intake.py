@@ -13,6 +13,7 @@ from mlflow_otel.bridge.bodies import RefusedError
 from mlflow_otel.bridge.experiments import Experiments
 from mlflow_otel.bridge.joining import Arrival, JoinedTrace, Joiner, Leaving
 from mlflow_otel.bridge.leaving import Keep, Mapper
+from mlflow_otel.bridge.remembering import TraceMemory
 from mlflow_otel.bridge.trace_info import TraceInfo
 from mlflow_otel.delivery.outlet import Outlet, Waiting
 from mlflow_otel.holding.held_trace import HoldBounds
@@ -77,6 +78,7 @@ class Intake:
             accounting,
             self.experiments.name_of,
         )
+        self.memory = TraceMemory(self.mapper.groups, self._joiner.held, settings.max_held_bytes)
         self._outlets = {signal: Outlet(signal, settings, accounting) for signal in SIGNALS}
         self._sweeper = Sweeper(self.release_aged, settings.trace_timeout / SWEEPS, "bridge ages")
         self._sweeper.start()
@@ -201,9 +203,7 @@ class Intake:
     def _leave(self, leaving: Iterable[Leaving]) -> None:
         for one in leaving:
             number = len(one.arrivals) + one.update
-            self._outlets["traces"].put(
-                Waiting(lambda ready=one: self.mapper.groups(ready), number, one.size)  # type: ignore[misc]
-            )
+            self._outlets["traces"].put(Waiting(self.memory.leaves(one), number, one.size))
 
     def release_aged(self) -> None:
         """Release what waited too long; a thread calls this."""

@@ -228,6 +228,16 @@ class Joiner:
         """Return what is remembered of a trace, or None."""
         return self._holder.get(trace_id, remembered=True)
 
+    def held(self, trace_id: int) -> Leaving | None:
+        """Return what is held of a trace as it would leave now, or None. Nothing changes by it."""
+        with self._lock:
+            trace = self._holder.get(trace_id)
+            if trace is None or not trace.items:
+                return None
+            arrivals = tuple(trace.items.values())
+            context = trace.context or self._context(trace.info, trace_id, arrivals)
+            return self._leaving_of(trace_id, trace, context, arrivals)
+
     def release_aged(self) -> list[Leaving]:
         """Release what waited too long for its root or its ``TraceInfo``."""
         with self._lock:
@@ -274,13 +284,19 @@ class Joiner:
             )
         if trace.context is None or (trace.info is None and not trace.released):
             trace.context = self._context(trace.info, release.trace_id, arrivals)
+        return self._leaving_of(release.trace_id, trace, trace.context, arrivals)
+
+    @staticmethod
+    def _leaving_of(
+        trace_id: int, trace: JoinedTrace, context: TraceContext, arrivals: tuple[Arrival, ...]
+    ) -> Leaving:
         roots = {a.span_id for a in arrivals if a.parent_id is None}
         if not roots and trace.root_id is None:
             ids = {a.span_id for a in arrivals}  # the root is elsewhere: the topmost that are here
             roots = {a.span_id for a in arrivals if a.parent_id not in ids}
         return Leaving(
-            release.trace_id,
-            trace.context,
+            trace_id,
+            context,
             arrivals,
             frozenset(roots),
             root_id=trace.root_id,

@@ -1,27 +1,26 @@
-"""MLflow's trace API, as far as clients need it to send: plain values in, JSON out.
+"""MLflow's trace API, as far as clients need it to send and to read: plain values in, JSON out.
 
 The paths, the names and what clients do on each answer: docs/bridge.md. What needs a tracking server (runs,
-registered models, prompts, search) says so with ``NOT_IMPLEMENTED``.
+registered models, prompts) says so with ``NOT_IMPLEMENTED``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflow_otel.bridge import assessments, trace_info
+from mlflow_otel.bridge import answers, assessments, trace_info
 from mlflow_otel.bridge.bodies import read_json
 from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.intake import Intake
+from mlflow_otel.bridge.reading import Reading
 from mlflow_otel.bridge.trace_info import MalformedError, otel_id
 
 VERSION: Final = "3.17.2+bridge"
 """What ``GET /version`` answers: clients send spans as they end from 3.4 on."""
 MAX_TAG_KEY: Final = 250
-SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
-ARTIFACT_LOCATION: Final = "mlflow.artifactLocation"
 
 
 class ApiError(Exception):
@@ -45,14 +44,16 @@ class Call:
     """A request to the API.
 
     Args:
-        query: Its parameters.
+        query: The values of each parameter.
         body: Its body.
         ids: What the path names.
+        workspace: What ``X-MLFLOW-WORKSPACE`` names; empty for the default one.
     """
 
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     ids: Mapping[str, str] = field(default_factory=dict)
+    workspace: str = ""
 
     def json(self) -> dict[str, Any]:
         """Return the body; an empty one says nothing."""
@@ -63,7 +64,7 @@ class Call:
 
     def needed(self, name: str) -> str:
         """Return a parameter of the query or the body that must be there."""
-        value = self.query.get(name) or self.json().get(name)
+        value = next(reversed(self.query.get(name, ())), None) or self.json().get(name)
         if not isinstance(value, str) or not value:
             raise MalformedError(f"Missing value for required parameter '{name}'")
         return value
@@ -75,21 +76,31 @@ class MlflowApi:
     Args:
         intake: Takes what they send.
         feedback: Takes assessments.
+        reading: Reads traces.
     """
 
-    def __init__(self, intake: Intake, feedback: Feedback) -> None:
+    def __init__(self, intake: Intake, feedback: Feedback, reading: Reading) -> None:
         self._intake = intake
         self._experiments = intake.experiments
         self._feedback = feedback
+        self._reading = reading
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Any:
+    def answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Sequence[str]],
+        body: bytes,
+        workspace: str = "",
+    ) -> Any:
         """Return the JSON that answers a request.
 
         Args:
             method: HTTP's.
             path: Below the server's root.
-            query: Its parameters; of several of one name the last.
+            query: The values of each parameter.
             body: Not compressed.
+            workspace: What ``X-MLFLOW-WORKSPACE`` names.
 
         Raises:
             ApiError: There is no such path, or it is refused.
@@ -98,21 +109,23 @@ class MlflowApi:
             found = pattern.fullmatch(path) if wanted == method else None
             if found is not None:
                 try:
-                    return called(self, Call(query, body, found.groupdict()))
+                    return called(self, Call(query, body, found.groupdict(), workspace))
                 except MalformedError as error:
                     raise ApiError(400, "INVALID_PARAMETER_VALUE", str(error)) from error
         if NEEDS_SERVER.match(path):
             raise ApiError(
                 501,
                 "NOT_IMPLEMENTED",
-                f"{path} needs an MLflow tracking server. The bridge takes traces, their tags and "
-                "assessments, and has no runs, models, prompts or search.",
+                f"{path} needs an MLflow tracking server. The bridge has traces, their tags and "
+                "assessments, and no runs, models or prompts.",
             )
         raise ApiError(404, "ENDPOINT_NOT_FOUND", f"There is no {method} {path} here")
 
     def get_by_name(self, call: Call) -> Any:
         """Answer any name: an experiment is there as soon as somebody asks for it."""
-        return {"experiment": self._experiments.by_name(call.needed("experiment_name"))}
+        return {
+            "experiment": self._experiments.by_name(call.needed("experiment_name"), call.workspace)
+        }
 
     def get_by_id(self, call: Call) -> Any:
         """Answer any ID."""
@@ -120,14 +133,15 @@ class MlflowApi:
 
     def create(self, call: Call) -> Any:
         """Answer the ID that the name gives."""
-        return {"experiment_id": self._experiments.by_name(call.needed("name"))["experiment_id"]}
+        found = self._experiments.by_name(call.needed("name"), call.workspace)
+        return {"experiment_id": found["experiment_id"]}
 
-    def search_experiments(self, _call: Call) -> Any:
-        """Answer the experiments that were asked for."""
-        return {"experiments": self._experiments.all()}
+    def search_experiments(self, call: Call) -> Any:
+        """Answer the experiments of the workspace that were asked for."""
+        return {"experiments": self._experiments.all(call.workspace)}
 
     def server_info(self, _call: Call) -> Any:
-        """Say what this server can do: nothing that a client must ask for first."""
+        """Say what this server can do. Workspaces keep experiments of one name apart, and no more."""
         return {"store_type": "OtlpBridge", "workspaces_enabled": True}
 
     def start_trace(self, call: Call) -> Any:
@@ -137,21 +151,44 @@ class MlflowApi:
         return {"trace": {"trace_info": self._described(info, seen=bool(known and known.seen))}}
 
     def _described(self, info: trace_info.TraceInfo, *, seen: bool) -> dict[str, Any]:
-        experiment = info.experiment_id or "0"
-        place = f"mlflow-artifacts:/{experiment}/traces/{info.mlflow_id}/artifacts"
-        tags = {**info.tags, ARTIFACT_LOCATION: place}
+        place = answers.artifacts(info.experiment_id or "0", info.mlflow_id)
+        tags = {**info.tags, answers.ARTIFACT_LOCATION: place}
         if seen:
-            tags[SPANS_LOCATION] = "TRACKING_STORE"
+            tags[answers.SPANS_LOCATION] = "TRACKING_STORE"
         found = self._feedback.kept.of_trace(info.trace_id)
         return {**info.document, "tags": tags, **({"assessments": found} if found else {})}
 
     def get_trace_info(self, call: Call) -> Any:
-        """Answer a ``TraceInfo`` that is still remembered."""
+        """Answer a ``TraceInfo``: as its client said it while it is remembered, else as it is stored."""
         trace_id = otel_id(call.ids["trace_id"])
         known = self._intake.known(trace_id)
-        if known is None or known.info is None:
-            raise _no_trace(call.ids["trace_id"])
-        return {"trace": {"trace_info": self._described(known.info, seen=known.seen)}}
+        if known is not None and known.info is not None:
+            return {"trace": {"trace_info": self._described(known.info, seen=known.seen)}}
+        return {"trace": {"trace_info": self._found(self._reading.info(trace_id), call)}}
+
+    def get_trace(self, call: Call) -> Any:
+        """Answer a trace with its spans."""
+        named = call.needed("trace_id")
+        return {"trace": self._found(self._reading.whole(otel_id(named)), call, named)}
+
+    def batch_get(self, call: Call) -> Any:
+        """Answer those of some traces that are there, with their spans."""
+        return {"traces": self._reading.several(call.query.get("trace_ids", ()))}
+
+    def search_traces(self, call: Call) -> Any:
+        """Answer a page of traces, without their spans."""
+        return self._reading.search(call.json())
+
+    def download(self, call: Call) -> Any:
+        """Answer a ``traces.json``."""
+        return self._found(self._reading.file(otel_id(call.ids["trace_id"])), call)
+
+    def _found(self, answer: Any, call: Call, named: str = "") -> Any:
+        if answer is None:
+            identity = named or call.ids["trace_id"]
+            message = f"Trace {identity!r} is not found in {self._reading.where}"
+            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
+        return answer
 
     def set_tag(self, call: Call) -> Any:
         """Set a tag of a trace that is still remembered."""
@@ -193,14 +230,18 @@ class MlflowApi:
 
     def _assessment(self, call: Call) -> tuple[int, dict[str, Any]]:
         trace_id = otel_id(call.ids["trace_id"])
-        document = self._feedback.kept.get(trace_id, call.ids["assessment_id"])
+        wanted = call.ids["assessment_id"]
+        document = self._feedback.kept.get(trace_id, wanted)
+        if document is None:
+            stored = (self._reading.info(trace_id) or {}).get("assessments", ())
+            document = next((one for one in stored if one["assessment_id"] == wanted), None)
         if document is None:
             message = f"No assessment {call.ids['assessment_id']!r} of this trace is known"
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
         return trace_id, document
 
     def get_assessment(self, call: Call) -> Any:
-        """Answer an assessment that is still remembered."""
+        """Answer an assessment."""
         return {"assessment": self._assessment(call)[1]}
 
     def update_assessment(self, call: Call) -> Any:
@@ -238,7 +279,10 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[[MlflowApi, Call], Any]
     ("GET", _route("mlflow/experiments/search"), MlflowApi.search_experiments),
     ("GET", _route("mlflow/server-info"), MlflowApi.server_info),
     ("POST", _route("mlflow/traces"), MlflowApi.start_trace),
-    ("GET", _route("mlflow/traces/<trace_id>(?<!/get)(?<!/batchGet)"), MlflowApi.get_trace_info),
+    ("GET", _route("mlflow/traces/get"), MlflowApi.get_trace),
+    ("GET", _route("mlflow/traces/batchGet"), MlflowApi.batch_get),
+    ("POST", _route("mlflow/traces/search"), MlflowApi.search_traces),
+    ("GET", _route("mlflow/traces/<trace_id>"), MlflowApi.get_trace_info),
     ("PATCH", _route("mlflow/traces/<trace_id>/tags"), MlflowApi.set_tag),
     ("DELETE", _route("mlflow/traces/<trace_id>/tags"), MlflowApi.delete_tag),
     ("POST", _route("mlflow/traces/<trace_id>/assessments"), MlflowApi.create_assessment),
@@ -261,6 +305,11 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[[MlflowApi, Call], Any]
         "PUT",
         _route("mlflow-artifacts/artifacts/<experiment>/traces/<trace_id>/artifacts/traces.json"),
         MlflowApi.upload,
+    ),
+    (
+        "GET",
+        _route("mlflow-artifacts/artifacts/<experiment>/traces/<trace_id>/artifacts/traces.json"),
+        MlflowApi.download,
     ),
     (
         "PUT",

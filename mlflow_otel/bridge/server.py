@@ -21,6 +21,7 @@ from mlflow_otel.bridge.grpc_server import make_server
 from mlflow_otel.bridge.http import HttpFace
 from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.mlflow_api import MlflowApi
+from mlflow_otel.bridge.reading import Reading
 
 MAX_CONNECTIONS: Final = 2000
 KEEP_ALIVE_SECONDS: Final = 75
@@ -60,6 +61,7 @@ async def serve(
     addresses: Addresses,
     access: Access,
     feedback: Feedback,
+    reading: Reading,
     started: Callable[[str, str], None],
 ) -> None:
     """Listen until SIGINT or SIGTERM; then take no more, and let what is under way end.
@@ -69,6 +71,7 @@ async def serve(
         addresses: Where.
         access: Who may send.
         feedback: Takes assessments.
+        reading: Reads traces.
         started: Called with both endpoints once they listen.
 
     Raises:
@@ -78,7 +81,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    face = HttpFace(intake, MlflowApi(intake, feedback), feedback, access)
+    face = HttpFace(intake, MlflowApi(intake, feedback, reading), feedback, access)
     scheme = "http" if addresses.certificate is None else "https"
     with _listening(addresses.http) as listener:
         over_grpc = make_server(intake, feedback, access)

@@ -48,6 +48,7 @@ def bridge(
         return 1
     from mlflow_otel.bridge.feedback import Feedback  # noqa: PLC0415
     from mlflow_otel.bridge.intake import Intake  # noqa: PLC0415
+    from mlflow_otel.bridge.reading import Reading  # noqa: PLC0415
 
     settings = Settings.from_environment()
     circle = sends_to_itself(settings, (grpc, http))
@@ -62,17 +63,14 @@ def bridge(
     try:
         known = () if token_file is None else read_credentials(token_file)
         intake = Intake(settings, guards.options, ACCOUNTING, _keep(guards))
+        backend, timeout = open_backend(settings), settings.trace_lookup_timeout
         asyncio.run(
             server.serve(
                 intake,
                 server.Addresses(grpc, http, *tls),
                 Access(known, frozenset(allow_hosts)),
-                Feedback(
-                    intake,
-                    settings.assessment_signals,
-                    open_backend(settings),
-                    settings.trace_lookup_timeout,
-                ),
+                Feedback(intake, settings.assessment_signals, backend, timeout),
+                Reading(intake.memory, backend, guards.options, timeout),
                 lambda *both: print("grpc {}\nhttp {}".format(*both), flush=True),
             )
         )

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from mlflow_otel.backends.model import BackendSpan, SpanEvent, is_later
-from mlflow_otel.backends.otlp_json import KINDS, STATUSES
+from mlflow_otel.backends.model import BackendSpan, is_later
+from mlflow_otel.backends.otlp_message import backend_span
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.receiver.records import attributes
@@ -83,28 +83,7 @@ class Arrival(NamedTuple):
 
     def read(self) -> BackendSpan:
         """Return the span as a backend would give it."""
-        span = self.span
-        kind, status = span.kind, span.status.code
-        return BackendSpan(
-            span_id=self.span_id,
-            parent_id=int.from_bytes(span.parent_span_id, "big") or None,
-            name=span.name,
-            start=span.start_time_unix_nano,
-            end=span.end_time_unix_nano,
-            attributes=attributes(span.attributes),
-            kind=KINDS[kind] if kind < len(KINDS) else "",
-            status=STATUSES[status] if status < len(STATUSES) else "UNSET",
-            status_message=span.status.message,
-            events=tuple(
-                SpanEvent(e.name, e.time_unix_nano, attributes(e.attributes)) for e in span.events
-            ),
-            links=tuple(
-                (int.from_bytes(link.trace_id, "big"), int.from_bytes(link.span_id, "big"))
-                for link in span.links
-            ),
-            resource=self.source.attributes,
-            scope=self.scope,
-        )
+        return backend_span(self.span, self.source.attributes, self.scope, attributes)
 
 
 def arrivals(body: bytes) -> Iterator[Arrival]:
