@@ -1,0 +1,97 @@
+"""A bridge in front of the real Jaeger: what one bridge took, another one finds there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.backends import servers
+from tests.bridge.running import running
+from tests.conftest import PREFIXES, ROOT
+
+pytestmark = pytest.mark.backend
+API = "/api/3.0/mlflow"
+APP = Path(ROOT) / "tests" / "bridge" / "reading_app.py"
+
+
+def until(ask, seconds=60):
+    """What is asked for, once it is there."""
+    ends = time.monotonic() + seconds
+    while not (found := ask()) and time.monotonic() < ends:
+        time.sleep(0.2)
+    return found
+
+
+def search(bridge, **said):
+    answer = httpx.post(f"{bridge.http}{API}/traces/search", json=said, timeout=60)
+    return answer.raise_for_status().json()["traces"]
+
+
+def test_another_bridge_reads_and_judges_what_the_first_one_sent(tmp_path):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
+    own = {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT)}
+    with servers.jaeger(tmp_path) as (url, grpc, _):
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{grpc}",
+            "MLFLOW_OTEL_TRACE_LOOKUP": f"jaeger+{url}",
+        }
+        with running(env=env) as first:
+            done = subprocess.run(
+                [str(servers.MLFLOW_PYTHON), str(APP)],
+                env={**own, "MLFLOW_TRACKING_URI": first.http},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=200,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+            said = json.loads(done.stdout.splitlines()[-1])
+            assert (said["failed"], said["judged"], len(said["found"])) == (1, 1, 2)
+            before = {info["trace_id"]: info for info in search(first)}
+            assert len(before) == 3
+            assert first.stop() == 0
+        with running(env=env) as second:
+            assert until(lambda: len(search(second)) == 3)
+            judged = next(i for i in before.values() if len(i["assessments"]) == 3)
+            assert until(
+                lambda: (
+                    len(
+                        next(i for i in search(second) if i["trace_id"] == judged["trace_id"])[
+                            "assessments"
+                        ]
+                    )
+                    == 3
+                )
+            )
+            assert {info["trace_id"]: info for info in search(second)} == before
+            named = judged["client_request_id"]
+            answer = httpx.post(
+                f"{second.http}/v1/feedback",
+                json={
+                    "client_request_id": named,
+                    "assessment_name": "late",
+                    "feedback": {"value": "yes"},
+                },
+                timeout=60,
+            )
+            assert answer.json()["assessment"]["trace_id"] == judged["trace_id"]
+
+            def late():
+                return search(
+                    second, filter=f"feedback.late = 'yes' AND client_request_id = '{named}'"
+                )
+
+            assert until(late)
+            got = httpx.get(
+                f"{second.http}{API}/traces/get",
+                params={"trace_id": judged["trace_id"]},
+                timeout=60,
+            ).json()["trace"]
+            assert {span["name"] for span in got["spans"]} == {"agent", "chat"}
