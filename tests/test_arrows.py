@@ -108,6 +108,7 @@ BELOW = {
         "worker",
         "scoring",
         "filtering",
+        "wiring",
         "mapping",
     },
     "settings": set(),

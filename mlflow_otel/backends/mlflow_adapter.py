@@ -39,15 +39,22 @@ def search(
 
 def get(url: str, trace_id: str) -> tuple[TraceContext, int, list[BackendSpan]] | None:
     """Return a trace: what is known of it, when it began, its spans. None when there is none."""
+    found = entity(url, trace_id)
+    if found is None:
+        return None
+    trace, context = found
+    return context, _started(trace.info), [_span(span) for span in trace.data.spans]
+
+
+def entity(url: str, trace_id: str) -> tuple[Any, TraceContext] | None:
+    """Return a trace as MLflow's own ``Trace``, and what is known of it. None when there is none."""
     try:
         trace = _client(url).get_trace(trace_id)
     except Exception as error:
         if getattr(error, "error_code", None) in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}:
             return None
         raise
-    if trace is None:
-        return None
-    return _context(trace.info), _started(trace.info), [_span(span) for span in trace.data.spans]
+    return None if trace is None else (trace, _context(trace.info))
 
 
 def experiments(url: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from mlflow_otel import wording
 from mlflow_otel.backends import mlflow_adapter
@@ -132,6 +132,14 @@ class MlflowServerBackend:
             return BackendTrace(summary, trace_of(trace_id, spans).spans)
 
         return self._call(ask, timeout)
+
+    def entity(self, trace_id: int, timeout: float) -> tuple[Any, TraceContext] | None:
+        """Return a trace as MLflow's own ``Trace``, and what is known of it; None when it is not there.
+
+        Raises:
+            BackendError: The server did not answer in time or as expected.
+        """
+        return self._call(lambda: mlflow_adapter.entity(self._url, f"tr-{trace_id:032x}"), timeout)
 
     def services(self, timeout: float) -> list[str]:
         """Return the names of the server's experiments."""

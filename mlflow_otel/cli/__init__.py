@@ -216,6 +216,25 @@ def bridge_command(
     "--kafka-config", type=FILE, help="More of librdkafka's configuration: key=value lines."
 )
 @click.option(
+    "--from",
+    "source",
+    metavar="BACKEND",
+    help="Score past traces instead: jaeger+http://…, tempo+http://…, mlflow or mlflow+http://….",
+)
+@click.option("--since", default="24h", show_default=True, help="Of --from: how long ago, or when.")
+@click.option("--until", help="Of --from: the same; now if not given.")
+@click.option("--filter", "filter_string", help="Of --from: as in mlflow.search_traces.")
+@click.option(
+    "--service", multiple=True, help="Of --from: a service, or an experiment of MLflow's."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False),
+    help="Of --from: a file that notes how far it came, to go on there.",
+)
+@click.option("--again", is_flag=True, help="Of --from: also what a scorer has judged before.")
+@click.option("--dry-run", is_flag=True, help="Of --from: count, and judge nothing.")
+@click.option(
     "--trace-idle",
     type=click.FloatRange(0),
     default=10.0,
@@ -247,16 +266,31 @@ def score_command(
     kafka_topic: str,
     kafka_group: str,
     kafka_config: str | None,
+    source: str | None,
+    since: str,
+    until: str | None,
+    filter_string: str | None,
+    service: tuple[str, ...],
+    checkpoint: str | None,
+    again: bool,
+    dry_run: bool,
     trace_idle: float,
     session_idle: float,
     drain: float,
 ) -> None:
-    """Run scorers over traces that a Collector or Kafka sends here.
+    """Run scorers over traces that a Collector or Kafka sends here, or over past ones (--from).
 
     Results go to OTEL_EXPORTER_OTLP_ENDPOINT.
     """
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if source is not None:
+        from mlflow_otel.cli import backfill  # noqa: PLC0415
+
+        past = backfill.Past(
+            source, since, until, filter_string, service, checkpoint, again, dry_run
+        )
+        sys.exit(backfill.backfill(scorers, past))
     from mlflow_otel.cli import score  # noqa: PLC0415
     from mlflow_otel.worker.service import Waits  # noqa: PLC0415
 

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 from mlflow_otel.accounting import Accounting
@@ -18,6 +19,9 @@ from mlflow_otel.scoring.pool import NEVER
 
 MOST_HUNG: Final = 3
 """Threads that one scorer may keep after its timeout; until one comes back it is not run."""
+
+PACE_SECONDS: Final = 0.1
+"""How often it is looked whether another run is allowed."""
 
 CAUSES: Final = {
     "queue_full": "too many traces wait to be scored. Lower its sample_rate, or raise MLFLOW_OTEL_SCORER_WORKERS",
@@ -108,6 +112,7 @@ class Started:
         self._bucket = (
             None if max_per_minute is None else TokenBucket(max_per_minute, time.monotonic())
         )
+        self._paced = False
         self._cap = CostCap(math.inf if max_cost_per_day is None else max_cost_per_day)
         self._breaker = Breaker(self._opened)
         self.begin_anew()
@@ -154,6 +159,20 @@ class Started:
             self.drop(cause)
         return cause is None
 
+    def wait_for_turn(self, wait: Callable[[float], object]) -> None:
+        """Wait until ``max_per_minute`` allows another run, for one who has the time. Then call ``may_run``.
+
+        Args:
+            wait: Waits so many seconds; true when there is no use in waiting.
+        """
+        self._paced = True  # from now on this is asked here alone
+        while self._bucket is not None:
+            with self._lock:
+                if self._bucket.take(time.monotonic()):
+                    return
+            if wait(PACE_SECONDS):
+                return
+
     def _hindered(self) -> str | None:
         now = time.monotonic()
         with self._lock:
@@ -161,7 +180,7 @@ class Started:
                 return "hung"
             if not self._cap.allows(time.time()):
                 return "cost"
-            if self._bucket is not None and not self._bucket.take(now):
+            if self._bucket is not None and not self._paced and not self._bucket.take(now):
                 return "rate"
             return None if self._breaker.allows(now) else "breaker"
 

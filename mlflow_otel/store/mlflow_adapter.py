@@ -8,9 +8,11 @@ the same rules. ``dump_span_attribute_value`` writes an attribute as MLflow itse
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.store.experiments import FoundExperiment
@@ -21,6 +23,25 @@ EXPERIMENT_TAGS: Final = {"mlflow.experimentKind": "genai_development"}
 """By which MLflow's pages know an experiment of traces."""
 SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
 STATUS: Final = "STATUS_CODE_"
+UNKNOWN_TYPE: Final = "UNKNOWN"
+OTHERS_AGENT: Final = "gemini-cli"
+"""The name by which MLflow tells spans of the Gemini CLI."""
+BEGINNINGS: Final = ("{", "[", '"')
+"""How JSON begins that holds more than one word."""
+SAYS_NO_MORE: Final = frozenset(
+    {
+        genai.SESSION_ID,
+        genai.USER_ID,
+        genai.CONVERSATION_ID,
+        genai.OPERATION_NAME,
+        genai.AGENT_NAME,
+        genai.TOOL_NAME,
+        genai.TOOL_TYPE,
+        genai.TOOL_CALL_ARGUMENTS,
+        genai.TOOL_CALL_RESULT,
+    }
+)
+"""Keys of which MLflow's translation makes nothing on a span that has a type, inputs and outputs."""
 
 
 def trace_info(stored: StoredTrace) -> Any:
@@ -95,40 +116,76 @@ def assessment(trace_id: str, view: AssessmentView) -> Any:
 
 def _span(stored: StoredSpan, trace: StoredTrace) -> Any:
     from mlflow.entities.span import Span  # noqa: PLC0415
-    from mlflow.tracing.otel.translation import translate_span_when_storing  # noqa: PLC0415
     from mlflow.tracing.utils import dump_span_attribute_value  # noqa: PLC0415
 
-    attributes = {k: dump_span_attribute_value(v) for k, v in stored.attributes.items()}
+    known = is_known(stored.attributes)
+    write = _written if known else dump_span_attribute_value
+    attributes = {k: write(v) for k, v in stored.attributes.items()}
     attributes[keys.TRACE_REQUEST_ID] = dump_span_attribute_value(trace.trace_id)
+    span = stored.span
+    said = {
+        "trace_id": _encoded(trace.otel_trace_id, 16),
+        "span_id": _encoded(span.span_id, 8),
+        "parent_span_id": None if span.parent_id is None else _encoded(span.parent_id, 8),
+        "name": stored.name,
+        "start_time_unix_nano": span.start,
+        "end_time_unix_nano": span.end,
+        "events": [
+            {"name": e.name, "time_unix_nano": e.time, "attributes": dict(e.attributes)}
+            for e in span.events
+        ],
+        "status": {"code": STATUS + span.status, "message": span.status_message},
+        "attributes": attributes,
+        "links": [
+            {"trace_id": f"tr-{trace_id:032x}", "span_id": f"{span_id:016x}"}
+            for trace_id, span_id in span.links
+        ],
+    }
+    return Span.from_dict(said if known else _translated(said))
+
+
+def is_known(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether a span is wholly MLflow's, so that its translation would find nothing.
+
+    That takes most of the time in which a trace is rebuilt, and most spans are such.
+    """
+    kind = attributes.get(keys.SPAN_TYPE)
+    return (
+        isinstance(kind, str)
+        and kind != UNKNOWN_TYPE
+        and keys.SPAN_INPUTS in attributes
+        and keys.SPAN_OUTPUTS in attributes
+        and attributes.get(genai.AGENT_NAME) != OTHERS_AGENT
+        and all(key.startswith(keys.RESERVED_PREFIX) or key in SAYS_NO_MORE for key in attributes)
+    )
+
+
+def _translated(said: dict[str, Any]) -> dict[str, Any]:
+    """Return a span with what MLflow reads off the attributes of other libraries."""
+    from mlflow.entities.span import Span  # noqa: PLC0415
+    from mlflow.tracing.otel.translation import translate_span_when_storing  # noqa: PLC0415
+
+    attributes = said["attributes"]
     priced = keys.LLM_COST in attributes
     # A span without a cost stays so: MLflow would fetch its price catalog in the middle of a read.
     attributes.setdefault(keys.LLM_COST, "null")
-    span = stored.span
-    said = translate_span_when_storing(
-        Span.from_dict(
-            {
-                "trace_id": _encoded(trace.otel_trace_id, 16),
-                "span_id": _encoded(span.span_id, 8),
-                "parent_span_id": None if span.parent_id is None else _encoded(span.parent_id, 8),
-                "name": stored.name,
-                "start_time_unix_nano": span.start,
-                "end_time_unix_nano": span.end,
-                "events": [
-                    {"name": e.name, "time_unix_nano": e.time, "attributes": dict(e.attributes)}
-                    for e in span.events
-                ],
-                "status": {"code": STATUS + span.status, "message": span.status_message},
-                "attributes": attributes,
-                "links": [
-                    {"trace_id": f"tr-{trace_id:032x}", "span_id": f"{span_id:016x}"}
-                    for trace_id, span_id in span.links
-                ],
-            }
-        )
-    )
+    found: dict[str, Any] = translate_span_when_storing(Span.from_dict(said))
     if not priced:
-        said["attributes"].pop(keys.LLM_COST, None)
-    return Span.from_dict(said)
+        found["attributes"].pop(keys.LLM_COST, None)
+    return found
+
+
+def _written(value: Any) -> str:
+    """Return a value as MLflow writes it; text that is JSON by itself stays so, as in the translation."""
+    from mlflow.tracing.utils import dump_span_attribute_value  # noqa: PLC0415
+
+    if isinstance(value, str) and value.lstrip()[:1] in BEGINNINGS:
+        try:
+            if isinstance(json.loads(value), (str, dict, list)):
+                return value
+        except (ValueError, RecursionError):
+            pass
+    return str(dump_span_attribute_value(value))
 
 
 def _encoded(identity: int, size: int) -> str:

@@ -1,15 +1,32 @@
-"""``mlflow-otel score`` as a process."""
+"""``mlflow-otel score``, and other commands, as processes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 
 from tests.backends.servers import MLFLOW_PYTHON, ROOT
 
 KEPT = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLFLOW_"))}
+
+
+def run(folder, *arguments, python=sys.executable, **environ):
+    """Run a command of ours to its end; return what it printed."""
+    own = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": f"{ROOT}:{folder}"}
+    done = subprocess.run(
+        [str(python), "-m", "mlflow_otel", *arguments],
+        env={**KEPT, **own, **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 @dataclass

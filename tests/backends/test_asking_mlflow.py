@@ -12,7 +12,10 @@ import pytest
 from mlflow_otel.backends.mlflow_server import MlflowServerBackend
 from mlflow_otel.backends.model import BackendError, Condition, TraceQuery
 from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.receiver.server import Receiver
+from mlflow_otel.scoring.identity import assessment_id
 from tests.backends import servers
+from tests.backends.score_process import run
 
 pytestmark = pytest.mark.backend
 
@@ -104,3 +107,28 @@ def test_what_mlflow_cannot_be_asked_and_a_server_that_is_away_are_clear_errors(
     with pytest.raises(BackendError, match=f"127.0.0.1:{port}") as raised:
         away.services(1)
     assert "s3cret" not in str(raised.value)
+
+
+def test_past_traces_are_judged_with_the_ids_that_any_way_gives(asked, tmp_path):
+    url, traces = asked
+    (tmp_path / "own.py").write_text(
+        "def number(trace):\n"
+        "    return f\"{trace.info.tags['number']} of {len(trace.data.spans)}\"\n"
+        "SCORERS = [number]\n"
+    )
+    past = ["score", "--scorers=own:SCORERS", f"--from=mlflow+{url}", "--since=1h"]
+    past += ["--service=chats", "--filter=tags.number != '1'"]
+    with Receiver() as results:
+        sends = {"OTEL_EXPORTER_OTLP_ENDPOINT": results.grpc_endpoint}
+        assert "number: 2 to be judged." in run(tmp_path, *past, "--dry-run", **sends)
+        assert results.store.spans() == []
+        assert "number: 2 judged, 0 failed." in run(tmp_path, *past, **sends)
+        said = {int(s["trace_id"], 16): s["attributes"] for s in results.store.spans()}
+    assert set(said) == {traces[0][0], traces[2][0]}
+    for trace_id, values in said.items():
+        number = [trace[0] for trace in traces].index(trace_id)
+        assert values["gen_ai.evaluation.score.label"] == f"{number} of 2"
+        assert values["session.id"] == "it's s-1"
+        digest = values["mlflow.assessment.metadata.scorer_digest"]
+        wanted = assessment_id(f"tr-{trace_id:032x}", "number", digest)
+        assert values["mlflow.assessment.id"] == wanted
