@@ -23,7 +23,7 @@ NAMES = ("gen_ai.operation.name", "gen_ai.agent.name")
 WORDS = ("chat", "execute_tool", "invoke_agent", "support agent", "[", "")
 ATTRIBUTES = st.dictionaries(
     st.sampled_from(
-        [*sorted(mlflow_adapter.SAYS_NO_MORE), "mlflow.spanFunctionName", "mlflow.own"]
+        [*sorted(mlflow_adapter.SAYS_NO_MORE - set(NAMES)), "mlflow.spanFunctionName", "mlflow.own"]
     ),
     VALUES | TEXTS,
     max_size=6,
