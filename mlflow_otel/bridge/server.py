@@ -22,10 +22,13 @@ from mlflow_otel.bridge.http import HttpFace
 from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.mlflow_api import MlflowApi
 from mlflow_otel.bridge.reading import Reading
+from mlflow_otel.bridge.slow_headers import limited
 
 MAX_CONNECTIONS: Final = 2000
 KEEP_ALIVE_SECONDS: Final = 75
 """How long an idle connection stays: longer than clients pause, since not all of them try again."""
+HEADER_SECONDS: Final = 30.0
+"""How long a client may take to send its header lines."""
 REQUESTS_SECONDS: Final = 5
 """How long requests under way may take when the bridge ends."""
 
@@ -104,6 +107,7 @@ async def serve(
 def _config(face: HttpFace, addresses: Addresses) -> uvicorn.Config:
     return uvicorn.Config(
         face.application(),
+        http=limited(HEADER_SECONDS),
         log_config=None,
         access_log=False,
         server_header=False,

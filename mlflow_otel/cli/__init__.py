@@ -149,6 +149,13 @@ FILE: Final = click.Path(exists=True, dir_okay=False)
     show_default=True,
     help="Seconds to deliver what is held when it ends.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How warnings are written to standard error: for people, or a line of JSON each.",
+)
 def bridge_command(
     grpc: tuple[str, int],
     http: tuple[str, int],
@@ -158,6 +165,7 @@ def bridge_command(
     tls_key: str | None,
     tls_client_ca: str | None,
     drain: float,
+    log_format: str,
 ) -> None:
     """Receive from MLflow's clients, unmodified, and send OTLP.
 
@@ -176,6 +184,7 @@ def bridge_command(
             allow_hosts=allow_host,
             tls=(tls_cert, tls_key, tls_client_ca),
             drain=drain,
+            log_format=log_format,
         )
     )
 

@@ -14,6 +14,7 @@ from mlflow_otel.backends.model import BackendError
 from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.bridge.access import Access, read_credentials
 from mlflow_otel.cli.circle import sends_to_itself
+from mlflow_otel.cli.log_lines import log_to_stderr
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.hooks import SpanToExport
 from mlflow_otel.settings import Settings
@@ -30,6 +31,7 @@ def bridge(
     allow_hosts: tuple[str, ...],
     tls: tuple[str | None, str | None, str | None],
     drain: float = DRAIN_SECONDS,
+    log_format: str = "text",
 ) -> int:
     """Serve until interrupted, then deliver what is held.
 
@@ -40,7 +42,9 @@ def bridge(
         allow_hosts: Names that requests may be for, besides loopback and private addresses.
         tls: PEM files of certificate chain, private key and clients' CA.
         drain: Seconds that delivery may take at the end.
+        log_format: How warnings are written: ``text`` or ``json``.
     """
+    log_to_stderr(log_format)
     try:
         from mlflow_otel.bridge import server  # noqa: PLC0415 (what it needs may not be installed)
     except ImportError as error:

@@ -20,6 +20,7 @@ from mlflow_otel.cli.finding import Finding
 from mlflow_otel.cli.misspelt import misspelt
 from mlflow_otel.cli.probing import probe_all
 from mlflow_otel.cli.recognise import candidates
+from mlflow_otel.cli.tracking import tracking
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.settings import SIGNALS, Settings, Signal
@@ -67,6 +68,7 @@ def findings() -> Iterator[Finding]:
     yield from _configuration(settings)
     yield from _spool(settings)
     yield from _lookup(settings)
+    yield from tracking(settings)
     yield from _clock()
     accepted: set[Signal] = set()
     for finding, signal in probe_all(settings, os.environ):

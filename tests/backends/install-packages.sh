@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the servers of the conformance tests that come as Debian packages, as far as they are missing.
+# Installs the servers and tools of the tests that come as Debian packages, as far as they are missing.
 set -euo pipefail
 
 missing=()
-for pair in nginx:nginx-light haproxy:haproxy tinyproxy:tinyproxy-bin; do
+for pair in nginx:nginx-light haproxy:haproxy tinyproxy:tinyproxy-bin systemd-analyze:systemd; do
   PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0

@@ -379,7 +379,7 @@ def workloads(manifests):
 
 def test_every_pod_has_probes_and_limits_and_runs_without_privileges(manifests):
     found = workloads(manifests)
-    assert found.keys() == {"chat-app", "agent", "balance", "sampler", "gateway"}
+    assert found.keys() == {"chat-app", "bridge", "agent", "balance", "sampler", "gateway"}
     for name, workload in found.items():
         pod = workload["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
@@ -400,7 +400,7 @@ def test_what_scales_and_what_names_every_pod(manifests):
         for m in manifests
         if m["kind"] == "HorizontalPodAutoscaler"
     }
-    assert scaled == {"chat-app", "balance", "gateway"}
+    assert scaled == {"chat-app", "bridge", "balance", "gateway"}
     headless = {
         m["metadata"]["name"]
         for m in manifests
@@ -436,3 +436,46 @@ def test_each_collector_of_kubernetes_takes_its_files(manifests, tmp_path, name)
     limit = int(re.match(r"\d+", container["resources"]["limits"]["memory"])[0])
     mebibytes = limit * 1024 if container["resources"]["limits"]["memory"].endswith("Gi") else limit
     assert int(own["MEMORY_MIB"]) < mebibytes  # it refuses before the kernel kills it
+
+
+def test_compose_with_the_bridge_sends_to_the_gateway_and_is_published_on_loopback_alone():
+    files = ("-f", "compose.yaml", "-f", "compose.bridge.yaml")
+    bridge = servers.composed(*files)["services"]["bridge"]
+    assert [port["host_ip"] for port in bridge["ports"]] == ["127.0.0.1"]
+    assert bridge["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://gateway:4317"
+    assert (Path(bridge["build"]["context"]) / bridge["build"]["dockerfile"]).is_file()
+
+
+def test_all_requests_of_a_client_go_to_one_bridge(manifests):
+    (service,) = [
+        m for m in manifests if m["kind"] == "Service" and m["metadata"]["name"] == "bridge"
+    ]
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
+
+def test_the_bridges_options_in_every_file_are_its_own(manifests):
+    container = workloads(manifests)["bridge"]["spec"]["template"]["spec"]["containers"][0]
+    composed = servers.composed("-f", "compose.yaml", "-f", "compose.bridge.yaml")
+    unit = (servers.ROOT / "examples" / "mlflow-otel-bridge.service").read_text()
+    (started,) = re.findall(r"^ExecStart=\S+ (.*)$", unit, re.MULTILINE)
+    docker = (servers.ROOT / "examples" / "Dockerfile.bridge").read_text()
+    (run,) = re.findall(r"^CMD (\[.*)$", docker, re.MULTILINE)
+    python = str(servers.ROOT / ".venv/bin/python")
+    for arguments in (
+        container["args"][1:],
+        composed["services"]["bridge"]["command"][1:],
+        started.split(),
+        json.loads(run)[1:],
+    ):
+        command = [python, "-m", "mlflow_otel", *arguments, "--help"]
+        assert arguments[0] == "bridge"
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def test_systemd_takes_the_bridges_unit(tmp_path):
+    unit = (servers.ROOT / "examples" / "mlflow-otel-bridge.service").read_text()
+    file = tmp_path / "mlflow-otel-bridge.service"
+    file.write_text(unit.replace("/opt/mlflow-otel/bin/mlflow-otel", "/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, [x for x in done.stderr.splitlines() if "bridge" in x]) == (0, [])
