@@ -1,8 +1,9 @@
-"""``mlflow-otel``: demo, doctor, env, receive, bridge, score. Each command is loaded when it is called."""
+"""``mlflow-otel``: demo, doctor, env, receive, bridge, score, ui. Each command is loaded when it is called."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Final
 
 import click
@@ -18,6 +19,7 @@ Examples:
   mlflow-otel env                       the variables that are set
   mlflow-otel bridge                    MLflow's clients in, OTLP out
   mlflow-otel score                     scorers over traces, beside the app
+  mlflow-otel ui --jaeger http://localhost:16686    MLflow's own pages over Jaeger
 
 \b
 Completion in bash (zsh and fish alike):
@@ -95,6 +97,43 @@ def receive_command(
     from mlflow_otel.cli.receive import receive as run  # noqa: PLC0415
 
     sys.exit(run(grpc_port, http_port, quiet=quiet, full=full, by_session=by_session))
+
+
+@main.command(
+    "ui",
+    epilog="Example: mlflow-otel ui --jaeger http://localhost:16686 --otlp http://localhost:4317",
+)
+@click.option(
+    "--jaeger", metavar="URL", help="Jaeger's query service, such as http://localhost:16686."
+)
+@click.option("--tempo", metavar="URL", help="Tempo, such as http://localhost:3200.")
+@click.option(
+    "--otlp",
+    metavar="URL",
+    help="Where feedback and tags that are added in the pages are sent; else OTEL_EXPORTER_OTLP_ENDPOINT.",
+)
+@click.option("--port", type=PORT, default=5000, show_default=True, help="0 for a free one.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".mlflow-otel",
+    show_default=True,
+    help="Where runs, prompts and datasets are kept.",
+)
+def ui_command(
+    jaeger: str | None, tempo: str | None, otlp: str | None, port: int, folder: Path
+) -> None:
+    """Show the traces of Jaeger or Tempo in MLflow's own pages, on this machine.
+
+    It is MLflow's server over the backend. Feedback and tags that are added in the pages go to the backend and come back
+    from there. Runs, prompts and datasets are kept in a database in --folder. It needs the full mlflow package.
+    """
+    if (jaeger is None) == (tempo is None):
+        raise click.UsageError("Name one backend: --jaeger URL or --tempo URL.")
+    from mlflow_otel.cli.ui import ui as run  # noqa: PLC0415
+
+    backend = f"jaeger+{jaeger}" if jaeger is not None else f"tempo+{tempo}"
+    sys.exit(run(backend, otlp, port, folder))
 
 
 def address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:

@@ -25,7 +25,7 @@ from mlflow_otel.store.traces import LOOK_BACK_DAYS, Traces
 
 HTTP_PORT: Final = 4318
 """OTLP's port for HTTP; any other speaks what ``OTEL_EXPORTER_OTLP_PROTOCOL`` says, gRPC by default."""
-PARAMETERS: Final = ("otlp", "service", "days", "timeout")
+PARAMETERS: Final = ("otlp", "service", "days", "timeout", "sql")
 
 
 def _jaeger(url: str, settings: Settings) -> TraceBackend:
@@ -79,6 +79,11 @@ def open_traces(uri: str, settings: Settings | None = None) -> Traces:
         timeout=_number(said, "timeout", settings.trace_lookup_timeout),
         look_back_days=_number(said, "days", LOOK_BACK_DAYS),
     )
+
+
+def database_of(uri: str) -> str | None:
+    """Return the database that a tracking URI names for all that is no trace (``sql=sqlite:///…``), or None."""
+    return parse_qs(urlsplit(uri).query).get("sql", [None])[0]
 
 
 def _options(settings: Settings) -> MappingOptions:
