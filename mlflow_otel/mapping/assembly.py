@@ -30,7 +30,7 @@ def name_and_kind(draft: Draft) -> tuple[str, SpanKind | None]:
 
 
 def name_as_redacted(draft: Draft, left: dict[str, Any], name: str) -> str:
-    """Return a name that we made of an attribute with what ``redact`` left of that attribute."""
+    """Return the span's name after ``redact``: the attribute's value in it is the redacted one."""
     key = draft.row.named_after
     target = key and (draft.own.get(key) or draft.genai.get(key))
     if not key or not target or left.get(key) == target:
@@ -96,7 +96,7 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
 
 
 def keep_displaced(draft: Draft) -> None:
-    """Keep what an attribute of the app's own displaces: it leaves where MLflow has it.
+    """Keep our values where the app wrote others under the same keys: the inputs or outputs leave whole.
 
     The app's own ``gen_ai.*`` attributes are not overwritten. What the inputs or outputs say
     otherwise must not be lost with ours.
@@ -158,7 +158,7 @@ BESIDE: Final = {
     keys.CHAT_TOOLS: frozenset({genai.TOOL_DEFINITIONS}),
     keys.LINKED_PROMPTS: frozenset({genai.PROMPT_NAME, genai.PROMPT_VERSION}),
 }
-"""What MLflow wrote itself, and the attributes it leaves as."""
+"""MLflow's keys, and the attributes that their values leave as."""
 
 
 def _stand_alone(draft: Draft) -> bool:
@@ -167,7 +167,7 @@ def _stand_alone(draft: Draft) -> bool:
 
 
 def rest(left: Any) -> Any:
-    """Return what no step took, as an attribute's value."""
+    """Return inputs or outputs that no step used, as an attribute's value."""
     return left.attribute() if isinstance(left, Written) else left
 
 

@@ -25,7 +25,7 @@ CALLS: Final = MODEL_TYPES | {"EMBEDDING"}
 
 
 def prepare(draft: Draft) -> None:
-    """Open the envelope, leave out what was not given, and see what kind of call it is."""
+    """Complete a streamed answer, open InvokeModel's bodies, remove placeholders, tell an embedding."""
     call_type = draft.own.get("call_type")
     if call_type is not None:
         _treat_as(draft, span_types.CALL_TYPES.get(span_types.call_type(call_type)))
@@ -64,7 +64,7 @@ def _give(draft: Draft, inputs: Any) -> None:
 
 
 def ask(draft: Draft) -> None:
-    """Find the parameters."""
+    """Read the call's parameters."""
     if not isinstance(draft.inputs, dict):
         return
     names = request.LATEST_NAMES if draft.options.version is LATEST else request.NAMES
@@ -76,7 +76,7 @@ def ask(draft: Draft) -> None:
 
 
 def answer(draft: Draft) -> None:
-    """Find what the response says of itself, as far as its messages did not."""
+    """Read the response's ID, model and finish reasons where its messages did not give them."""
     if draft.genai.keys() >= response.ATTRIBUTES:
         return
     for key, value in response.attributes(draft.outputs).items():
@@ -100,14 +100,14 @@ def use(draft: Draft) -> None:
 
 
 def use_of_embedding(draft: Draft) -> None:
-    """Find what an embedding's response says; without reading its vectors where it says nothing."""
+    """Read an embedding's response. Its vectors are not decoded when it has no other field of interest."""
     if any(map(draft.answered.may_have, ("usage", "model", "meta"))):
         answer(draft)
         use(draft)
 
 
 def place_tokens(draft: Draft, counts: dict[str, Any]) -> None:
-    """Put counts where they belong: the convention's, and MLflow's further ones."""
+    """Put token counts where they belong: the convention's attributes, or MLflow's own."""
     for key, value in counts.items():
         place = draft.genai if key.startswith(genai.USAGE_PREFIX) else draft.own
         place.setdefault(key, value)

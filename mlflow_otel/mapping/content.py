@@ -54,7 +54,7 @@ def _number(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Keep scalars and lists of them; structures under a known key are not what the key is for."""
+    """Keep scalars and lists of scalars. A structure may hold content, whatever its key."""
     if isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (list, tuple)) and all(
@@ -170,12 +170,12 @@ def _event_rule(key: str, patterns: tuple[str, ...], errors: bool) -> Keep:
 
 
 def attributes(values: Mapping[str, Any], options: MappingOptions) -> dict[str, Any]:
-    """Return what of attributes is known not to be content."""
+    """Return the attributes that are known to hold no content."""
     return _kept(values, _rule, options)
 
 
 def events(given: Sequence[EventView], options: MappingOptions) -> tuple[EventView, ...]:
-    """Return events with their name and time, and of their attributes the exceptions' types."""
+    """Return events with their name, their time and, of their attributes, the exception's type."""
     return tuple(e._replace(attributes=_kept(e.attributes, _event_rule, options)) for e in given)
 
 

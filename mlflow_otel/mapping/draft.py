@@ -1,4 +1,4 @@
-"""What the mapping's steps have found of one span so far."""
+"""What the mapping's steps know of one span so far."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING: Final = Written(None)
 
 
 class Draft:
-    """What the steps have found so far.
+    """What the steps know so far.
 
     Args:
         view: The span's plain values.

@@ -1,4 +1,4 @@
-"""Embeddings: told by what the call answered, and their texts and vectors."""
+"""Embeddings: how they are recognised, their texts and their vectors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def vectors(outputs: Any) -> Iterator[list[Any]]:
 
 
 def texts(inputs: Any) -> list[Any]:
-    """Return what was embedded, a text each."""
+    """Return the texts that were embedded."""
     if isinstance(inputs, str):
         return [inputs]
     held = as_dict(inputs)

@@ -50,7 +50,7 @@ OURS: Final = (
     "mlflow.trace.",
     keys.TRACE_TAG_PREFIX,
 )
-"""What only this package writes begins so. It is plain: text that looks like JSON stays text."""
+"""Keys that only this package writes begin so. Their values are never JSON, even if they look like it."""
 
 
 def _is_mlflows(key: str) -> bool:

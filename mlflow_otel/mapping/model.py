@@ -11,7 +11,7 @@ from mlflow_otel.conventions.versions import RELEASED, Version
 from mlflow_otel.mapping.values import Json
 
 LATER_SPAN_NANOSECONDS: Final = 1000
-"""From start to end of a span that is added to a trace which left: an evaluation, or a late change.
+"""Duration of a span that is added to a sent trace: an evaluation or a late change.
 Jaeger stretches a span of no length, and complains of it."""
 SpanKind = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 

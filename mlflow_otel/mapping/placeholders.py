@@ -69,7 +69,7 @@ CONTENT: Final = frozenset(
         "documents",
     }
 )
-"""Where a person's words stand: there a word is a word."""
+"""Fields with a person's words. There, such a word is not a placeholder."""
 
 LONGEST: Final = 200
 """Characters of the longest sentinel."""

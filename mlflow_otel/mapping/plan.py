@@ -22,15 +22,15 @@ TYPE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
     "RETRIEVER": (steps.retriever,),
     "MEMORY": (steps.memory,),
 }
-"""What a span's type asks for."""
+"""The steps for each span type."""
 NUMBER_STEPS: Final = ((keys.CHAT_TOKEN_USAGE, steps.tokens), (keys.LLM_COST, steps.cost))
-"""What MLflow counted, which comes before what the response says."""
+"""Steps for MLflow's own counts. They come before the response's usage."""
 KEY_STEPS: Final[tuple[tuple[str, Step], ...]] = (
     (keys.CHAT_TOOLS, steps.tools),
     (keys.LINKED_PROMPTS, steps.prompts),
     (keys.SPAN_FUNCTION_NAME, steps.function),
 )
-"""What an attribute of MLflow's asks for, after its type."""
+"""Steps for single attributes of MLflow's. They come after the steps of the type."""
 ASKED_FOR: Final = frozenset(key for key, _ in (*NUMBER_STEPS, *KEY_STEPS))
 OUTLINE_STEPS: Final[dict[str, tuple[Step, ...]]] = {
     **TYPE_STEPS,

@@ -161,7 +161,7 @@ def _holds(key: str, names: Rows) -> bool:
 def rest_of(
     rest: Any, inputs: Mapping[str, Any], parameters: Parameters, names: Rows = NAMES
 ) -> Any:
-    """Return what is left of inputs whose messages were found.
+    """Return the inputs without their messages and parameters.
 
     Args:
         rest: What the messages left of them.

@@ -38,7 +38,7 @@ WRAPPERS: Final = ("raw", "response")
 SPEAKERS: Final = ("replies", "messages", "generations")
 """Lists of messages, or of what holds one."""
 NOTES: Final = ("response_metadata", "meta")
-"""Where LangChain and Haystack put in a message what a provider says of its response."""
+"""Where LangChain and Haystack put a response's model in a message."""
 
 
 def attributes(outputs: Any) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def top_k(inputs: Any) -> int | None:
 
 
 def documents(outputs: Any) -> Found | None:
-    """Return the documents, or None when the outputs are none that is understood in full."""
+    """Return the documents, or None when the outputs are not understood in full."""
     if isinstance(outputs, list):
         if len(outputs) == 1 and isinstance(outputs[0], list):
             inner = _all(outputs[0])  # Milvus': a list for each query
@@ -231,7 +231,7 @@ def _paired(listed: list[Any], columns: dict[str, list[Any]]) -> list[dict[str, 
 
 
 def _put(document: dict[str, Any], name: str, value: Any) -> bool:
-    """Put what stands beside a document into it; False when it says something else already."""
+    """Add a column's value to its document. Returns False when the document has another value there."""
     if value is None:
         return True
     if name == "id":
@@ -285,16 +285,16 @@ def _document(item: Any) -> dict[str, Any] | None:
 
 
 def _beside(held: dict[str, Any], key: str, value: Any) -> None:
-    """Put a field beside others; where another value has its name, it gets one that is free."""
+    """Add a field. If its name is taken by another value, underscores are added to the name."""
     while key in held and held[key] != value:
         key += "_"
     held[key] = value
 
 
 TEXTS_ALONE: Final = frozenset({"document", *SHORT_TEXTS})
-"""Names of a content that is text; an object of that name is something else."""
+"""Names of a content only where the value is text."""
 TYPED: Final = frozenset({"id", "score"})
-"""What the convention's schema gives a type: a value of another kind has another name."""
+"""Names that the convention's schema gives a type. A value of another type gets another name."""
 ROLES: Final = {
     name: (role, rank)
     for role, names in (
@@ -305,11 +305,11 @@ ROLES: Final = {
     )
     for rank, name in enumerate(names)
 }
-"""What a field may be, and before which others it comes."""
+"""The role of each field name, and its rank among the names of that role."""
 
 
 class Plan(NamedTuple):
-    """Where a document with some names says what, if each is of its role's usual type.
+    """Which of a document's field names has which role.
 
     Args:
         content: The content's name, or None.
@@ -342,7 +342,7 @@ def _plan(names: tuple[str, ...]) -> Plan:
 
 
 def _usual(held: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a document with the convention's names, or None where a second look is needed."""
+    """Return a document with the convention's names, or None when a field is not of the usual type."""
     content, identity, score, metadata, others = _plan(tuple(held))
     about = held[metadata] if metadata is not None else {}
     if content is None or type(held[content]) is not str or type(about) is not dict or others:
@@ -401,7 +401,7 @@ def _named(held: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _as_role(role: str, value: Any) -> Any:
-    """Return a field as what it may be, or None when it is not that."""
+    """Return a value as its role needs it, or None when it cannot be that."""
     if role == "content":
         return as_text(parts.joined_text(value))
     if role == "id":

@@ -1,4 +1,4 @@
-"""The steps that a span of MLflow's is mapped by: each reads a draft and adds to it."""
+"""The steps that map a span of MLflow's. Each reads a draft and adds to it."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def agent(draft: Draft) -> None:
 
 
 def asked_of_agent(draft: Draft) -> None:
-    """Say what an agent that answers as a model does was asked for, and what it used."""
+    """Read parameters and usage of an agent whose inputs and outputs are those of a model."""
     if draft.conversation is not None:
         calls.ask(draft)
         calls.use(draft)

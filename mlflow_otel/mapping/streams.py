@@ -1,4 +1,4 @@
-"""What a stream answered, put together from its pieces where the span's outputs do not have it.
+"""The answer of a stream, put together from its pieces where the span's outputs lack it.
 
 MLflow puts most streams together itself. Three it does not, or not in full. Of OpenAI's chat
 completions it keeps the text of the first choice: calls of tools, reasoning and further choices are
@@ -53,7 +53,7 @@ PLACED: Final = frozenset(
 
 
 def completed(outputs: Any, events: Sequence[EventView]) -> Any:
-    """Return a call's outputs with what its stream's pieces have and they have not.
+    """Return a call's outputs, completed from the pieces of its stream.
 
     Args:
         outputs: As MLflow wrote them.
@@ -76,7 +76,7 @@ def completed(outputs: Any, events: Sequence[EventView]) -> Any:
 
 
 def is_unread(outputs: Any) -> bool:
-    """Tell whether outputs are of an InvokeModel call whose streamed answer they do not have."""
+    """Tell whether outputs lack the answer of a streamed InvokeModel call."""
     return isinstance(outputs, dict) and outputs.get("body") == UNREAD
 
 
@@ -95,7 +95,7 @@ def _body(pieces: list[Any]) -> Object | None:
 
 
 def join(held: Object, piece: Object) -> None:
-    """Add a stream's next piece to what came before it: texts grow, other values are the last one's."""
+    """Add the next piece of a stream. Texts are joined. Of any other field the last value is kept."""
     for key, value in piece.items():
         before = held.get(key)
         if value is None or (value == "" and before is not None):
@@ -134,7 +134,7 @@ def _join_items(held: list[Any], items: list[Any]) -> None:
 
 
 def _message(pieces: list[Object]) -> Object:
-    """Return the message that Anthropic's events tell of."""
+    """Return the message that Anthropic's events make up."""
     body: Object = {}
     blocks: dict[Any, Object] = {}
     for piece in pieces:
@@ -189,7 +189,7 @@ CONVERSE: Final = frozenset(
 
 
 def _conversed(pieces: Iterable[Object]) -> Object:
-    """Return what ``Converse`` would have answered."""
+    """Return the answer in the form that ``Converse`` gives it."""
     message: Object = {"role": "assistant"}
     blocks: dict[Any, Object] = {}
     body: Object = {}
@@ -241,7 +241,7 @@ def _converse_block(block: Object) -> Object:
 
 
 def _with_choices(outputs: Object, events: Sequence[EventView]) -> Object:
-    """Return a completion with what its chunks say and it does not: calls, thoughts, further choices."""
+    """Return a completion, completed from its chunks: calls, reasoning, further choices."""
     streamed: Object = {}
     for event in events:
         if event.name.startswith(keys.CHUNK_EVENT_PREFIX):
@@ -261,7 +261,7 @@ def _with_choices(outputs: Object, events: Sequence[EventView]) -> Object:
 
 
 def _with_delta(choice: Object, streamed: Object) -> Object:
-    """Return a choice with what its chunks add; of what both say, its own counts."""
+    """Return a choice, completed from its chunks. Where both have a field, the choice's own value is kept."""
     delta = dict(as_dict(streamed.get("delta")))
     if isinstance(delta.get("tool_calls"), list):
         delta["tool_calls"] = _calls(delta["tool_calls"])

@@ -148,7 +148,7 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "candidates_token_count": ("thoughts_token_count",),
     "candidatesTokenCount": ("thoughtsTokenCount",),
 }
-"""Counts that do not include others beside them (Anthropic, Bedrock, Gemini); the convention's do."""
+"""Counts that exclude other counts of the same usage (Anthropic, Bedrock, Gemini). The convention's include them."""
 
 HOLDERS: Final = (
     "usage",
@@ -265,7 +265,7 @@ ANSWERS: Final = ("generations", "replies")
 
 
 def _of_only_answer(outputs: dict[str, Any]) -> tuple[None, dict[str, Any]] | None:
-    """Return the usage of a response's only answer; those of several may each be the whole call's."""
+    """Return the usage of a response's only answer. Of several answers each may state the whole call's."""
     for name in ANSWERS:
         answers = outputs.get(name)
         while isinstance(answers, list) and len(answers) == 1:
@@ -304,7 +304,7 @@ FLAT: Final = frozenset(
 def _read(
     usage: Mapping[str, Any], names: Names, known: Mapping[str, Any], attributes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Put the counts that are not known into ``found``; return what no attribute says."""
+    """Put counts that are not known yet into ``attributes``. Return the fields that have no attribute."""
     left: dict[str, Any] = {}
     for name, value in usage.items():
         if value is None:

@@ -24,7 +24,7 @@ SCHEMAS: Final = (
     "args_schema",
 )
 CACHE_POINT: Final = frozenset({"cachePoint"})
-"""Bedrock's mark among the tools, which is no tool."""
+"""Bedrock's cache mark in a list of tools. It is not a tool."""
 PLAIN: Final = frozenset({"type", "function"})
 USUAL: Final = ("name", "description", "parameters")
 DECLARED: Final = ("function_declarations", "functionDeclarations")
@@ -127,7 +127,7 @@ def definition(tool: Any) -> dict[str, Any] | None:
 
 
 def _is_usual(held: Any) -> bool:
-    """Tell whether a function is defined as nearly all are: nothing is to be renamed in it."""
+    """Tell whether a function's definition has the usual fields, so that nothing is renamed."""
     if type(held) is not dict or len(held) != len(USUAL):
         return False
     name, parameters = held.get("name"), held.get("parameters")

@@ -130,7 +130,7 @@ def dumps(value: Any) -> str:
 
 
 def compact(text: str) -> Json | None:
-    """Return a JSON object or a list of them less its blanks, or None for anything else.
+    """Return a JSON object, or a list of objects, without its blanks. Returns None for anything else.
 
     The same as decoding and writing it again, several times as fast; letters written as escapes
     stay so (MLflow writes none). None also for numbers that JSON has no word for.
@@ -201,7 +201,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Return ``mapping`` less ``keys`` and less what says nothing: None, and empty containers."""
+    """Return ``mapping`` without ``keys``, None and empty containers."""
     return {
         key: value
         for key, value in mapping.items()

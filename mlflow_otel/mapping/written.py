@@ -1,4 +1,4 @@
-"""A value as MLflow wrote it: read only where somebody asks what it says, else passed on."""
+"""A value as MLflow wrote it. It is decoded only when a step needs its content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Written:
         return self.text is None or self.text == "null"
 
     def may_have(self, start: str) -> bool:
-        """Tell whether it may be an object with a key or text that begins so; False is certain."""
+        """Tell whether it may be an object with a key or text of this beginning. False is certain."""
         text = self.text
         return not isinstance(text, str) or (text.startswith("{") and f'"{start}' in text)
 

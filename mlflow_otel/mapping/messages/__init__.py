@@ -75,7 +75,7 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
 
 
 def _say_nothing(inputs: Any, outputs: Any) -> bool:
-    """Tell quickly that two objects are of no call: nearly all inputs and outputs of agents and roots."""
+    """Tell quickly that two objects hold no messages. Most inputs and outputs of agents do not."""
     return (
         type(inputs) is dict
         and type(outputs) is dict
@@ -113,7 +113,7 @@ def _answered(
 
 
 def _settle(conversation: Conversation, failures: list[str]) -> None:
-    """Make the parts that could not be converted parts like others, and say why they could not be."""
+    """Turn parts that could not be converted into plain ones, and collect their errors."""
     _settle_parts(conversation.system, failures)
     for made in conversation.inputs:
         _settle_parts(made["parts"], failures)
@@ -156,7 +156,7 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
 
 
 QUESTIONS: Final = frozenset({"messages", "contents", "input", *completions.PROMPTS})
-"""What a question of any format has one of."""
+"""The inputs of every format have one of these keys."""
 ANSWERS: Final = frozenset(
     {
         "candidates",
@@ -173,7 +173,7 @@ ANSWERS: Final = frozenset(
         "type",
     }
 )
-"""What an answer of any format has one of."""
+"""The outputs of every format have one of these keys."""
 
 
 def _answered_by_shape(inputs: Any, outputs: Any, asked: Asked | None) -> tuple[ModuleType, ...]:

@@ -29,11 +29,7 @@ def request(inputs: Any) -> Asked | None:
     said = [_message(item) for item in given]
     if is_handle(held.get("cancellation_token")):
         held.take("cancellation_token")
-    side = sides.asked(said, held, tools=sides.tools(held))
-    later = [m for m in side.messages if m["role"] == "system"]
-    side.system += [part for m in later for part in chat.on_parts(m)]
-    side.messages = [m for m in side.messages if m["role"] != "system"]
-    return side
+    return sides.with_all_instructions(sides.asked(said, held, tools=sides.tools(held)))
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:

@@ -18,7 +18,7 @@ Rest = dict[str, Any]
 
 
 def block(item: Any) -> Part:
-    """Return a block as a part; one of a kind that is not known passes with all its fields."""
+    """Return a block as a part. A block of an unknown kind passes with all its fields."""
     if not isinstance(item, dict):
         return parts.text(item)
     if isinstance(item.get("text"), str):
@@ -40,7 +40,7 @@ def is_block(item: Block) -> bool:
 
 
 def named_by_key(item: Block) -> Part:
-    """Pass on a block of a kind that is not known: its only key is its kind's name."""
+    """Pass on a block of an unknown kind. Its only key names the kind."""
     only = next(iter(item)) if len(item) == 1 else None
     return parts.other({**item, "type": only} if isinstance(only, str) and only else item)
 
@@ -56,7 +56,7 @@ def _cited(held: Block) -> Part:
 
 
 def _guarded(held: Block) -> Part:
-    """Return what a guardrail looks at: a text or an image, and what it is to it."""
+    """Return the text or image that a guardrail checks, with its qualifiers."""
     inner = Fields(held).inner("text")
     text = inner.take_text("text")
     if text is not None and held.keys() == {"text"}:

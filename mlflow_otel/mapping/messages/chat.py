@@ -57,7 +57,7 @@ def is_message(item: Any) -> bool:
 
 
 def is_plain(item: Any) -> bool:
-    """Tell whether an item is a role, a text and nothing else, and of a role that needs no second look."""
+    """Tell whether an item is only a role and a text, and the role is one that is used as it is."""
     if type(item) is not dict or len(item) != LEAST:
         return False
     who = item.get("role")
@@ -113,7 +113,7 @@ def talk(given: list[Any], side: str = "user", *, together: bool = False) -> lis
 
 
 def on_parts(made: Message) -> list[Part]:
-    """Return a message's parts where the message itself does not leave: the first carries the rest."""
+    """Return a message's parts without the message. The first part carries the message's other fields."""
     contents: list[Part] = made["parts"]
     if len(made) == LEAST:
         return contents
@@ -123,7 +123,7 @@ def on_parts(made: Message) -> list[Part]:
 
 
 def first_carries(contents: list[Part], rest: Mapping[str, Any]) -> list[Part]:
-    """Lay further fields on the first of some parts."""
+    """Add further fields to the first of some parts."""
     if rest:
         contents = contents or [parts.text("")]
         carry(contents[0], rest, ("id", *parts.RESERVED.get(contents[0]["type"], ())))
@@ -131,7 +131,7 @@ def first_carries(contents: list[Part], rest: Mapping[str, Any]) -> list[Part]:
 
 
 def instructions(said: list[Message]) -> tuple[list[Part], list[Message]]:
-    """Split off the system instructions that lead a talk; one later in it keeps its place."""
+    """Split off the system messages at the start of a talk. Later ones keep their place."""
     if not said or said[0]["role"] not in SYSTEM_ROLES:
         return [], said
     count = 1
@@ -194,14 +194,14 @@ def message(item: Any, audio: Any = None) -> Message:
 
 
 def _content(held: Fields) -> Any:
-    """Take what a message says: its content, or the list that stands for it in other libraries."""
+    """Take a message's content: ``content``, or the list that other libraries use instead."""
     content = held.take("content")
     # The convention's and Vercel's messages have parts, Semantic Kernel's have items.
     return held.take_list("parts", "items") if content is None else content
 
 
 def _answering(who: str, contents: list[Part]) -> str:
-    """Return who speaks: a tool's answer is a tool's, though Anthropic and Bedrock say the user's."""
+    """Return the role. A tool's answer has the role ``tool``, even where Anthropic and Bedrock say ``user``."""
     if who != "user" or not contents or contents[0]["type"] != "tool_call_response":
         return who
     return "tool" if all(part["type"] == "tool_call_response" for part in contents) else who
@@ -215,7 +215,7 @@ WRAPPED: Final = frozenset({"kwargs", "data", "_role"})
 
 
 def _opened(item: dict[str, Any]) -> Fields:
-    """Return a message's fields, out of what LangChain or Haystack wraps them in."""
+    """Return a message's fields, without LangChain's or Haystack's wrapper."""
     if WRAPPED.isdisjoint(item):
         return Fields(item)
     if item.get("type") == "constructor" and isinstance(item.get("kwargs"), dict):
@@ -254,7 +254,7 @@ def _take_role(held: Fields) -> str:
 
 
 def _answers(held: Fields, call_id: str | None) -> list[Part]:
-    """Return what a tool's message answers: itself, or the answers it holds."""
+    """Return the answers in a tool's message: one, or a list of several."""
     answers = held.take_list("tool_responses")  # AG2; the content has them all again
     if answers:
         contents = [parts.safely(_answer, answer) for answer in answers]
@@ -301,11 +301,11 @@ def _images(held: Fields) -> list[Part]:
 
 
 IMAGE: Final = re.compile(r"data:|https?://|b['\"]|[A-Za-z0-9+/_-]{4,}={0,2}$")
-"""Text that is a picture, not the path of one: a link, bytes, or base64."""
+"""Text that is an image itself (a link, bytes, base64), not the path of a file."""
 
 
 def _calls(held: Fields, extra: Fields, contents: list[Part]) -> list[Part]:
-    """Return the calls that stand beside the content, less those that the content has too."""
+    """Return the calls beside the content, without those that the content has too."""
     calls = [parts.safely(call, item) for item in held.take_list("tool_calls")]
     calls += [parts.safely(call, item) for item in held.take_list("invalid_tool_calls")]
     if isinstance(held.get("function_call"), dict):
@@ -315,7 +315,7 @@ def _calls(held: Fields, extra: Fields, contents: list[Part]) -> list[Part]:
 
 
 def new_calls(contents: list[Part], calls: list[Part]) -> list[Part]:
-    """Return the calls that are not among some parts already: frameworks write them down twice."""
+    """Return the calls that are not among the parts yet. Frameworks often write a call twice."""
     known = [part for part in contents if part["type"] == "tool_call"]
     if not known and len(calls) == 1:
         return calls
@@ -386,5 +386,5 @@ def batches(given: Any) -> list[list[Any]] | None:
 
 
 def numbered(said: list[Message], batch: int) -> list[Message]:
-    """Say of messages which prompt of their call they belong to, from 0."""
+    """Give messages the number of their prompt within the call, from 0."""
     return [{**made, "batch": batch} for made in said]

@@ -16,7 +16,7 @@ from mlflow_otel.mapping.values import as_dict, as_list
 
 PROMPTS_ALONE: Final = ("prompt", "inputText", "prompts")
 PROMPTS: Final = (*PROMPTS_ALONE, "message", "inputs", "input")
-"""Names of a prompt. One that may be something else needs a text as its answer."""
+"""Names of a prompt. The last three can mean something else, so they need a text as the answer."""
 TEXTS: Final = ("generation", "completion", "text", "outputText", "response", "generated_text")
 LISTS: Final = ("results", "outputs", "generations", "completions", "choices")
 REASONS: Final = ("stop_reason", "finish_reason", "completionReason", "done_reason")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from mlflow_otel.mapping.values import as_text
 
 EMPTY: Final[tuple[Any, ...]] = (None, [], {})
-"""What says nothing, so that it need not leave."""
+"""Values that carry no information, so they are left out."""
 
 
 class Fields:
@@ -64,17 +64,17 @@ class Fields:
         return []
 
     def drop(self, key: str, *words: Any) -> None:
-        """Leave a field out when it is one of some words that the result says in its own way."""
+        """Drop a field whose value is one of ``words``: the result expresses it in another way."""
         if key in self._left and self._left[key] in words:
             del self._left[key]
 
     def drop_repeated(self, key: str, said: Any) -> None:
-        """Leave a field out when it says no more than what was said elsewhere."""
+        """Drop a field when it only repeats what is known from elsewhere."""
         if key in self._left and says_no_more(self._left[key], said):
             del self._left[key]
 
     def inner(self, *keys: str) -> Fields:
-        """Return the fields of the first nested object that is there; what stays of it is the rest's."""
+        """Return the fields of the first nested object that exists. What nobody takes of it stays in the rest."""
         for key in keys:
             value = self._left.get(key)
             if isinstance(value, Fields):
@@ -89,7 +89,7 @@ class Fields:
         self._left[key] = value
 
     def rest(self) -> dict[str, Any]:
-        """Return what nobody took, less what says nothing."""
+        """Return what nobody took, without empty values."""
         rest = {}
         for key, value in self._left.items():
             left = value.rest() if isinstance(value, Fields) else value
@@ -111,7 +111,7 @@ class Fields:
 def carry(
     made: dict[str, Any], rest: Mapping[str, Any], reserved: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Lay what was not understood on what was made of the rest of it.
+    """Add the fields that were not understood to the part or message that was made.
 
     Args:
         made: A part or message; changed.
@@ -135,7 +135,7 @@ def carry(
 
 
 def says_no_more(echo: Any, said: Any) -> bool:
-    """Tell whether an API's echo of a value says nothing beyond it; None says nothing."""
+    """Tell whether an API's echo of a value adds nothing to it. None adds nothing."""
     if echo is None:
         return True
     if isinstance(echo, dict):
@@ -157,7 +157,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def unsaid(value: Any, said: Collection[str]) -> Any:
-    """Return a structure less the texts that were said, and what holds nothing but them."""
+    """Return a structure without the texts that are known already, and without what is empty then."""
     if isinstance(value, dict):
         kept = {key: unsaid(item, said) for key, item in value.items()}
         return {key: item for key, item in kept.items() if item not in EMPTY} or None

@@ -64,7 +64,7 @@ def _candidate(candidate: dict[str, Any], index: int) -> Message:
 
 
 def _tools(held: Fields) -> list[dict[str, Any]]:
-    """Take the functions out of the tools; what is no function stays."""
+    """Take the functions out of the tools. Other tools stay."""
     definitions: list[dict[str, Any]] = []
     left: list[Any] = []
     for tool in held.take_list("tools"):
@@ -192,4 +192,4 @@ KINDS: Final[Mapping[str, Callable[[dict[str, Any]], Part]]] = {
     "file_data": _data,
     "fileData": _data,
 }
-"""A row a kind; what else a part may hold passes with all its fields."""
+"""A row a kind. A part of any other kind passes with all its fields."""

@@ -77,7 +77,7 @@ def _by_pattern(kind: str, item: Item) -> Callable[[Item], Part] | None:
 
 
 def role_of(item: Item, side: str) -> str:
-    """Tell who says an item of the Responses API that stands for itself.
+    """Return the role for an item of the Responses API that has none.
 
     Args:
         item: The item; it has no role.
@@ -150,7 +150,7 @@ THOUGHTS: Final = frozenset({"text", "summary_text", "reasoning_text"})
 
 
 def _url(item: Item) -> Part:
-    """Return a link that stands under its type's name: ``image_url``, ``audio_url``, ``document_url``."""
+    """Return a link whose key is its type: ``image_url``, ``audio_url``, ``document_url``."""
     held = Fields(item)
     kind = item["type"]
     held.drop("type", kind)

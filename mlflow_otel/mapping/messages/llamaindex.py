@@ -25,11 +25,9 @@ def request(inputs: Any) -> Asked | None:
     else:
         return None
     held.take_text("model")
-    side = sides.asked(said, held, tools=sides.tools(held.inner("kwargs")))
-    later = [m for m in side.messages if m["role"] == "system"]
-    side.system += [part for m in later for part in chat.on_parts(m)]
-    side.messages = [m for m in side.messages if m["role"] != "system"]
-    return side
+    return sides.with_all_instructions(
+        sides.asked(said, held, tools=sides.tools(held.inner("kwargs")))
+    )
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -61,7 +59,7 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
 
 
 REPEATED = frozenset({"chat.completion", "assistant", "function", *parts.FINISH_REASONS})
-"""Words of a provider's answer that the message says in its own way."""
+"""Words of a provider's answer that the message expresses in another way."""
 
 
 def _message(item: dict[str, Any]) -> Message:

@@ -28,7 +28,7 @@ def request(inputs: Any) -> Asked | None:
 
 
 def _talks(given: Any, *, spoken: bool) -> list[Message] | None:
-    """Return the messages of a talk, or of each in a list of talks; None when they are none.
+    """Return the messages of a talk, or of a list of talks, or None when they are not messages.
 
     Args:
         given: The talk.
@@ -96,7 +96,7 @@ OBJECTS: Final = frozenset({dict})
 
 
 def _lists(given: Any) -> list[list[Any]]:
-    """Return choices, a list for each prompt of their call; nothing where they are no objects."""
+    """Return the choices, one list for each prompt of the call. Returns an empty list for anything else."""
     if not isinstance(given, list) or not given:
         return []
     if OBJECTS.issuperset(map(type, given)):
@@ -118,7 +118,7 @@ def _list(outputs: list[Any]) -> Answered | None:
 
 
 def _says(item: dict[str, Any]) -> bool:
-    """Tell whether an object is something that is said: a message, an item, a block."""
+    """Tell whether an object is a message, a content item or a block."""
     kind = item.get("type")
     if isinstance(kind, str):
         return not kind.startswith("response.")  # an event of a stream
@@ -129,7 +129,7 @@ BESIDE_TEXT: Final = frozenset({"tool_calls", "reasoning_content", "citations", 
 
 
 def _said(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer of DSPy's LM, its text with what was said beside it, as a message."""
+    """Return an answer of DSPy's LM (a text with further fields) as a message."""
     if "type" in item or "content" in item or BESIDE_TEXT.isdisjoint(item) or "text" not in item:
         return item
     if chat.is_message(item):
@@ -182,7 +182,7 @@ def _choice(choice: dict[str, Any], index: int, audio: Any) -> Message:
 
 
 def _replies(held: Fields, said: list[Message]) -> Answered:
-    """Return the side; what the response does not say of itself may stand in its messages' notes."""
+    """Return the outputs' side. The ID, model and reasons may stand in the notes of its messages."""
     side = sides.answered(said, held)
     noted = [made for made in said if not NOTES.isdisjoint(made)]
     if not noted:
@@ -196,7 +196,7 @@ def _replies(held: Fields, said: list[Message]) -> Answered:
 
 
 def _note(notes: Fields, place: str, made: Message, side: Answered) -> None:
-    """Take what a provider says of its response out of a message's notes; the rest of them stays."""
+    """Take the response's ID, model and finish reason out of a message's notes. Other notes stay."""
     for key in ("finish_reason", "stop_reason", "stopReason"):
         reason = parts.finish_reason(notes.get(key))
         if reason is not None and made.setdefault("finish_reason", reason) == reason:
@@ -213,4 +213,4 @@ def _note(notes: Fields, place: str, made: Message, side: Answered) -> None:
 
 
 NOTES: Final = frozenset({"response_metadata", "meta"})
-"""Where LangChain and Haystack put what a provider says of its response."""
+"""Where LangChain and Haystack put the response's ID, model and finish reason."""

@@ -68,7 +68,7 @@ RESERVED: Final[Mapping[str, tuple[str, ...]]] = {
     "server_tool_call": ("id",),
     "server_tool_call_response": ("id",),
 }
-"""Names that mean something in a part even where it does not have them: an item's ID is no call's."""
+"""Names with a fixed meaning in a part. A further field of that name (an item's own ID) is renamed."""
 
 REQUIRED: Final[Mapping[str, tuple[tuple[str, type], ...]]] = {
     "text": (("content", str),),
@@ -105,7 +105,7 @@ class Unread(dict[str, Any]):
 
 
 def safely(convert: Callable[[Any], Part], item: Any) -> Part:
-    """Convert one part; one that cannot be loses its structure, not its text."""
+    """Convert one part. If that fails, its structure is lost but no text."""
     try:
         return convert(item)
     except Exception as error:
@@ -113,7 +113,7 @@ def safely(convert: Callable[[Any], Part], item: Any) -> Part:
 
 
 def finish_reason(value: Any) -> str | None:
-    """Return the convention's word for a provider's finish reason; unknown ones pass."""
+    """Return the convention's word for a provider's finish reason. Unknown reasons pass unchanged."""
     return FINISH_REASONS.get(value.lower(), value) if isinstance(value, str) and value else None
 
 
@@ -123,7 +123,7 @@ def text(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
 
 
 def reasoning(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
-    """Return a part of what the model thought before it answered; a veiled thought has no text."""
+    """Return a reasoning part. Redacted reasoning has no text."""
     said = "" if content is None else as_text(content)
     return carry({"type": "reasoning", "content": said}, rest)
 
@@ -131,7 +131,7 @@ def reasoning(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
 def tool_call(
     name: Any, arguments: Any, call_id: Any = None, rest: Mapping[str, Any] = NO_FIELDS
 ) -> Part:
-    """Return a call the model asks for; arguments in a JSON string leave as an object."""
+    """Return a call that the model asks for. Arguments in a JSON string become an object."""
     part: Part = {"type": "tool_call", "name": "" if name is None else as_text(name)}
     if call_id is not None:
         part["id"] = as_text(call_id)
@@ -200,7 +200,7 @@ def media(
 
 
 def document(content: Any, rest: Mapping[str, Any] = NO_FIELDS) -> Part:
-    """Return a document of plain text: text that is not what its sender says."""
+    """Return a document of plain text. Its modality tells it from the sender's own words."""
     return carry({"type": "text", "content": as_text(content), "modality": "document"}, rest)
 
 

@@ -33,7 +33,7 @@ def _is_its_own(item: Any) -> bool:
 
 
 def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> None:
-    """Put one request or response where it belongs: its parts are several people's."""
+    """Sort the parts of one request or response by role."""
     held = Fields(item)
     instructions = held.take_text("instructions")
     if instructions:

@@ -25,12 +25,7 @@ def request(inputs: Any) -> Asked | None:
     side = sides.asked(
         chat.talk(given, together=True), held, tools=sides.tools(held), system=system
     )
-    # Instructions stand anywhere among the items; the convention has one place for them.
-    later = [m for m in side.messages if m["role"] in chat.SYSTEM_ROLES]
-    if later:
-        side.system += [part for m in later for part in chat.on_parts(m)]
-        side.messages = [m for m in side.messages if m["role"] not in chat.SYSTEM_ROLES]
-    return side
+    return sides.with_all_instructions(side)
 
 
 def _instructions(held: Fields) -> list[Part]:
@@ -74,7 +69,7 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
 
 
 UNFINISHED: Final = ("queued", "in_progress")
-"""What a response in the background says before it ended."""
+"""The status of a background response that has not ended."""
 
 
 def _is_item(item: Any) -> bool:
@@ -86,7 +81,7 @@ def _is_item(item: Any) -> bool:
 
 
 def _drop_echo(held: Fields, asked: dict[str, Any]) -> None:
-    """Leave out what a response repeats of its request, as far as it says no more."""
+    """Drop the fields in which a response only repeats its request."""
     for key, value in asked.items():
         if key != "model":
             held.drop_repeated(key, value)

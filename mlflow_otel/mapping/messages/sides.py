@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_otel.mapping.messages.chat import instructions
+from mlflow_otel.mapping.messages.chat import SYSTEM_ROLES, instructions, on_parts
 from mlflow_otel.mapping.messages.fields import Fields
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
@@ -42,6 +42,15 @@ def tools(held: Fields, *keys: str) -> list[dict[str, Any]]:
     return []
 
 
+def with_all_instructions(side: Asked) -> Asked:
+    """Move instructions that stand among the messages to the system instructions."""
+    later = [made for made in side.messages if made["role"] in SYSTEM_ROLES]
+    if later:
+        side.system += [part for made in later for part in on_parts(made)]
+        side.messages = [made for made in side.messages if made["role"] not in SYSTEM_ROLES]
+    return side
+
+
 def answered(
     said: list[Message],
     held: Fields,
@@ -71,7 +80,7 @@ def answered(
 
 
 def reply(contents: list[Part], reason: str | None = None) -> Message:
-    """Return an answer of the assistant's; one that stops for a call's sake says so."""
+    """Return an assistant's message. If it stops to call a tool, its reason is ``tool_call``."""
     if reason == "stop" and any(part["type"] == "tool_call" for part in contents):
         reason = "tool_call"
     made: Message = {"role": "assistant", "parts": contents}
