@@ -8,14 +8,17 @@ mutmut makes the changes and runs the tests; this takes a random sample of them,
 from __future__ import annotations
 
 import argparse
+import ast
 import json
-import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-# The tests of each room: those of the others take minutes and would notice by chance.
+# The tests of each room: those of the others take minutes and would notice by chance. `--ignore` would not leave
+# them out, since pytest collects what it is given by name.
 TESTS = {
     "mapping": ["tests/mapping"],
     "holding": ["tests/holding"],
@@ -25,30 +28,58 @@ TESTS = {
     "feedback": ["tests/feedback"],
 }
 UNNOTICED = {0, 5, 33, 34, None}  # the tests passed, or none of them reaches the changed line
+LISTS = ("only_mutate", "pytest_add_cli_args_test_selection")
 
 
-def results() -> dict[str, int | None]:
+def results(place: Path) -> dict[str, int | None]:
     """Return each mutant's exit status, None before it was run."""
     found: dict[str, int | None] = {}
-    for meta in Path("mutants").rglob("*.meta"):
+    for meta in (place / "mutants").rglob("*.meta"):
         found |= json.loads(meta.read_text())["exit_code_by_key"]
     return found
 
 
-def narrowed(room: str) -> str:
-    """Return pytest's arguments that leave out the tests of other rooms; mutmut has no option for them."""
-    wanted = TESTS.get(room)
-    everything = {folder for folders in TESTS.values() for folder in folders} | {"tests/export"}
-    return " ".join(
-        f"--ignore={folder}" for folder in sorted(everything - set(wanted or everything))
-    )
+def list_of(name: str) -> re.Pattern[str]:
+    """Return a pattern of a list in ``pyproject.toml``; Python 3.10 has no reader of TOML."""
+    return re.compile(rf"^{name} = (\[.*?\])$", re.DOTALL | re.MULTILINE)
 
 
-def run(*names: str) -> None:
+def listed(text: str, name: str) -> list[str]:
+    """Return what a list in ``pyproject.toml`` holds."""
+    return ast.literal_eval(list_of(name).search(text)[1])
+
+
+def narrowed(text: str, room: str) -> str:
+    """Return ``pyproject.toml`` with the room's code and its tests alone; mutmut has no option for them."""
+    if room not in TESTS:
+        return text
+    changed, tests = LISTS
+    its_own = [path for path in listed(text, changed) if path.startswith(f"mlflow_otel/{room}/")]
+    for name, paths in ((changed, its_own), (tests, TESTS[room])):
+        text = list_of(name).sub(f"{name} = {json.dumps(paths)}", text)
+    return text
+
+
+def copied(room: str) -> Path:
+    """Return a fresh copy of all that mutmut reads, since it takes its settings from where it runs."""
+    place = Path("mutants") / (room or "everything")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    text = Path("pyproject.toml").read_text()
+    for name in ["mlflow_otel", *listed(text, "also_copy")]:
+        if Path(name).is_dir():
+            shutil.copytree(name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(name, place / name)
+    (place / "pyproject.toml").write_text(narrowed(text, room))
+    return place
+
+
+def run(place: Path, *names: str) -> None:
     """Run mutmut on mutants, or make them only when none is named (mutmut then ends with an error)."""
     command = [sys.executable, "-m", "mutmut", "run", *(names or ["none-of-this-name"])]
     ended = subprocess.run(
-        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=place
     )
     if names and ended.returncode:
         sys.exit(f"mutmut could not run the tests:\n{ended.stdout[-4000:]}")
@@ -61,12 +92,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--room", default="", help="the folder to change, such as mapping")
     asked = parser.parse_args()
-    os.environ["PYTEST_ADDOPTS"] = narrowed(asked.room)
-    run()
-    everything = sorted(n for n in results() if n.startswith(f"mlflow_otel.{asked.room}"))
+    place = copied(asked.room)
+    run(place)
+    everything = sorted(n for n in results(place) if n.startswith(f"mlflow_otel.{asked.room}"))
     chosen = random.Random(asked.seed).sample(everything, min(asked.sample, len(everything)))
-    run(*chosen)
-    after = results()
+    run(place, *chosen)
+    after = results(place)
     missed = sorted(name for name in chosen if after[name] in UNNOTICED)
     for name in missed:
         shown = subprocess.run(
@@ -74,6 +105,7 @@ def main() -> None:
             check=False,
             capture_output=True,
             text=True,
+            cwd=place,
         )
         print(shown.stdout)
     share = 1 - len(missed) / len(chosen)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from tests.mutants import TESTS
+from tests.mutants import LISTS, TESTS, listed, narrowed
 
 SECTION = (ROOT / "pyproject.toml").read_text().partition("[tool.mutmut]")[2]
 NAMED = re.findall(r'"((?:mlflow_otel|tests|docs|examples)[^"]*)"', SECTION)
@@ -27,3 +27,12 @@ def test_every_module_beside_the_package_is_copied_for_the_mutation_tester():
 def test_every_room_that_is_changed_has_its_tests():
     changed = {path.split("/")[1] for path in NAMED if path.startswith("mlflow_otel/")}
     assert changed == set(TESTS)
+
+
+@pytest.mark.parametrize("room", TESTS)
+def test_the_mutation_tester_is_given_a_rooms_code_and_its_tests_alone(room):
+    text = narrowed((ROOT / "pyproject.toml").read_text(), room)
+    changed, tests = (listed(text, name) for name in LISTS)
+    assert changed
+    assert all(path.startswith(f"mlflow_otel/{room}/") for path in changed)
+    assert tests == TESTS[room]
