@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import httpx
 import pytest
@@ -167,3 +169,100 @@ def test_sessions_are_judged_by_mlflows_own_session_scorers(tmp_path):
     assert scores == {"s-alice-1": 2, "s-bob-1": 2, "s-carol-1": 1}
     key = "mlflow.assessment.metadata.mlflow.assessment.onlineScoringSessionId"
     assert all(values[key] == session for session, values in turns.items())
+
+
+BAD = """
+import os, sys, time
+import mlflow
+
+def good(outputs):
+    return True
+
+def exits(outputs):
+    sys.exit(3)
+
+def forks(outputs):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return 1
+
+def hangs(outputs):
+    time.sleep(1000)
+
+def traced(outputs):
+    mlflow.trace(good)(outputs)
+    mlflow.log_feedback(trace_id=TRACE, name="own", value=True)
+    return 2
+
+def size(trace):
+    return len(trace.data.spans)
+
+TRACE = "tr-" + "7" * 32
+SCORERS = [good, exits, forks, traced, size, {"scorer": hangs, "timeout": 0.2}]
+"""
+LARGE = """
+import mlflow, mlflow_otel
+handle = mlflow_otel.instrument()
+with mlflow.start_span("wide"):
+    for number in range(9_999):
+        with mlflow.start_span(f"{number}"):
+            pass
+with mlflow.start_span("heavy") as span:
+    span.set_inputs({"question": "x" * 5_000_000})
+assert handle.force_flush(60_000), handle.stats()
+"""
+
+
+def test_bad_scorers_and_large_traces_do_not_disturb_the_worker(tmp_path):
+    (tmp_path / "own.py").write_text(BAD)
+    with Receiver() as results:
+        sends = {"OTEL_EXPORTER_OTLP_ENDPOINT": results.grpc_endpoint}
+        with scoring(
+            tmp_path, "--scorers=own:SCORERS", "--trace-idle=3", python=sys.executable, **sends
+        ) as worker:
+            environ = {**KEPT, "OTEL_EXPORTER_OTLP_ENDPOINT": worker.grpc}
+            subprocess.run([sys.executable, "-c", LARGE], env=environ, check=True, timeout=100)
+            said = worker.end()
+        assert worker.process.returncode == 0, said
+        found = defaultdict(list)
+        for span in results.store.spans():
+            values = span["attributes"]
+            found[values["gen_ai.evaluation.name"]].append(
+                values.get("gen_ai.evaluation.score.value", values.get("error.type"))
+            )
+    assert found["good"] == [1.0, 1.0]
+    assert found["exits"] == ["SystemExit"] * 2
+    assert found["hangs"] == ["TimeoutError"] * 2
+    assert found["forks"] == [1, 1]
+    assert found["traced"] == [2, 2]
+    assert sorted(found["size"]) == [1, 10_000]
+    assert found["own"] == [1.0, 1.0]
+    assert "12 runs, 4 failed" in said
+
+
+def test_the_worker_of_compose_is_built_and_the_collector_sends_to_it():
+    files = ("-f", "compose.yaml", "-f", "compose.scoring.yaml")
+    services = servers.composed(*files)["services"]
+    built = services["scorers"]["build"]
+    assert (Path(built["context"]) / built["dockerfile"]).is_file()
+    gateway = services["gateway"]
+    assert gateway["environment"]["SCORER_ENDPOINT"] == "scorers:4337"
+    arguments = [servers._here(gateway, part) for part in gateway["command"]]
+    subprocess.run([str(servers.COLLECTOR), "validate", *arguments], check=True)
+
+
+def test_the_images_command_serves_the_worker(tmp_path):
+    dockerfile = (servers.ROOT / "examples/Dockerfile.scorers").read_text()
+    command = json.loads(re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)[1])
+    named = re.search(r"MLFLOW_OTEL_SCORERS=(\S+)", dockerfile)[1]
+    assert command[0] == "mlflow-otel"
+    grpc, http = servers.free_ports(2)
+    moved = {"0.0.0.0:4337": f"127.0.0.1:{grpc}", "0.0.0.0:4338": f"127.0.0.1:{http}"}
+    rest = [moved.get(part, part) for part in command[1:]]
+    environ = {"PYTHONPATH": str(servers.ROOT), "MLFLOW_OTEL_SCORERS": named}
+    url = f"http://127.0.0.1:{http}/readyz"
+    with servers.running(
+        [sys.executable, "-m", "mlflow_otel", *rest], url, tmp_path / "worker.log", **environ
+    ):
+        assert httpx.get(url).text == "ok\n"
