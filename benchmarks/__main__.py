@@ -39,7 +39,7 @@ def main():
             app_thread.tables(tmp),
             feedback.tables(tmp),
             measuring.tables(),
-            scoring.tables(),
+            scoring.tables(sink),
             export.tables(sink),
             growth.tables(),
             load.tables(sink, tmp),

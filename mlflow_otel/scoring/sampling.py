@@ -8,16 +8,16 @@ rate are among those of a high one.
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 _WHOLE: Final = float(2**256)
 _TOP: Final = float(2**64)
 _UNSURE: Final = 2**12
-_top = struct.Struct(">Q").unpack_from
+_BEYOND: Final = b"\xff" * 33
+"""Above every hash."""
 _rate = attrgetter("rate")
 
 
@@ -35,15 +35,15 @@ class Step(NamedTuple):
         name: Its name.
         suffix: What is hashed behind the trace ID.
         conditional: The share of the traces that come this far.
-        surely: Hashes whose first 64 bits are below this are in.
-        surely_not: Hashes whose first 64 bits are above this are out.
+        surely: Hashes below this are in.
+        surely_not: Hashes above this are out.
     """
 
     name: str
     suffix: bytes
     conditional: float
-    surely: int
-    surely_not: int
+    surely: bytes
+    surely_not: bytes
 
 
 def in_order(rates: Iterable[Rate]) -> tuple[Step, ...]:
@@ -54,7 +54,7 @@ def in_order(rates: Iterable[Rate]) -> tuple[Step, ...]:
         conditional = rate / before if before > 0 else 0.0
         top = int(conditional * _TOP)
         suffix = f":{name}".encode("utf-8", "surrogatepass")
-        steps.append(Step(name, suffix, conditional, top - _UNSURE, top + _UNSURE))
+        steps.append(Step(name, suffix, conditional, _low(top - _UNSURE), _high(top + _UNSURE)))
         before = rate
     return tuple(steps)
 
@@ -66,19 +66,28 @@ def chosen(trace_id: str, rates: Iterable[Rate]) -> Sequence[str]:
         trace_id: MLflow's ID of the trace, or a session's ID.
         rates: The scorers that have one filter string in common, as MLflow groups them.
     """
-    return chosen_in_order(trace_id.encode("utf-8", "surrogatepass"), in_order(rates))
+    steps = in_order(rates)
+    number = how_many(trace_id.encode("utf-8", "surrogatepass"), steps)
+    return [step.name for step in steps[:number]]
 
 
-def chosen_in_order(trace_id: bytes, steps: Sequence[Step]) -> Sequence[str]:
-    """Return the same as ``chosen``, for scorers that ``in_order`` has put in order."""
-    names: list[str] = []
-    for name, suffix, conditional, surely, surely_not in steps:
-        digest = hashlib.sha256(trace_id + suffix).digest()
-        (top,) = _top(digest)
-        if top > surely_not:
-            break
+def how_many(trace_id: bytes, steps: Sequence[Step]) -> int:
+    """Return how many scorers, from the first on, a trace is given to; ``in_order`` has ordered them."""
+    number = 0
+    for _, suffix, conditional, surely, surely_not in steps:
+        digest = sha256(trace_id + suffix).digest()
         # MLflow compares the whole number; its first 64 bits nearly always tell.
-        if top >= surely and int.from_bytes(digest, "big") / _WHOLE > conditional:
+        if digest > surely_not:
             break
-        names.append(name)
-    return names
+        if digest >= surely and int.from_bytes(digest, "big") / _WHOLE > conditional:
+            break
+        number += 1
+    return number
+
+
+def _low(top: int) -> bytes:
+    return max(top, 0).to_bytes(8, "big") if top < 2**64 else _BEYOND
+
+
+def _high(top: int) -> bytes:
+    return (top.to_bytes(8, "big") + b"\xff" * 24) if 0 <= top < 2**64 else _BEYOND

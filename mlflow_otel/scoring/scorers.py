@@ -17,7 +17,7 @@ from mlflow_otel.scoring.metrics import ScorerMetrics
 from mlflow_otel.scoring.model import ScorerError, ScorerStatus
 from mlflow_otel.scoring.pool import Pool
 from mlflow_otel.scoring.run import Log, Run
-from mlflow_otel.scoring.sampling import Rate, chosen_in_order, in_order
+from mlflow_otel.scoring.sampling import Rate, how_many, in_order
 from mlflow_otel.scoring.started import Started
 from mlflow_otel.scoring.subject import Subject
 from mlflow_otel.settings import Settings
@@ -34,8 +34,9 @@ class _Group:
     __slots__ = ("ordered", "started")
 
     def __init__(self, started: list[Started]) -> None:
-        self.started = {one.name: one for one in started}
         self.ordered = in_order(Rate(one.name, one.rate) for one in started)
+        by_name = {one.name: one for one in started}
+        self.started = [by_name[step.name] for step in self.ordered]
 
 
 class Scorers:
@@ -284,15 +285,12 @@ class Scorers:
     def _choose(self, identity: bytes, groups: Sequence[_Group]) -> Sequence[Started]:
         chosen: list[Started] = []
         for group in groups:
-            names = chosen_in_order(identity, group.ordered)
-            if len(names) == len(group.ordered):
-                chosen += group.started.values()
-                continue
-            with self._lock:
-                for name, one in group.started.items():
-                    if name in names:
-                        chosen.append(one)
-                    else:
+            number = how_many(identity, group.ordered)
+            if number:
+                chosen += group.started[:number]
+            if number < len(group.started):
+                with self._lock:
+                    for one in group.started[number:]:
                         one.left_out += 1
         return chosen
 
