@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from mlflow_otel.conventions import mlflow as keys
@@ -60,7 +59,7 @@ class MlflowSubject(PlacedSubject):
             and keys.TAG_SOURCE_SCORER not in self._info.tags
         )
 
-    @cached_property
+    @property
     def said(self) -> Sequence[AssessmentView]:
         """The assessments that the server has of it."""
         found = []

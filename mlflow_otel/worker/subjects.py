@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -98,11 +97,15 @@ class StoredSubject(PlacedSubject):
         self.resource = resource
         self.size = size
         self._root = first_of(held.spans)
+        self._stored: StoredTrace | None = None
 
-    @cached_property
+    @property
     def stored(self) -> StoredTrace:
         """The trace as MLflow knows it."""
-        return stored_trace(self._held)
+        # No cached_property: until Python 3.11 it has a lock that all subjects share.
+        if self._stored is None:
+            self._stored = stored_trace(self._held)
+        return self._stored
 
     @property
     def trace_id(self) -> str:
