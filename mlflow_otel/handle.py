@@ -16,9 +16,11 @@ from mlflow_otel.delivery.transport import load
 from mlflow_otel.ending.at_roots import FlushAtRoots
 from mlflow_otel.ending.processes import FlushAtEnd
 from mlflow_otel.export.exporter import MlflowSpanExporter, flush_all
+from mlflow_otel.export.guards import mapping_options
 from mlflow_otel.feedback.assessments import Assessments
 from mlflow_otel.feedback.emitter import Emitter
 from mlflow_otel.feedback.mlflow_client import Hooks
+from mlflow_otel.feedback.process_traces import RecentProcessTraces
 from mlflow_otel.feedback.trace_updates import TraceUpdates
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.measuring.recorder import Recorder
@@ -30,6 +32,9 @@ from mlflow_otel.tracing import baggage, mlflow_provider, otel_adapter
 from mlflow_otel.tracing.annotating import shared_tracer
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
+from mlflow_otel.tracing.recent import RECENT
+from mlflow_otel.tracing.recent_spans import RECENT_SPANS
+from mlflow_otel.tracing.store import answer_with
 from mlflow_otel.wiring import resource, sampler, signals_of_assessments
 
 
@@ -129,6 +134,8 @@ class Handle:
         if self.settings.baggage:
             self._undo_baggage = baggage.install(self._entries)
         self._hooks = Hooks(self.assessments, self._trace_updates, dual=self.settings.dual_export)
+        answer_with(self._traces)
+        RECENT_SPANS.begin(self.settings)
         self.shut_down_at_exit()
         log_destination(self.settings, self._exporter)
         self._idle_server.check()
@@ -146,6 +153,19 @@ class Handle:
                 error,
             )
             return {}
+
+    def _traces(self) -> object:
+        """Return what answers MLflow's calls that read traces, where there is no tracking server."""
+        from mlflow_otel.store.in_app import AppTraces  # noqa: PLC0415 (whoever reads none pays nothing)
+
+        held = RecentProcessTraces(
+            RECENT,
+            mapping_options(self.settings, self.accounting),
+            RECENT_SPANS,
+            settle=lambda: self._signals.jobs.drain(SETTLING_SECONDS),
+        )
+        service = str(self._resource().attributes.get("service.name", ""))
+        return AppTraces(self.settings, held, service, self.accounting)
 
     def shut_down_at_exit(self) -> None:
         """Export what is left when the process ends, whichever way it ends."""
@@ -370,6 +390,8 @@ class Handle:
     def stop(self) -> None:
         """Give MLflow its exporter back."""
         self._at_end.stop()
+        answer_with(None)
+        RECENT_SPANS.end()
         if self._hooks is not None:
             self._hooks.undo()
             self._hooks = None

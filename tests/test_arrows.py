@@ -79,6 +79,7 @@ BELOW = {
     "handle": {
         "startup_messages",
         "wiring",
+        "store",
         "ending",
         "scoring",
         "feedback",

@@ -46,6 +46,8 @@ CREDENTIALS: Final = (
     "MLFLOW_TRACKING_TOKEN",
 )
 MILLISECOND: Final = 1_000_000
+OF_THE_SEARCH: Final = frozenset({keys.TRACE_ENTRY, keys.EXPERIMENT_ID, keys.EXPERIMENT_NAME})
+"""What the server's search sees to by itself."""
 
 
 class MlflowServerBackend:
@@ -101,10 +103,12 @@ class MlflowServerBackend:
             BackendError: The server did not answer in time or as expected, or has no field for a
                 condition.
         """
+        if any(condition.key == keys.TRACE_UPDATE for condition in query.conditions):
+            return Window((), complete=True)  # a server changes the trace itself
         until = time.monotonic() + timeout
-        # Its search gives traces alone that began in MLflow: each has an entry span.
+        # Its search gives traces alone that began in MLflow, of the experiment that was configured.
         asked = query._replace(
-            conditions=[c for c in query.conditions if c.key != keys.TRACE_ENTRY],
+            conditions=[c for c in query.conditions if c.key not in OF_THE_SEARCH],
             limit=min(query.limit, mlflow_adapter.MAX_RESULTS),
         )
         found = self.find(asked, timeout)
@@ -129,6 +133,12 @@ class MlflowServerBackend:
             context, start, spans = trace
             root = next((span.span_id for span in spans if span.parent_id is None), None)
             summary = self._summary(context, start)._replace(root=root)
+            spans = [
+                span._replace(attributes={**summary.attributes, **span.attributes})
+                if span.span_id == root
+                else span
+                for span in spans
+            ]
             return BackendTrace(summary, trace_of(trace_id, spans).spans)
 
         return self._call(ask, timeout)

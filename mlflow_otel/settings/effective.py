@@ -74,6 +74,7 @@ class Settings:
     trace_lookup_timeout: float = 5.0
     trace_lookup_headers: tuple[tuple[str, str], ...] = ()
     recent_traces: int = 10_000
+    recent_bytes: int = 8 * 1024 * 1024
     record_sampled_out: bool = False
     baggage: frozenset[str] = frozenset()
     flush: str = "exit"

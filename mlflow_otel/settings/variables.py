@@ -312,6 +312,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "traces remembered for feedback after they ended, some 2.6 KB each (10000)",
     ),
     Variable(
+        "MLFLOW_OTEL_RECENT_BYTES",
+        "recent_bytes",
+        integer(0),
+        "bytes of spans kept of these traces, so that mlflow.get_trace and search_traces answer without a server; at most a quarter of MLFLOW_OTEL_MAX_HELD_BYTES (8388608)",
+    ),
+    Variable(
         "MLFLOW_OTEL_RECORD_SAMPLED_OUT",
         "record_sampled_out",
         boolean,

@@ -77,6 +77,8 @@ class Experiments:
         default_service: The service whose traces, where they name no experiment, are of MLflow's
             experiment ``Default``; None where there is none.
         now: Returns nanoseconds since the epoch.
+        sampled: Whether traces are looked at, to find the experiments that they name; else an
+            experiment is asked for by its ID, in every service.
         clock: Monotonic seconds.
     """
 
@@ -88,6 +90,8 @@ class Experiments:
         look_back_ns: int,
         default_service: str | None = None,
         now: Callable[[], int] = time.time_ns,
+        *,
+        sampled: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
@@ -96,6 +100,7 @@ class Experiments:
         self._look_back = look_back_ns
         self._default_service = default_service
         self._now = now
+        self._sampled = sampled
         self._clock = clock
         self._lock = threading.RLock()
         self._until = 0.0
@@ -122,7 +127,8 @@ class Experiments:
             self._add(found, FoundExperiment(DEFAULT_ID, DEFAULT_NAME, (self._default_service,)))
         for service in self._services:
             self._add(found, FoundExperiment(experiment_id(service), service, (service,)))
-            for trace in self._newest(Scope((service,), (ENTRY,)), SAMPLE):
+            newest = self._newest(Scope((service,), (ENTRY,)), SAMPLE) if self._sampled else ()
+            for trace in newest:
                 self._add(found, described(trace, service))
         return found
 
@@ -189,6 +195,9 @@ class Experiments:
             return [Scope((), (ENTRY,))]
         scopes = []
         for identity in dict.fromkeys(identities):
+            if not self._sampled:
+                scopes += self._everywhere(identity)
+                continue
             known = self.get(identity)
             if known is None:
                 continue
@@ -209,6 +218,14 @@ class Experiments:
                     named.append(Condition(keys.EXPERIMENT_NAME, known.name))
                 scopes += [Scope(others, (ENTRY, condition)) for condition in named]
         return scopes
+
+    def _everywhere(self, identity: str) -> list[Scope]:
+        own = {one.experiment_id: one.services for one in self.all()}.get(identity, ())
+        scopes = [Scope(own, (ENTRY,))] if own else []
+        named = [Condition(keys.EXPERIMENT_ID, identity)]
+        if identity in self._asked:  # an app that knows its name alone
+            named.append(Condition(keys.EXPERIMENT_NAME, self._asked[identity].name))
+        return [*scopes, *(Scope((), (ENTRY, condition)) for condition in named)]
 
     def holds(self, identity: str, trace: StoredTrace) -> bool:
         """Tell whether a trace belongs to an experiment."""

@@ -40,6 +40,7 @@ class Traces:
         timeout: Seconds for each call of the backend.
         look_back_days: How far back traces are looked for, where a filter does not say it.
         default_service: See ``Experiments``.
+        sampled: See ``Experiments``.
         now: Returns nanoseconds since the epoch.
     """
 
@@ -52,6 +53,7 @@ class Traces:
         timeout: float = 5.0,
         look_back_days: float = LOOK_BACK_DAYS,
         default_service: str | None = None,
+        sampled: bool = True,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.backend = backend
@@ -62,7 +64,13 @@ class Traces:
         self._remembered = Remembered()
         look_back_ms = int(look_back_days * DAY_MILLIS)
         self.experiments = Experiments(
-            backend, timeout, self._raw, look_back_ms * MILLISECOND, default_service, now
+            backend,
+            timeout,
+            self._raw,
+            look_back_ms * MILLISECOND,
+            default_service,
+            now,
+            sampled=sampled,
         )
         self.searcher = Searcher(
             backend,

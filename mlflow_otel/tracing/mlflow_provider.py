@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import NoOpTracerProvider
 
 from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.mapping import experiment
 from mlflow_otel.tracing import store
 
 IMPORTED_AT_EACH_SPAN: Final = ("mlflow.pyfunc.context", "mlflow.agent.hint")
@@ -87,6 +88,37 @@ def _name_experiment() -> None:
     fluent._active_experiment_id = identity or "0"  # noqa: SLF001
 
 
+def _answer_for_the_active_experiment() -> Callable[[], None]:
+    """Have MLflow know the active experiment where it cannot; return what undoes it.
+
+    ``mlflow.search_traces`` asks for it. ``mlflow-tracing`` alone fails then: it defines neither
+    ``MlflowClient`` nor the registry of default experiments.
+    """
+    from mlflow.environment_variables import (  # noqa: PLC0415
+        MLFLOW_EXPERIMENT_ID,
+        MLFLOW_EXPERIMENT_NAME,
+    )
+    from mlflow.tracking import fluent  # noqa: PLC0415
+
+    if hasattr(fluent, "MlflowClient"):
+        return lambda: None
+
+    def active() -> str:
+        name = MLFLOW_EXPERIMENT_NAME.get()
+        known: str | None = (
+            MLFLOW_EXPERIMENT_ID.get() if name is None else store.experiment_id(name)
+        )
+        return known or experiment.DEFAULT_ID
+
+    own = fluent._get_experiment_id_from_env  # noqa: SLF001
+    fluent._get_experiment_id_from_env = active  # noqa: SLF001
+
+    def undo() -> None:
+        fluent._get_experiment_id_from_env = own  # noqa: SLF001
+
+    return undo
+
+
 class TakeOver:
     """Builds MLflow's provider in MLflow's place, until ``undo``.
 
@@ -126,6 +158,7 @@ class TakeOver:
         self._default_uri = utils._get_default_tracking_uri  # noqa: SLF001
         utils._tracking_store_registry.register(store.SCHEME, store.builder)  # noqa: SLF001
         utils._get_default_tracking_uri = lambda: store.URI  # noqa: SLF001
+        self._forget_experiment = _answer_for_the_active_experiment()
         self._live_span = LiveSpan
         self._extract = LiveSpan.__dict__["_should_extract_base64"]
         if keep_media:
@@ -177,6 +210,7 @@ class TakeOver:
 
     def undo(self) -> None:
         """Give MLflow its own provider back; it builds it at the next span."""
+        self._forget_experiment()
         self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
         self._live_span._should_extract_base64 = self._extract  # noqa: SLF001
         for name in ("reset", "get", "get_or_init_tracer"):

@@ -27,6 +27,7 @@ from mlflow_otel.tracing.filtering import filtering
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
 from mlflow_otel.tracing.recent import RECENT, KnownTrace, RecentTraces
+from mlflow_otel.tracing.recent_spans import RECENT_SPANS, RecentSpans
 from mlflow_otel.tracing.snapshot import Snapshot
 from mlflow_otel.tracing.span_trace import SpanTrace, ended_root, find_root, known
 from mlflow_otel.tracing.whole import EndedTrace, Parts
@@ -73,6 +74,7 @@ class MlflowSpanProcessor(SpanProcessor):
         accounting: Gets the counters.
         clock: Monotonic seconds; a test passes its own.
         recent: Remembers the traces, for feedback to find them.
+        recent_spans: Keeps their spans, for MLflow's calls to read them.
 
     Example:
         >>> from opentelemetry.sdk.trace import TracerProvider
@@ -111,6 +113,7 @@ class MlflowSpanProcessor(SpanProcessor):
         accounting: Accounting = ACCOUNTING,
         clock: Callable[[], float] = time.monotonic,
         recent: RecentTraces = RECENT,
+        recent_spans: RecentSpans = RECENT_SPANS,
     ) -> None:
         self._settings = (
             Settings.from_environment(accounting=accounting) if settings is None else settings
@@ -142,6 +145,7 @@ class MlflowSpanProcessor(SpanProcessor):
         self._stopped = False
         self._recent_traces = recent
         recent.limit = self._settings.recent_traces
+        self._recent_spans = recent_spans
         recent.watch(self)
         self._next_starts = otel_adapter.hears_of_starts(behind)
         self._early: set[int] = set()
@@ -294,6 +298,8 @@ class MlflowSpanProcessor(SpanProcessor):
             if self.on_released is not None:
                 batch.outlines = {}  # what the exporter maps is measured without mapping it again
             handed_on = self._next.hand_on(spans, batch)
+            if handed_on and trace is not None and trace.info is not None:
+                self._recent_spans.keep(release.trace_id, spans, batch, release.size)
         else:
             self._accounting.count("sampled_out", len(spans))
         if self.on_released is not None:
@@ -405,7 +411,10 @@ class MlflowSpanProcessor(SpanProcessor):
             size=otel_adapter.size_of(span),
             keep=guards.keep,
         )
-        self._next.hand_on([span], batch)
+        handed_on = self._next.hand_on([span], batch)
+        assert span.context is not None  # noqa: S101 (an ended span has one)
+        if handed_on:
+            self._recent_spans.keep(span.context.trace_id, [span], batch, batch.size)
 
     def release_aged(self) -> None:
         """Release what has been held longer than ``trace_timeout``. A thread calls this."""

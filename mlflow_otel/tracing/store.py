@@ -1,4 +1,6 @@
-"""The tracking store for apps without a tracking server: it keeps nothing and contacts nobody.
+"""The tracking store for apps without a tracking server.
+
+It answers for experiments from memory. Calls that read traces go to what ``answer_with`` was given.
 
 MLflow asks its tracking store for experiments by name; without a tracking URI that store would be
 a SQLite file in the working directory. With ``mlflow-tracing`` alone it would be an import error, and
@@ -7,6 +9,7 @@ there would be no spans. This store answers from memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from mlflow_otel.mapping import experiment
@@ -17,6 +20,43 @@ URI: Final = f"{SCHEME}://none"
 _names: dict[str, str] = {
     experiment.DEFAULT_ID: experiment.DEFAULT_NAME
 }  # no lock: each step is one operation of the dict
+
+
+READING: Final = (
+    "get_trace_info",
+    "get_trace",
+    "batch_get_traces",
+    "batch_get_trace_infos",
+    "search_traces",
+    "find_completed_sessions",
+    "query_trace_metrics",
+    "calculate_trace_filter_correlation",
+    "get_assessment",
+)
+"""Methods that read traces."""
+
+
+class _Answering:
+    """What answers the methods that read traces, made when the first of them is called."""
+
+    make: Callable[[], Any] | None = None
+    made: Any = None
+
+
+_answering = _Answering()
+
+
+def answer_with(make: Callable[[], Any] | None) -> None:
+    """Have ``READING`` answered by what ``make`` returns; None: nobody answers them."""
+    _answering.make, _answering.made = make, None
+
+
+def answers() -> Any:
+    """Return what answers the methods that read traces, or None."""
+    make = _answering.make
+    if make is not None and _answering.made is None:
+        _answering.made = make()
+    return _answering.made
 
 
 def experiment_id(name: str) -> str:
@@ -64,6 +104,15 @@ def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> An
             "exports traces over OTLP and stores none of them. Set MLFLOW_TRACKING_URI."
         )
 
+    def reading(name: str) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            held = answers()
+            return needs_server(self) if held is None else getattr(held, name)(*args, **kwargs)
+
+        return call
+
+    for name in READING:
+        setattr(NoStore, name, reading(name))
     for name in dir(AbstractStore):
         if getattr(getattr(NoStore, name), "__isabstractmethod__", False):
             setattr(NoStore, name, needs_server)

@@ -1,0 +1,112 @@
+"""MLflow's calls that read and change traces, in an app without any server."""
+
+from __future__ import annotations
+
+import logging
+
+import mlflow
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import mlflow_otel
+from mlflow_otel.tracing import recent_spans
+from tests.delivery.faults import free_port
+
+
+@pytest.fixture
+def started(monkeypatch):
+    monkeypatch.setenv("MLFLOW_OTEL_METRICS", "false")
+    monkeypatch.setenv("MLFLOW_OTEL_ASSESSMENT_SIGNALS", "traces")
+
+    def start(**environ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return mlflow_otel.instrument(exporter=InMemorySpanExporter(), service_name="in-app")
+
+    yield start
+    mlflow_otel.uninstrument()
+
+
+def answered(session, **fields):
+    with mlflow.start_span("chat", span_type="AGENT") as span:
+        span.set_inputs({"q": "where"})
+        mlflow.update_current_trace(session_id=session, **fields)
+        with mlflow.start_span("inner"):
+            pass
+        span.set_outputs("here")
+    return span.trace_id
+
+
+def found(filter_string=None, **fields):
+    traces = mlflow.search_traces(filter_string=filter_string, return_type="list", **fields)
+    return [trace.info.trace_id for trace in traces]
+
+
+def of_session(session):
+    return f"metadata.`mlflow.trace.session` = '{session}'"
+
+
+def test_what_this_process_sent_is_read_and_changed_at_once(started):
+    started()
+    first, second = answered("s-read"), answered("s-read", tags={"team": "a"})
+    trace = mlflow.get_trace(first)
+    assert [span.name for span in trace.data.spans] == ["chat", "inner"]
+    assert trace.data.spans[0].inputs == {"q": "where"}
+    assert (trace.info.request_preview, trace.info.response_preview) == ('{"q":"where"}', "here")
+    mlflow.set_trace_tag(first, "late", "1")
+    assert mlflow.get_trace(first).info.tags["late"] == "1"
+    assert found("tags.late = '1'") == [first]
+    mlflow.delete_trace_tag(first, "late")
+    assert "late" not in mlflow.get_trace(first).info.tags
+    logged = mlflow.log_feedback(trace_id=second, name="ok", value=True)
+    assert mlflow.get_assessment(second, logged.assessment_id).value is True
+    assert mlflow.get_trace(second).info.assessments[0].name == "ok"
+    assert found(f"feedback.ok = 'true' AND {of_session('s-read')}") == [second]
+    assert set(found(of_session("s-read"))) == {first, second}
+    (session,) = [s for s in mlflow.search_sessions() if s.id == "s-read"]
+    assert [one.info.trace_id for one in session] == [first, second]
+
+
+def test_a_trace_that_is_not_here_is_none_and_the_warning_names_the_variable(started, caplog):
+    started()
+    with caplog.at_level(logging.WARNING):
+        assert mlflow.get_trace(f"tr-{1:032x}") is None
+        assert mlflow.get_trace("no ID") is None
+        assert found(of_session("nobodys")) == []
+    assert "MLFLOW_OTEL_TRACE_LOOKUP" in caplog.text
+
+
+def test_a_look_up_that_does_not_answer_leaves_what_is_here(started, caplog):
+    started(
+        MLFLOW_OTEL_TRACE_LOOKUP=f"jaeger+http://ann:secret@127.0.0.1:{free_port()}",
+        MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT="0.5",
+    )
+    trace_id = answered("s-down")
+    assert mlflow.get_trace(trace_id).info.trace_id == trace_id
+    assert found(of_session("s-down")) == [trace_id]
+    assert "Only this process's recent traces were read" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_the_experiment_that_is_named_is_searched(started):
+    started(MLFLOW_EXPERIMENT_NAME="study of answers")
+    trace_id = answered("s-named")
+    assert found(of_session("s-named")) == [trace_id]
+
+
+def test_spans_are_kept_up_to_a_number_of_bytes(started):
+    started(MLFLOW_OTEL_RECENT_BYTES="60000")
+    first = answered("s-bytes", metadata={"text": "x" * 20_000})
+    for _ in range(40):
+        last = answered("s-bytes")
+    assert recent_spans.RECENT_SPANS.max_bytes == 60_000
+    assert mlflow.get_trace(last, silent=True) is not None
+    assert mlflow.get_trace(first, silent=True) is None
+
+
+def test_a_span_that_should_export_holds_back_is_not_shown(started):
+    mlflow_otel.instrument(
+        exporter=InMemorySpanExporter(), should_export=lambda span: span.name != "inner"
+    )
+    trace = mlflow.get_trace(answered("s-held-back"))
+    assert [span.name for span in trace.data.spans] == ["chat"]
