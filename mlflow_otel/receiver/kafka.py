@@ -22,7 +22,7 @@ OWN: Final[Mapping[str, str | int]] = {
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     "queued.max.messages.kbytes": 16 * 1024,
-    "allow.auto.create.topics": "true",
+    "topic.metadata.refresh.interval.ms": 10_000,
 }
 """librdkafka's configuration, before what a file says."""
 

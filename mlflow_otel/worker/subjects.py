@@ -20,7 +20,7 @@ from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.otlp import wire
 from mlflow_otel.store import mlflow_adapter
-from mlflow_otel.store.model import StoredSpan, StoredTrace
+from mlflow_otel.store.model import StoredTrace
 from mlflow_otel.store.rebuild import stored_trace
 from mlflow_otel.worker.arrivals import Arrival, first_of
 
@@ -199,8 +199,8 @@ class StoredSubject(PlacedSubject):
             return "not_mlflow"
         if not any(keys.TRACE_STATE in said for said in own):
             return "no_trace_attributes"
-        root = next((one for one in self.stored.spans if one.span is self._root), None)
-        if root is not None and SIDES_OF.isdisjoint(_content(root)):
+        # Of outputs something may be left without content, such as the IDs of documents.
+        if not any(keys.SPAN_INPUTS in one.attributes for one in self.stored.spans):
             return "no_content"
         return None
 
@@ -212,12 +212,6 @@ MISSING: Final[Mapping[str, str]] = {
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT in the app, and what a Collector redacts.",
 }
 """What a trace may lack, and what to do."""
-SIDES_OF: Final = frozenset(SIDES.values())
-
-
-def _content(root: StoredSpan) -> Mapping[str, Any]:
-    """Return a root's attributes; of another library's root there need be no content."""
-    return root.attributes if keys.SPAN_TYPE in root.attributes else {keys.SPAN_INPUTS: None}
 
 
 def expectations(said: Sequence[AssessmentView]) -> dict[str, Any] | None:
