@@ -20,6 +20,8 @@ from mlflow_otel.store.model import StoredTrace
 
 KEPT_SECONDS: Final = 30.0
 """How long what was found is not looked for again."""
+MISSED_SECONDS: Final = 2.0
+"""How long it is not looked for an experiment that was not found."""
 AHEAD: Final = 600 * 1_000_000_000
 """Nanoseconds that others' clocks may be ahead."""
 SAMPLE: Final = 50
@@ -158,6 +160,9 @@ class Experiments:
         """
         with self._lock:
             known = {one.experiment_id: one for one in self.all()}.get(identity)
+            if known is None and self._clock() >= self._until - KEPT_SECONDS + MISSED_SECONDS:
+                self._until = 0.0  # it may have come since
+                known = {one.experiment_id: one for one in self.all()}.get(identity)
             if known is None and identity in self._asked:
                 known = self._asked[identity]
             if known is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -14,12 +14,13 @@ from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.store import changes, metrics
 from mlflow_otel.store.changes import ChangeError, LaterSpan, Remembered, SendsChanges
 from mlflow_otel.store.experiments import Experiments
-from mlflow_otel.store.facts import facts_of
+from mlflow_otel.store.facts import TraceFacts, facts_of
 from mlflow_otel.store.metrics import Point, Question
 from mlflow_otel.store.model import StoredTrace
 from mlflow_otel.store.rebuild import stored_info, stored_spans
-from mlflow_otel.store.scan import MILLISECOND
+from mlflow_otel.store.scan import MILLISECOND, Span
 from mlflow_otel.store.search import Page, Search, Searcher
+from mlflow_otel.store.summaries import Group, Summaries, changed_in
 
 AT_ONCE: Final = 8
 """Traces that are fetched at the same time."""
@@ -81,6 +82,8 @@ class Traces:
             lambda: now() // MILLISECOND,
         )
 
+        self._summaries = Summaries(self._facts, self._facts_changed, lambda: now() // MILLISECOND)
+
     @property
     def where(self) -> str:
         """What is asked, for a message; without credentials."""
@@ -138,8 +141,18 @@ class Traces:
         span = self.searcher.span_of(question.start, question.end)
         # A span's cost counts by the span's own time: its trace may have begun before.
         span = span._replace(start=max(span.start - LONG_TRACE_MILLIS, 0))
-        facts = (facts_of(held, info) for held, info in self.searcher.read(experiments, span))
+        facts = self._summaries.of(tuple(sorted(set(experiments))), span)
         return metrics.answer(question, facts)
+
+    def _facts(self, group: Group, span: Span) -> Iterator[TraceFacts]:
+        for held, info in self.searcher.read(group, span):
+            yield facts_of(held, info)
+
+    def _facts_changed(self, group: Group, span: Span) -> Iterator[TraceFacts]:
+        for held in changed_in(self.backend, span, self._timeout):
+            info = self.info(held)
+            if any(self.experiments.holds(identity, info) for identity in group):
+                yield facts_of(held, info)
 
     def change_tags(
         self, held: BackendTrace, tags: Mapping[str, str], removed: Sequence[str] = ()
@@ -149,7 +162,7 @@ class Traces:
         Raises:
             ChangeError: The change was not taken.
         """
-        self._add(changes.tags_changed(held, tags, removed, self.now()))
+        self._add(held, changes.tags_changed(held, tags, removed, self.now()))
 
     def assess(self, held: BackendTrace, view: AssessmentView) -> None:
         """Add an assessment to a trace, change one or delete one, as its operation says.
@@ -157,9 +170,9 @@ class Traces:
         Raises:
             ChangeError: The change was not taken.
         """
-        self._add(changes.judged(held, view, self.options))
+        self._add(held, changes.judged(held, view, self.options))
 
-    def _add(self, later: LaterSpan) -> None:
+    def _add(self, held: BackendTrace, later: LaterSpan) -> None:
         if self._send is None:
             raise ChangeError(
                 "There is nowhere to send changes to: name the OTLP endpoint, as in "
@@ -167,3 +180,4 @@ class Traces:
             )
         self._send(later)
         self._remembered.add(later)
+        self._summaries.changed(facts_of(held, self.info(held)))
