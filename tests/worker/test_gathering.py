@@ -56,7 +56,7 @@ def test_every_span_is_released_once_and_every_sender_told_once(sizes, pauses, s
         requests += 1
         now[0] += pauses[requests % len(pauses)]
         left += gatherer.due()
-    now[0] += 20
+    now[0] += 21  # more than the 20: sums of floats come out a little smaller
     left += gatherer.due()
     assert all(one.whole for one in left)
     assert gatherer.stats() == {"traces": 0, "items": 0, "bytes": 0}
