@@ -10,7 +10,7 @@ help:            ## list the targets
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev --group docs --group newest
+	$(BIN)/python -m pip install --quiet --editable . --group dev --group docs --group newest --group browser
 	touch $@
 
 setup: $(VENV)/ready  ## install the package and what development needs into .venv
@@ -60,16 +60,19 @@ test-oldest: .venv-oldest/ready  ## the tests on the oldest supported OpenTeleme
 	  -r tests/backends/frameworks.txt --editable .
 	touch $@
 
+# Not those of rooms that import no MLflow (tests/test_arrows.py): they have run in `make test`.
+WITHOUT_MLFLOW := mapping holding conformance receiver delivery/test_faults.py delivery/test_network.py delivery/test_spool.py delivery/test_soak.py
+
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
-	PYTHONHASHSEED=0 .venv-backends/bin/python -m pytest -m "not backend" -n 2 --dist worksteal
+	PYTHONHASHSEED=0 .venv-backends/bin/python -m pytest -m "not backend" $(WITHOUT_MLFLOW:%=--ignore=tests/%) -n 2 --dist worksteal
 
 servers:         ## build the Collector, Jaeger, Prometheus and checkers once, into a cache folder outside the checkout
 	nice -n 10 bash tests/backends/build-servers.sh
 
-packages:        ## install nginx, HAProxy and tinyproxy as Debian packages, where they are missing
+packages:        ## install nginx, HAProxy, tinyproxy and Chromium as Debian packages, where they are missing
 	bash tests/backends/install-packages.sh
 
-test-backends: $(VENV)/ready .venv-backends/ready .venv-frameworks/ready servers packages  ## the tests on real servers and frameworks: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy, Strands, Haystack, Semantic Kernel
+test-backends: $(VENV)/ready .venv-backends/ready .venv-frameworks/ready servers packages  ## the tests on real servers and frameworks: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy, Chromium, Strands, Haystack, Semantic Kernel
 	$(BIN)/python -m pytest -m backend
 
 evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prometheus, and show what they then have
@@ -107,7 +110,7 @@ bench: .venv-backends/ready .venv-peers/ready  ## measure us beside the stock ex
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
-	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -s tests/delivery/test_soak.py
+	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -n 4 tests/delivery/test_soak.py
 
 mutants: $(VENV)/ready  ## change the pure code at random places and show what no test noticed (ROOM=mapping SAMPLE=140)
 	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"

@@ -22,6 +22,8 @@ KEPT_SECONDS: Final = 30.0
 """How long what was found is not looked for again."""
 MISSED_SECONDS: Final = 2.0
 """How long it is not looked for an experiment that was not found."""
+AGAIN_SECONDS: Final = 1.0
+"""How soon it is looked for again when somebody asks for an experiment that was not found."""
 AHEAD: Final = 600 * 1_000_000_000
 """Nanoseconds that others' clocks may be ahead."""
 SAMPLE: Final = 50
@@ -106,6 +108,7 @@ class Experiments:
         self._clock = clock
         self._lock = threading.RLock()
         self._until = 0.0
+        self._looked = 0.0
         self._services: tuple[str, ...] = ()
         self._found: Mapping[str, FoundExperiment] = {}
         self._asked: dict[str, FoundExperiment] = {}
@@ -120,7 +123,8 @@ class Experiments:
             if self._clock() >= self._until:
                 self._services = tuple(self._backend.services(self._timeout))
                 self._found = self._look()
-                self._until = self._clock() + KEPT_SECONDS
+                self._looked = self._clock()
+                self._until = self._looked + KEPT_SECONDS
             return list(self._found.values())
 
     def _look(self) -> dict[str, FoundExperiment]:
@@ -160,6 +164,9 @@ class Experiments:
         """
         with self._lock:
             known = {one.experiment_id: one for one in self.all()}.get(identity)
+            if known is None and self._clock() - self._looked > AGAIN_SECONDS:
+                self._until = 0.0  # a service may be new
+                known = {one.experiment_id: one for one in self.all()}.get(identity)
             if known is None and self._clock() >= self._until - KEPT_SECONDS + MISSED_SECONDS:
                 self._until = 0.0  # it may have come since
                 known = {one.experiment_id: one for one in self.all()}.get(identity)

@@ -11,6 +11,7 @@ written by ``SqlExperiment``. It needs the full ``mlflow`` package, of every sup
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
@@ -133,17 +134,22 @@ class PagesStore(TraceMethods, SqlAlchemyStore):  # type: ignore[misc]
             news = [self._write(one) for one in found if one.experiment_id not in self._written]
         return any(news)
 
+    def _session(self) -> Any:
+        """Return a session that writes: by default MLflow's newer versions give one that reads."""
+        newer = "read_only" in inspect.signature(self.ManagedSessionMaker).parameters
+        return self.ManagedSessionMaker(read_only=False) if newer else self.ManagedSessionMaker()
+
     def _write(self, one: FoundExperiment, artifact_location: str | None = None) -> bool:
         """Write an experiment; False when the database has it already."""
-        self._written.add(one.experiment_id)
         if one.experiment_id == DEFAULT_ID or not one.experiment_id.isdigit():
             return False  # MLflow writes the first itself; the table takes numbers alone
         number = int(one.experiment_id)
         where = artifact_location or str(self._get_artifact_location(number))
         for name in (one.name, f"{one.name} ({one.experiment_id})"):
             try:
-                with self.ManagedSessionMaker() as session:
+                with self._session() as session:
                     if session.get(SqlExperiment, number) is not None:
+                        self._written.add(one.experiment_id)
                         return False
                     row = SqlExperiment(
                         experiment_id=number, name=name[:256], artifact_location=where
@@ -151,6 +157,7 @@ class PagesStore(TraceMethods, SqlAlchemyStore):  # type: ignore[misc]
                     session.add(self._with_workspace_field(row))
             except (IntegrityError, MlflowException):
                 continue  # the name is another experiment's
+            self._written.add(one.experiment_id)
             for key, value in mlflow_adapter.EXPERIMENT_TAGS.items():
                 self.set_experiment_tag(one.experiment_id, ExperimentTag(key, value))
             return True

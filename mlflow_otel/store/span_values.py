@@ -113,9 +113,13 @@ def _outputs(said: Mapping[str, Any], rest: Any) -> Any:
 
 
 def _with_messages(messages: list[Any], rest: Any) -> Any:
-    """Return messages and what stood beside them, or what is the whole already."""
+    """Return messages and what stood beside them, or what is the whole already.
+
+    A list alone, where nothing stood beside it: MLflow's server keeps the convention's messages so, and
+    its pages show such a list as a chat.
+    """
     if rest is None:
-        return {"messages": messages}
+        return messages
     if not isinstance(rest, dict) or not MESSAGE_KEYS.isdisjoint(rest):
         return rest
     return {"messages": messages, **rest}

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 missing=()
-for pair in nginx:nginx-light haproxy:haproxy tinyproxy:tinyproxy-bin systemd-analyze:systemd; do
+for pair in nginx:nginx-light haproxy:haproxy tinyproxy:tinyproxy-bin chromium:chromium systemd-analyze:systemd; do
   PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0

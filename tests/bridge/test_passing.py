@@ -16,6 +16,14 @@ from mlflow_otel.receiver.server import Receiver
 from mlflow_otel.settings import Settings
 
 DEPTH = 9
+
+
+def _is_repeated(field):
+    """Tell whether a field is a list: older protobuf has no property for it, newer deprecates the label."""
+    newer = getattr(field, "is_repeated", None)
+    return field.label == Field.LABEL_REPEATED if newer is None else newer
+
+
 SCALARS = {
     Field.CPPTYPE_STRING: st.text(st.characters(codec="utf-8"), max_size=6),
     Field.CPPTYPE_BOOL: st.booleans(),
@@ -48,7 +56,7 @@ def filled(draw, message, depth=0):
             if depth >= DEPTH:
                 continue
             inner = getattr(message, field.name)
-            filled(draw, inner.add() if field.is_repeated else inner, depth + 1)
+            filled(draw, inner.add() if _is_repeated(field) else inner, depth + 1)
             continue
         value = SCALARS.get(field.cpp_type)
         if field.enum_type is not None:
@@ -56,7 +64,7 @@ def filled(draw, message, depth=0):
         elif field.type == Field.TYPE_BYTES:
             value = st.binary(max_size=16)
         drawn = draw(value)
-        if field.is_repeated:
+        if _is_repeated(field):
             getattr(message, field.name).append(drawn)
         else:
             setattr(message, field.name, drawn)

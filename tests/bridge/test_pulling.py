@@ -150,7 +150,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_said_without_secrets(monk
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         asked = TrackingServer(f"http://ann:secret@127.0.0.1:{listening.server_port}", {})
         assert asked.experiments() == {"0": "Default"}
-        assert pauses[1] == 3.0
+        assert 3.0 in pauses  # other threads of this process sleep too
         with pytest.raises(ServerError, match="403") as refused:
             asked.experiments()
         assert "secret" not in str(refused.value)

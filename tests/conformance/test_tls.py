@@ -16,6 +16,7 @@ from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
 from tests.conformance.peers import GrpcPeer, HttpPeer, transport
 from tests.delivery import certificates
+from tests.delivery.faults import free_port
 from tests.export.test_exporter import make_spans
 
 BOTH = pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
@@ -129,7 +130,7 @@ def test_renewed_certificates_are_read_again(peer, files, tmp_path):
     names = ("ca.pem", "client.pem", "client.key")
     for name in names:
         shutil.copy(files[name], used / name)
-    with peer(tls=secured(files, clients=True)) as first:
+    with peer(port=free_port(), tls=secured(files, clients=True)) as first:
         sender = transport(
             f"https://localhost:{first.port}",
             peer.protocol,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.server
+import random
 import socket
 import threading
 import time
@@ -20,10 +21,15 @@ HANG_SECONDS = 60
 
 
 def free_port():
-    """Return a port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nothing listens on now.
+
+    Below those the system gives to connections: one of these would be taken by the next, before the
+    server that is meant to have it is up, or up again.
+    """
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Server:

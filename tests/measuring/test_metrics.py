@@ -195,8 +195,9 @@ with mlflow.start_span("outer") as span:
     trace_id = int(span.trace_id.removeprefix("tr-"), 16)
     agent("sky?")
 import json
-while (collected := reader.get_metrics_data()) is None:  # a flush would collect, and leave no exemplars
-    time.sleep(0.01)
+handle = mlflow_otel.instrument()
+assert handle._signals.jobs.drain(30)  # a flush would collect, and leave no exemplars
+collected = reader.get_metrics_data()
 (scope,) = collected.resource_metrics[0].scope_metrics
 found = {m.name: m.data.data_points[0] for m in scope.metrics}
 print(json.dumps({
