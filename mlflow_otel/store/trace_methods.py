@@ -246,13 +246,14 @@ class TraceMethods:
         """Add an assessment to a trace, and return it with its ID."""
         trace_id = assessment.trace_id
         held = self._held(trace_id)
-        assessments.check(trace_id, assessment)
-        if assessment.overrides:
-            self._assessment(held, trace_id, assessment.overrides)  # it must be there
         made = assessments.created(trace_id, assessment)
         millis = self.traces.now() // 1_000_000
+        # MLflow's pages send no times; what MLflow's server makes of that is 0.
         made.create_time_ms = made.create_time_ms or millis
         made.last_update_time_ms = made.last_update_time_ms or millis
+        assessments.check(trace_id, made)
+        if assessment.overrides:
+            self._assessment(held, trace_id, assessment.overrides)  # it must be there
         self._send(held, made, "create")
         return made
 

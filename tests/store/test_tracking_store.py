@@ -58,6 +58,16 @@ def test_tags_are_set_and_removed_by_what_is_added_to_the_trace(held):
     assert len(store.get_trace(trace_id).data.spans) == 1  # changes are no spans of the trace
 
 
+def test_an_assessment_without_a_time_as_mlflows_pages_send_it_is_of_now(held):
+    trace_id = held.add()
+    store = store_on(held, now=time.time_ns)
+    before = time.time_ns() // 1_000_000
+    said = Feedback("tone", value="good", source=SOURCE, trace_id=trace_id, create_time_ms=0)
+    said.last_update_time_ms = 0
+    made = store.create_assessment(said)
+    assert before <= made.create_time_ms == made.last_update_time_ms
+
+
 def test_an_assessment_is_made_changed_overridden_and_deleted(held):
     trace_id = held.add()
     store = store_on(held, now=time.time_ns)  # MLflow's entities take the time from the clock
