@@ -146,9 +146,11 @@ def test_a_network_that_stands_still_holds_up_nothing_but_itself(kind):
         proxy.gate.set()
         assert app.processor.force_flush(60_000)
         app.provider.shutdown()
-    assert len(server.names) == app.ended == 4000
     counted = app.accounting.snapshot()
-    counted.pop("retried", None)  # a slow machine may take longer than a try's time-out
+    # On a slow machine a try may run out of time while its bytes wait in the network: these arrive, too.
+    twice = counted.pop("retried", 0)
+    assert app.ended == 4000
+    assert len(server.names) >= 4000 if twice else len(server.names) == 4000
     assert counted == {"exported": 4000}
 
 
