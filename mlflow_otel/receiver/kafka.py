@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mlflow_otel.accounting import Accounting
-from mlflow_otel.receiver.offsets import Offsets, Place
+from mlflow_otel.receiver.offsets import Offsets, Place, Progress
+from mlflow_otel.receiver.topic_clock import TopicClock
 
 INSTALL: Final = "Kafka needs a further package: pip install 'mlflow-otel[kafka]'"
 OWN: Final[Mapping[str, str | int]] = {
     "enable.auto.commit": "false",
     "enable.auto.offset.store": "false",
     "auto.offset.reset": "earliest",
+    "enable.partition.eof": "true",
     "partition.assignment.strategy": "cooperative-sticky",
     "queued.max.messages.kbytes": 16 * 1024,
     "topic.metadata.refresh.interval.ms": 10_000,
+    "log_level": "2",  # what it says besides the errors that it reports here is for its developers
 }
 """librdkafka's configuration, before what a file says."""
+COMMITTED_SECONDS: Final = 5.0
+"""How long the broker may take to say how far a partition was read."""
 
 
 class KafkaError(Exception):
@@ -38,11 +43,15 @@ class Record(NamedTuple):
         place: Its partition.
         offset: Its place there.
         value: Its bytes.
+        key: Its key.
+        headers: Those whose values are text.
     """
 
     place: Place
     offset: int
     value: bytes
+    key: bytes = b""
+    headers: Mapping[str, str] = {}
 
 
 class KafkaSource:
@@ -57,6 +66,7 @@ class KafkaSource:
             with may still be committed.
         gone: Called with the partitions that went to another, who reads again what is not committed.
         config: More of librdkafka's configuration: TLS, SASL.
+        clock: Told how far the topic was read.
 
     Raises:
         KafkaError: The client is not installed, or the configuration is not valid.
@@ -71,21 +81,25 @@ class KafkaSource:
         leaving: Callable[[], object] = lambda: None,
         gone: Callable[[Collection[Place]], object] = lambda _: None,
         config: Mapping[str, str] | None = None,
+        clock: TopicClock | None = None,
     ) -> None:
         try:
             import confluent_kafka  # noqa: PLC0415 (only the extra brings it)
         except ImportError:
             raise KafkaError(INSTALL) from None
         self._kafka = confluent_kafka
+        # Its documentation names it so: the underscore says that no broker sends it.
+        self._end_of_partition = confluent_kafka.KafkaError._PARTITION_EOF  # noqa: SLF001
         self._accounting = accounting
         self._leaving = leaving
         self._gone = gone
-        self._paused = False
+        self._clock = clock or TopicClock()
+        self._paused: bool | None = None  # None: some partitions are, others are not
         self._assigned: set[Place] = set()
         self.offsets = Offsets()
         """What is read, and what is done with."""
         whole = {**OWN, "bootstrap.servers": brokers, "group.id": group, **(config or {})}
-        accounting.hide(v for k, v in (config or {}).items() if "password" in k or "secret" in k)
+        hide_secrets(accounting, config or {})
         try:
             self._consumer = confluent_kafka.Consumer({**whole, "error_cb": self._failed})
             self._consumer.subscribe(
@@ -102,9 +116,20 @@ class KafkaSource:
             error.str(),
         )
 
-    def _got(self, _consumer: Any, places: Iterable[Any]) -> None:
-        self._assigned |= set(_places(places))
-        self._paused = False  # what is newly assigned is not: see pause()
+    def _got(self, consumer: Any, places: Iterable[Any]) -> None:
+        got = _places(places)
+        self._assigned |= set(got)
+        self._clock.got(got)
+        self._paused = None  # what is newly assigned is not: see pause()
+        try:
+            found = consumer.committed(list(places), timeout=COMMITTED_SECONDS)
+        except self._kafka.KafkaException:
+            return  # what was done with out of order is read again
+        for one in found:
+            if one.offset >= 0 and one.metadata:
+                self.offsets.skip(
+                    Place(one.topic, one.partition), Progress(one.offset, one.metadata)
+                )
 
     def _lose(self, _consumer: Any, places: Iterable[Any]) -> None:
         self._leaving()
@@ -113,6 +138,7 @@ class KafkaSource:
     def _lost(self, _consumer: Any, places: Iterable[Any]) -> None:
         gone = _places(places)
         self._assigned -= set(gone)
+        self._clock.lost(gone)
         self.offsets.forget(gone)
         self._gone(gone)
 
@@ -122,22 +148,37 @@ class KafkaSource:
         Raises:
             KafkaError: The group cannot be read any more.
         """
+        self._clock.asks()
         try:
             message = self._consumer.poll(seconds)
         except self._kafka.KafkaException as error:
             raise KafkaError(f"Kafka cannot be read: {error}") from error
         if message is None:
             return None
+        place = Place(message.topic(), message.partition())
         wrong = message.error()
+        if wrong is not None and wrong.code() == self._end_of_partition:
+            self._clock.ended(place)
+            return None
         if wrong is not None:
             if wrong.fatal():
                 raise KafkaError(f"Kafka cannot be read: {wrong.str()}")
             self._failed(wrong)
             return None
+        known, written = message.timestamp()
+        self._clock.read(place, written / 1000 if known else None)
         record = Record(
-            Place(message.topic(), message.partition()), message.offset(), message.value() or b""
+            place,
+            message.offset(),
+            message.value() or b"",
+            message.key() or b"",
+            _texts(message.headers() or ()),
         )
         self.offsets.took(record.place, record.offset)
+        if self.offsets.is_done(record.place, record.offset):
+            self.offsets.done(record.place, record.offset)
+            self._accounting.count("kafka.skipped")
+            return None
         self._accounting.count("kafka.records")
         return record
 
@@ -149,12 +190,20 @@ class KafkaSource:
         with contextlib.suppress(self._kafka.KafkaException):  # one was just taken away
             (self._consumer.pause if paused else self._consumer.resume)(places)
             self._paused = paused
+            self._clock.pause(paused=paused)
 
-    def commit(self, finished: Mapping[Place, int]) -> bool:
-        """Commit how far each partition was read; False when it is not taken, to be tried again."""
-        if not finished:
+    def commit(self, finished: Mapping[Place, Progress]) -> bool:
+        """Commit how far each partition was read; False when it is not taken, to be tried again.
+
+        Partitions that are another reader's now are left out: it may have committed more.
+        """
+        places = [
+            self._kafka.TopicPartition(*place, done.offset, done.beyond)
+            for place, done in finished.items()
+            if place in self._assigned
+        ]
+        if not places:
             return True
-        places = [self._kafka.TopicPartition(*place, offset) for place, offset in finished.items()]
         try:
             self._consumer.commit(offsets=places, asynchronous=False)
         except self._kafka.KafkaException as error:
@@ -175,6 +224,15 @@ class KafkaSource:
 
 def _places(places: Iterable[Any]) -> list[Place]:
     return [Place(one.topic, one.partition) for one in places]
+
+
+def _texts(pairs: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    return {name: (value or b"").decode(errors="replace") for name, value in pairs}
+
+
+def hide_secrets(accounting: Accounting, config: Mapping[str, str]) -> None:
+    """Keep the secrets of a configuration out of all messages."""
+    accounting.hide(v for k, v in config.items() if "password" in k or "secret" in k)
 
 
 def read_config(file: str) -> dict[str, str]:

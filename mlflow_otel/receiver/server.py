@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 from typing_extensions import Self
 
 from mlflow_otel import wording
+from mlflow_otel.receiver.listening import shown_host, try_to_listen
 from mlflow_otel.receiver.records import READERS, Store
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -160,6 +161,8 @@ class Receiver:
         )
         self._grpc.add_generic_rpc_handlers((_Services(self),))
         address = f"{shown_host(hosts[0])}:{grpc_port}"
+        for place in ((hosts[0], grpc_port), (hosts[1], http_port)):
+            try_to_listen(place)
         if tls is None:
             self.grpc_port = self._grpc.add_insecure_port(address)
         else:
@@ -167,7 +170,7 @@ class Receiver:
             credentials = grpc.ssl_server_credentials([(key, chain)], root, root is not None)
             self.grpc_port = self._grpc.add_secure_port(address, credentials)
         if self.grpc_port == 0:
-            raise OSError(f"port {grpc_port} is taken: choose another with --grpc-port")
+            raise OSError(f"cannot listen on {address}")
         self._http = _http_server((hosts[1], http_port), _handler(self))
         if tls is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
@@ -250,11 +253,6 @@ def pages_of(store: Store) -> dict[str, Page]:
         "/logs": page(store.logs),
         "/metrics": page(store.metrics),
     }
-
-
-def shown_host(host: str) -> str:
-    """Return a host as it stands in an address."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _http_server(

@@ -70,16 +70,16 @@ class EndedSubject:
 def values_of(ended: EndedTrace) -> TraceValues:
     """Return a trace's plain values, as filters see them."""
     context, root = ended.context(), ended.root
-    started = min(span.start_time or 0 for span in ended.spans) // 1_000_000
-    ends = (root.end_time or 0) // 1_000_000
+    began = min(span.start_time or 0 for span in ended.spans)
+    started, took = began // 1_000_000, max((root.end_time or 0) - began, 0) // 1_000_000
     return TraceValues(
         attributes={
             "request_id": context.trace_id,
             "client_request_id": context.client_request_id,
             "status": context.state,
             "timestamp_ms": started,
-            "execution_time_ms": ends - started,
-            "end_time_ms": ends,
+            "execution_time_ms": took,
+            "end_time_ms": started + took,
         },
         tags=context.tags,
         metadata=context.metadata,

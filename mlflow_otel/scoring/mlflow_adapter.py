@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
+import math
 import os
 import sys
-import textwrap
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.mapped import attributes_of, made_by_mlflow
 from mlflow_otel.mapping.values import decode, dumps
+from mlflow_otel.scoring.definition import of_callable, of_mlflows
 from mlflow_otel.scoring.identity import (
     SCORER_DIGEST,
     SCORER_NAME,
@@ -89,22 +90,36 @@ def prepare(scorer: Any, name: str | None = None) -> Prepared:
     if not name or name == "<lambda>":
         raise ScorerError("A scorer needs a name: its function's, or start(…, name=…)")
     called = scorer.__call__ if theirs else scorer
-    if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(scorer.__call__):
+    function = getattr(scorer, "_original_func", None) if theirs else None
+    bodies = (called, scorer.__call__, function)
+    if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in bodies):
         raise ScorerError(f"The scorer {name!r} is an async function; make it a plain one")
-    _check_key(name, getattr(scorer, "model", None) if theirs else None)
+    _check_key(name, _model_of(scorer) if theirs else None)
     timeout = getattr(scorer, "timeout", None) if theirs else None
     version = getattr(scorer, "scorer_version", None) if theirs else None
     parameters = _parameters(name, called)
     session = scorer.is_session_level_scorer if theirs else "session" in parameters
+    definition = of_mlflows(scorer, function, name) if theirs else of_callable(scorer, name)
     return Prepared(
         name=name,
         call=scorer,
         takes=_takes(name, parameters, OF_SESSIONS if session else PARAMETERS),
         session=session,
-        digest=digest_of(_definition(scorer, name, theirs=theirs)),
+        digest=digest_of(definition),
         version=None if version is None else str(version),
         seconds=None if timeout is None else float(timeout),
     )
+
+
+def _model_of(scorer: Any) -> object:
+    """Return the model that a judge asks; MLflow's own choice where it names none."""
+    if not hasattr(scorer, "model"):
+        return None
+    if scorer.model is None:
+        utils = sys.modules.get("mlflow.genai.judges.utils")
+        default: Callable[[], object] | None = getattr(utils, "get_default_model", None)
+        return None if default is None else default()
+    return scorer.model
 
 
 def _check_key(name: str, model: object) -> None:
@@ -149,32 +164,6 @@ def _takes(
             f"{', '.join(given)}, by name"
         )
     return frozenset(p.name for p in by_name if p.name in given)
-
-
-def _definition(scorer: Any, name: str, *, theirs: bool) -> dict[str, Any]:
-    """Return what makes a scorer the one it is: its source, or its prompt and model."""
-    if theirs:
-        try:
-            dumped: dict[str, Any] = json.loads(json.dumps(scorer.model_dump(), default=str))
-        except Exception:  # a class of the user's, or a function without source
-            original = getattr(scorer, "_original_func", None) or type(scorer)
-            return {"name": name, "source": _source(original)}
-        return {**dumped, "name": name}
-    function = getattr(scorer, "func", scorer)  # of functools.partial
-    return {
-        "name": name,
-        "source": _source(function if inspect.isroutine(function) else type(function)),
-    }
-
-
-def _source(of: Any) -> Any:
-    try:
-        return textwrap.dedent(inspect.getsource(of))
-    except (OSError, TypeError):
-        code = getattr(of, "__code__", None)
-        if code is None:
-            return of
-        return [code.co_code.hex(), *(repr(c) for c in code.co_consts if not inspect.iscode(c))]
 
 
 def argument(name: str, ended: EndedTrace) -> Any:
@@ -228,12 +217,12 @@ def trace_of(ended: EndedTrace) -> Any:
         if numbers:
             metadata.setdefault(key, dumps(dict(numbers)))
     trace_id = context.trace_id or f"tr-{ended.trace_id:032x}"
-    started = min(_start(span) for span in ended.spans) // 1_000_000
+    began = min(_start(span) for span in ended.spans)
     info = TraceInfo(
         trace_id=trace_id,
         trace_location=TraceLocation.from_experiment_id(context.experiment_id),
-        request_time=started,
-        execution_duration=max((root.end_time or 0) // 1_000_000 - started, 0),
+        request_time=began // 1_000_000,
+        execution_duration=max((root.end_time or 0) - began, 0) // 1_000_000,
         state=TraceState(context.state or "STATE_UNSPECIFIED"),
         request_preview=context.request_preview,
         response_preview=context.response_preview,
@@ -290,10 +279,8 @@ def feedbacks(prepared: Prepared, subject: Subject, value: Any) -> list[Any]:
     Raises:
         ScorerError: It is nothing that a scorer may return.
     """
-    return [
-        _named(prepared, subject, one, number)
-        for number, one in enumerate(_standard(prepared.name, value))
-    ]
+    numbers: Counter[str] = Counter()  # by name, so that one more result changes no other's ID
+    return [_named(prepared, subject, one, numbers) for one in _standard(prepared.name, value)]
 
 
 def _standard(name: str, value: Any) -> list[Any]:
@@ -307,7 +294,7 @@ def _standard(name: str, value: Any) -> list[Any]:
     for one in items:
         if not isinstance(one, (Feedback, int, float, str)):
             raise ScorerError(
-                f"it returned {type(one).__name__}; a scorer returns a number, a bool, a text, "
+                f"it returned {type(one).__module__}.{type(one).__qualname__}; a scorer returns a number, a bool, a text, "
                 "Feedback, or a list of these"
             )
     return [
@@ -326,7 +313,7 @@ def failure(prepared: Prepared, subject: Subject, error: BaseException) -> Any:
         error_message=_words(error)[:MAX_STACK],
         stack_trace=stack[-MAX_STACK:],
     )
-    return _named(prepared, subject, Feedback(name=prepared.name, error=said), 0)
+    return _named(prepared, subject, Feedback(name=prepared.name, error=said), Counter())
 
 
 def _words(error: BaseException) -> str:
@@ -337,7 +324,7 @@ def _words(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _named(prepared: Prepared, subject: Subject, feedback: Any, number: int) -> Any:
+def _named(prepared: Prepared, subject: Subject, feedback: Any, numbers: Counter[str]) -> Any:
     from mlflow.entities import AssessmentSource  # noqa: PLC0415
 
     if not feedback.name or feedback.name == DEFAULT_NAME:
@@ -350,12 +337,29 @@ def _named(prepared: Prepared, subject: Subject, feedback: Any, number: int) -> 
         made_by[SCORER_VERSION] = prepared.version
     feedback.metadata = {**(feedback.metadata or {}), **subject.metadata, **made_by}
     feedback.assessment_id = assessment_id(
-        subject.trace_id, prepared.name, prepared.digest, feedback.name, number
+        subject.trace_id, prepared.name, prepared.digest, feedback.name, numbers[feedback.name]
     )
+    numbers[feedback.name] += 1
     if feedback.overrides is None:
         feedback.overrides = overridden(subject.said, prepared.name, prepared.digest, feedback.name)
     feedback.trace_id = subject.trace_id
     return feedback
+
+
+def error_of(results: Sequence[Any]) -> str | None:
+    """Return the type of the error that a scorer itself reports, when that is all it says."""
+    codes = [getattr(one.error, "error_code", None) for one in results]
+    return next(iter(codes), None) if all(codes) else None
+
+
+def costs_unknown(results: Iterable[Any]) -> bool:
+    """Tell whether a judge has answered and does not say what that has cost."""
+    return any(
+        one.source.source_type == "LLM_JUDGE"
+        and one.error is None
+        and JUDGE_COST not in (one.metadata or {})
+        for one in results
+    )
 
 
 def cost_of(results: Iterable[Any]) -> float:
@@ -363,7 +367,8 @@ def cost_of(results: Iterable[Any]) -> float:
     total = 0.0
     for one in results:
         try:
-            total += float((one.metadata or {}).get(JUDGE_COST) or 0.0)
+            cost = float((one.metadata or {}).get(JUDGE_COST) or 0.0)
         except (TypeError, ValueError):
             continue
+        total += cost if math.isfinite(cost) else 0.0
     return total

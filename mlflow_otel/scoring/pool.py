@@ -98,8 +98,7 @@ class Pool:
 
     def begin_anew(self) -> None:
         """Have nothing to do and no threads. Called in a forked child too."""
-        lock = threading.RLock()
-        self._lock = lock
+        self._lock = lock = threading.RLock()
         self._queued = threading.Condition(lock)
         self._started = threading.Condition(lock)
         self._finished = threading.Condition(lock)

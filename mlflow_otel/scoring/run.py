@@ -86,9 +86,13 @@ class Run:
         return not clauses or matches(clauses, self._subject.values())
 
     def _call(self, given: Mapping[str, Any]) -> Any:
-        scorer_calls.current.set(ScorerCall(self.scorer.name, *self._subject.location))
-        with contextlib.nullcontext() if self._traced else untraced():
-            return self.scorer.prepared.call(**given)
+        call = ScorerCall(self.scorer.name, *self._subject.location)
+        scorer_calls.current.set(call)
+        try:
+            with contextlib.nullcontext() if self._traced else untraced():
+                return self.scorer.prepared.call(**given)
+        finally:
+            call.ended = True
 
     def done(self, outcome: Outcome | None) -> None:
         """Log what the scorer said."""
@@ -104,7 +108,13 @@ class Run:
                     self._log(self._subject, one)
             except Exception as refused:
                 error = refused
-        self._report(error, mlflow_adapter.cost_of(results), outcome.seconds)
+        if self.scorer.capped and mlflow_adapter.costs_unknown(results):
+            self.scorer.cost_unknown()
+        if error is None:
+            kind = mlflow_adapter.error_of(results)  # judges return their errors, too
+            self._count(kind, mlflow_adapter.cost_of(results), outcome.seconds)
+        else:
+            self._report(error, mlflow_adapter.cost_of(results), outcome.seconds)
 
     def overdue(self) -> None:
         """Log that the scorer took too long."""
@@ -116,13 +126,16 @@ class Run:
         """Note that the thread that took too long has ended."""
         self.scorer.hangs(-1)
 
-    def _report(self, error: BaseException | None, cost: float, seconds: float) -> None:
-        self.scorer.ran(failed=error is not None, cost=cost)
-        kind = None if error is None else type(error).__name__
+    def _count(self, kind: str | None, cost: float, seconds: float) -> None:
+        self.scorer.ran(failed=kind is not None, cost=cost)
         self._timed(self.scorer.name, seconds, kind)
-        if error is not None:
-            try:
-                said = mlflow_adapter.failure(self.scorer.prepared, self._subject, error)
-                self._log(self._subject, said)
-            except Exception as refused:  # of an exception without words, or of the log
-                self.scorer.unreported(kind, refused)
+
+    def _report(self, error: BaseException, cost: float, seconds: float) -> None:
+        """Count a failure, and log it on the trace."""
+        kind = type(error).__name__
+        self._count(kind, cost, seconds)
+        try:
+            said = mlflow_adapter.failure(self.scorer.prepared, self._subject, error)
+            self._log(self._subject, said)
+        except Exception as refused:  # of an exception without words, or of the log
+            self.scorer.unreported(kind, refused)

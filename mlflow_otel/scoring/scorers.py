@@ -22,6 +22,7 @@ from mlflow_otel.scoring.started import Started
 from mlflow_otel.scoring.subject import Subject
 from mlflow_otel.settings import Settings
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
+from mlflow_otel.tracing import scorer_calls
 from mlflow_otel.tracing.whole import EndedTrace
 
 RETRY_SECONDS: Final = 60.0
@@ -152,6 +153,7 @@ class Scorers:
                 raise ScorerError(f"A scorer named {started.name!r} is started; stop it first")
             self._started[started.name] = started
             self._regroup()
+        scorer_calls.follow_threads()
         self._open()
 
     def update(self, name: str, sampling_config: Any) -> None:

@@ -104,7 +104,7 @@ class Started:
             ("max_per_minute", max_per_minute),
             ("max_cost_per_day", max_cost_per_day),
         ):
-            if value is not None and (math.isnan(value) or value < 0):
+            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
                 raise ScorerError(f"{what} of the scorer {self.name!r} must not be {value!r}")
         own = DEFAULT_SECONDS if prepared.seconds is None else prepared.seconds
         self.seconds = (own if timeout is None else timeout) or NEVER
@@ -113,6 +113,7 @@ class Started:
             None if max_per_minute is None else TokenBucket(max_per_minute, time.monotonic())
         )
         self._paced = False
+        self.capped = max_cost_per_day is not None
         self._cap = CostCap(math.inf if max_cost_per_day is None else max_cost_per_day)
         self._breaker = Breaker(self._opened)
         self.begin_anew()
@@ -198,7 +199,16 @@ class Started:
         if failed:
             self._accounting.count("scorer.failed")
 
-    def unreported(self, kind: str | None, why: Exception) -> None:
+    def cost_unknown(self) -> None:
+        """Say once a minute that the cost cap cannot hold."""
+        self._accounting.warn(
+            f"scorer.cost_unknown.{self.name}",
+            "The scorer %s has max_cost_per_day, and its judge does not say what an answer has cost: MLflow "
+            "knows no price of its model. So that limit does not hold. Set max_per_minute.",
+            self.name,
+        )
+
+    def unreported(self, kind: str, why: Exception) -> None:
         """Count a failure that could not be logged on its trace, and say so once a minute."""
         self._accounting.warn(
             "scorer.unreported",

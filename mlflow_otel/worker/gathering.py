@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.holding.held_trace import HeldTrace, HoldBounds, Reason, Release
 from mlflow_otel.holding.holder import Holder
+from mlflow_otel.receiver.tickets import Ticket, let_go_of
 from mlflow_otel.scoring.started import Started
 from mlflow_otel.worker.arrivals import Arrival
-from mlflow_otel.worker.tickets import Ticket
 
 QUIET: Final = "quiet"
 """What a trace is held for."""
@@ -27,6 +27,7 @@ class GatheredTrace(HeldTrace[Arrival]):
 
     Args:
         last: When the last span of it came. Seconds of the holder's clock.
+        came: The same by the clock on the wall.
         rooted: Whether a span without a parent came.
         tickets: Of the requests that spans of it came with, until it is done with.
         judged: Whether nothing holds its tickets any more.
@@ -34,6 +35,7 @@ class GatheredTrace(HeldTrace[Arrival]):
     """
 
     last: float = 0.0
+    came: float = 0.0
     rooted: bool = False
     tickets: list[Ticket] = field(default_factory=list)
     judged: bool = False
@@ -72,7 +74,9 @@ class Gatherer:
         wanted: Returns the scorers whose samples a trace is in, given MLflow's ID, or None when it
             need not be held. Asked once for each trace.
         accounting: Gets ``received.traces``, ``duplicates``, ``late`` and ``released_early.*``.
-        clock: Monotonic seconds; a test passes its own.
+        clock: Seconds in which a trace is quiet. It may stand still while more of the trace may lie
+            somewhere, unread (``TopicClock``).
+        now: Monotonic seconds. They count instead while there is no room for more to be read.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Gatherer:
         wanted: Callable[[str], Sequence[Started] | None],
         accounting: Accounting,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._holder: Holder[Arrival, GatheredTrace] = Holder(bounds, GatheredTrace, clock)
         self._quiet = quiet
@@ -90,6 +95,7 @@ class Gatherer:
         self._wanted = wanted
         self._accounting = accounting
         self._clock = clock
+        self._now = now
         self._max_bytes = bounds.max_bytes
         self._max_traces = bounds.max_traces
         self._lock = threading.RLock()
@@ -128,7 +134,7 @@ class Gatherer:
                 trace.chosen = chosen
         if trace.released and not trace.chosen and trace.judged:
             return self._all(releases)  # nobody wants it
-        trace.last = self._clock()
+        trace.last, trace.came = self._clock(), self._now()
         trace.rooted = trace.rooted or arrival.is_root
         if ticket is not None and not trace.judged and trace.tickets[-1:] != [ticket]:
             ticket.hold()
@@ -139,11 +145,11 @@ class Gatherer:
     def due(self) -> list[Gathered]:
         """Return the traces that are quiet, and those that are too old to wait for."""
         with self._lock:
-            now = self._clock()
+            quiet_time, now, is_full = self._clock(), self._now(), self.is_full
             left: list[Gathered] = []
             for trace_id, trace in self._holder.under_way():
                 wait = self._quiet if trace.rooted else self._patience
-                if now - trace.last >= wait:
+                if quiet_time - trace.last >= wait or (is_full and now - trace.came >= wait):
                     left += self._all(self._holder.came(trace_id, QUIET) or ())
             return left + self._all(self._holder.release_aged())
 
@@ -160,8 +166,7 @@ class Gatherer:
                 if any(ticket.origin in origins for ticket in trace.tickets):
                     self._holder.forget(trace_id)
                     tickets, trace.tickets = trace.tickets, []
-                    for ticket in tickets:
-                        ticket.let_go()
+                    let_go_of(tickets)
 
     def stats(self) -> dict[str, int]:
         """Return how many ``traces``, ``items`` and ``bytes`` are held."""
@@ -188,8 +193,7 @@ class Gatherer:
             with self._lock:
                 trace.judged = True
                 tickets, trace.tickets = trace.tickets, []
-            for ticket in tickets:
-                ticket.let_go()
+            let_go_of(tickets)
 
         return Gathered(
             release.trace_id,

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.holding.held_trace import HoldBounds
 from mlflow_otel.holding.sweeper import Sweeper
+from mlflow_otel.receiver.kafka import Record
 from mlflow_otel.receiver.server import BusyError, Page
+from mlflow_otel.receiver.tickets import Ticket
 from mlflow_otel.scoring.scorers import Scorers
 from mlflow_otel.scoring.started import Started
 from mlflow_otel.settings import Settings
@@ -24,7 +28,6 @@ from mlflow_otel.worker.gathering import Gathered, Gatherer
 from mlflow_otel.worker.results import Results
 from mlflow_otel.worker.sessions import IdleSession, Sessions
 from mlflow_otel.worker.subjects import PlacedSubject, StoredSubject
-from mlflow_otel.worker.tickets import Ticket
 
 MIN_TRACES: Final = 20_000
 """Traces that may be held: many apps', where the setting means one app's."""
@@ -59,6 +62,7 @@ class ScoreWorker:
         signals: The pipelines, for metrics.
         accounting: Gets the counters.
         waits: How long nothing must come.
+        clock: Seconds in which nothing comes of a trace (``Gatherer``).
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class ScoreWorker:
         signals: LazyPipelines,
         accounting: Accounting,
         waits: Waits,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._accounting = accounting
         self._signals = signals
@@ -87,7 +92,7 @@ class ScoreWorker:
             MAX_IDS,
         )
         self._gatherer = Gatherer(
-            bounds, waits.trace, settings.trace_timeout, self._wanted, accounting
+            bounds, waits.trace, settings.trace_timeout, self._wanted, accounting, clock
         )
         self._sessions = Sessions(
             waits.session,
@@ -139,6 +144,27 @@ class ScoreWorker:
             self._accounting.count("refused.overload")
             raise BusyError(why)
         self._judge_all(self._gatherer.add(self._whole(arrivals(body)), ticket))
+
+    def take(self, record: Record, ticket: Ticket) -> None:
+        """Take a record of a Kafka topic, and its ticket; one that is no OTLP is left out, and counted.
+
+        Raises:
+            BusyError: It cannot be taken now.
+        """
+        try:
+            self.add("traces", record.value, ticket)
+        except DecodeError as error:
+            self._accounting.warn(
+                "kafka.not_otlp",
+                "A record of the topic is no OTLP request and was left out (%s). See that its producer "
+                "writes otlp_proto.",
+                error,
+            )
+        ticket.let_go()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until the backend has accepted what was said; True if it has, in time."""
+        return self.results.flush(seconds)
 
     def forget(self, origins: Collection[Hashable]) -> None:
         """Drop what is held of requests from these origins: another worker gets them again."""
@@ -276,9 +302,13 @@ def exposition(stats: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def open_worker(settings: Settings, accounting: Accounting, waits: Waits) -> ScoreWorker:
+def open_worker(
+    settings: Settings,
+    accounting: Accounting,
+    waits: Waits,
+    clock: Callable[[], float] = time.monotonic,
+) -> ScoreWorker:
     """Return a worker with its pipelines."""
     made = resource(settings)
-    return ScoreWorker(
-        settings, LazyPipelines(settings, lambda: made, accounting), accounting, waits
-    )
+    pipelines = LazyPipelines(settings, lambda: made, accounting)
+    return ScoreWorker(settings, pipelines, accounting, waits, clock)

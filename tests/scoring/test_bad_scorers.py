@@ -8,7 +8,7 @@ import threading
 
 import mlflow
 import pytest
-from mlflow.entities import Feedback
+from mlflow.entities import AssessmentSource, Feedback
 
 import mlflow_otel
 from tests.scoring.conftest import answer
@@ -203,6 +203,34 @@ def test_a_scorer_that_fails_again_and_again_is_not_run_for_a_while_and_that_is_
     assert caplog.text.count("tried once in 60 s") == 1
 
 
+def returns_its_error(outputs):
+    return Feedback(name="checked", error=ValueError("the model's answer has no JSON"))
+
+
+def test_a_scorer_that_returns_errors_fails_as_one_that_raises(scored):
+    handle, said = scored
+    handle.scorers.start(returns_its_error)
+    for number in range(6):
+        answer(str(number))
+        found = said()
+    assert found["checked"][ERROR] == "ValueError"
+    (status,) = handle.scorers.list()
+    assert (status.runs, status.failed, status.open) == (5, 5, True)
+
+
+def test_one_of_several_results_may_be_an_error(scored):
+    handle, said = scored
+
+    def several(outputs):
+        return [Feedback(name="good", value=True), returns_its_error(outputs)]
+
+    handle.scorers.start(several)
+    answer("one")
+    assert set(said()) == {"good", "checked"}
+    (status,) = handle.scorers.list()
+    assert (status.runs, status.failed) == (1, 0)
+
+
 def test_a_scorer_runs_no_more_often_and_costs_no_more_than_it_may(scored):
     handle, said = scored
 
@@ -222,8 +250,50 @@ def test_a_scorer_runs_no_more_often_and_costs_no_more_than_it_may(scored):
     assert by_name["good"].dropped == {"rate": 3}
 
 
+@pytest.mark.parametrize("cost", ["nan", float("inf"), "a lot"])
+def test_a_cost_that_is_no_number_costs_nothing(scored, cost):
+    handle, said = scored
+
+    def costly(outputs):
+        return Feedback(value=True, metadata={"mlflow.assessment.judgeCost": cost})
+
+    handle.scorers.start(costly, max_cost_per_day=1.0)
+    for number in range(2):
+        answer(str(number))
+        said()
+    (status,) = handle.scorers.list()
+    assert (status.runs, status.cost) == (2, 0.0)
+
+
+def test_a_cap_on_a_judge_that_does_not_say_what_it_costs_is_a_warning(scored, caplog):
+    handle, said = scored
+    judged = AssessmentSource(source_type="LLM_JUDGE", source_id="openai:/unknown")
+    known = {"mlflow.assessment.judgeCost": 0.1}
+    priced, free, unknown = (
+        lambda outputs: Feedback(value=True, source=judged, metadata=known),
+        lambda outputs: Feedback(value=True),
+        lambda outputs: Feedback(value=True, source=judged),
+    )
+    handle.scorers.start(priced, name="priced", max_cost_per_day=1.0)
+    handle.scorers.start(free, name="free", max_cost_per_day=1.0)
+    handle.scorers.start(unknown, name="no_cap")
+    handle.scorers.start(unknown, name="capped", max_cost_per_day=1.0)
+    for number in range(3):
+        answer(str(number))
+        said()
+    warned = [one.getMessage() for one in caplog.records if "max_cost_per_day" in one.getMessage()]
+    assert len(warned) == 1
+    assert "The scorer capped has max_cost_per_day" in warned[0]
+
+
 @pytest.mark.parametrize(
-    "limits", [{"timeout": -1}, {"max_per_minute": float("nan")}, {"max_cost_per_day": -0.5}]
+    "limits",
+    [
+        {"timeout": -1},
+        {"max_per_minute": "9"},
+        {"max_per_minute": float("nan")},
+        {"max_cost_per_day": -0.5},
+    ],
 )
 def test_limits_that_make_no_sense_are_refused(scored, limits):
     handle, _ = scored

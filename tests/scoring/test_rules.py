@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import os
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_otel.scoring.identity import assessment_id, digest_of
 from mlflow_otel.scoring.limits import Breaker, CostCap, TokenBucket
+from mlflow_otel.scoring.mlflow_adapter import prepare
 from mlflow_otel.scoring.sampling import Rate, chosen
 
 IDS = [f"tr-{number:032x}" for number in range(4000)]
@@ -46,6 +56,101 @@ def test_the_same_definition_has_the_same_digest_whatever_version_wrote_it():
     assert digest_of(definition) != digest_of({**definition, "call_source": "return 2"})
     assert digest_of({"kind": int}) == digest_of({"kind": int})
     assert digest_of({"value": object()}) == digest_of({"value": object()})
+
+
+def above(outputs, least):
+    return len(outputs) > least
+
+
+def closed(least):
+    def above_it(outputs):
+        return len(outputs) > least
+
+    return above_it
+
+
+def with_default(least):
+    def above_it(outputs, least=least):
+        return len(outputs) > least
+
+    return above_it
+
+
+class Above:
+    def __init__(self, least):
+        self.least = least
+        self._lock = threading.Lock()
+
+    def __call__(self, outputs):
+        return len(outputs) > self.least
+
+    def method(self, outputs):
+        return self(outputs)
+
+
+WAYS = {
+    "partial": lambda least: functools.partial(above, least=least),
+    "nested partial": lambda least: functools.partial(functools.partial(above), least=least),
+    "closure": closed,
+    "default": with_default,
+    "object": Above,
+    "method": lambda least: Above(least).method,
+    "partial of an object": lambda least: functools.partial(Above(least)),
+    "closure in a closure": lambda least: closed(closed(least)),
+}
+VALUES = (
+    1,
+    2,
+    "1",
+    2.5,
+    (1,),
+    {1, 2},
+    {1: "a", "b": 2},
+    re.compile("a"),
+    re.compile("a", re.IGNORECASE),
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_scorer_was_made_with_is_part_of_its_digest(way):
+    digests = [prepare(WAYS[way](value), "one").digest for value in VALUES]
+    assert len(set(digests)) == len(VALUES)
+    assert digests == [prepare(WAYS[way](copy.deepcopy(value)), "one").digest for value in VALUES]
+    assert prepare(WAYS[way](object()), "one").digest == prepare(WAYS[way](object()), "one").digest
+
+
+def test_what_holds_itself_has_a_digest():
+    holds: list[object] = []
+    holds.append(holds)
+    assert prepare(closed(holds), "one").digest == prepare(closed(holds), "one").digest
+
+    def again(outputs):
+        return again(outputs[1:])
+
+    assert prepare(again).digest == prepare(again).digest
+
+
+WITHOUT_SOURCE = """
+from mlflow_otel.scoring.mlflow_adapter import prepare
+made = {}
+exec("def one(outputs): return outputs in {'a', 'b', 'c', 'd', 'e'}", made)
+print(prepare(made["one"]).digest)
+"""
+
+
+def test_a_digest_is_the_same_in_every_process():
+    """Also of a function without source: the order of a set in its code differs by process."""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", WITHOUT_SOURCE],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(said) == 1
 
 
 @given(st.lists(st.tuples(*(st.text(max_size=6) for _ in range(4)), st.integers(0, 3)), max_size=9))

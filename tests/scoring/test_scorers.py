@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
@@ -20,6 +23,10 @@ LABEL = "gen_ai.evaluation.score.label"
 
 def rated(rate=None, only=None):
     return mlflow_otel.ScorerSamplingConfig(sample_rate=rate, filter_string=only)
+
+
+class Half(float):
+    pass
 
 
 def length(outputs):
@@ -211,7 +218,7 @@ def test_scorers_are_updated_stopped_and_listed(scored):
     handle.scorers.stop("length")
     answer("three")
     assert said()["length"][SCORE] == 10
-    assert handle.processor.wanting is None
+    assert handle.processor.whole.wanting is None
     for call in (
         lambda: handle.scorers.stop("length"),
         lambda: handle.scorers.update("x", rated()),
@@ -260,13 +267,13 @@ def test_a_trace_that_is_scored_again_keeps_its_assessment(scored):
     answer("Oslo")
     said()
     ended = []
-    wanting = handle.processor.wanting
+    wanting = handle.processor.whole.wanting
 
     def watch(trace_id):
         take = wanting(trace_id)
         return lambda trace: ended.append((take, trace)) or take(trace)
 
-    handle.processor.wanting = watch
+    handle.processor.whole.wanting = watch
     answer("Rome")
     first = said()["length"]
     ((take, trace),) = ended
@@ -275,6 +282,36 @@ def test_a_trace_that_is_scored_again_keeps_its_assessment(scored):
     assert again["mlflow.assessment.id"] == first["mlflow.assessment.id"]
     assert "mlflow.assessment.operation" not in first
     assert again["mlflow.assessment.operation"] == "update"
+
+
+def test_a_results_id_does_not_depend_on_what_else_was_said(scored):
+    handle, said = scored
+    before = []
+
+    def several(outputs):
+        return [*before, Feedback(name="last", value=1)]
+
+    handle.scorers.start(several)
+    (status,) = handle.scorers.list()
+    for some in ([], [Feedback(name="first", value=0), 2]):
+        before[:] = some
+        answer("Oslo")
+        found = said()["last"]
+        expected = assessment_id(found["mlflow.trace.id"], "several", status.digest, "last")
+        assert found["mlflow.assessment.id"] == expected
+
+
+@pytest.mark.parametrize("value", [Half(0.5), [Half(0.5)]])
+def test_a_number_of_a_type_of_its_own_stays_a_number(scored, value):
+    """As NumPy's ``float64`` is."""
+    handle, said = scored
+
+    def half(outputs):
+        return Feedback(value=value)
+
+    handle.scorers.start(half)
+    answer("Oslo")
+    assert json.loads(said()["half"]["mlflow.assessment.value"]) == value
 
 
 def test_traces_that_are_sampled_out_but_recorded_are_scored(memory, monkeypatch):
@@ -307,6 +344,72 @@ def test_what_a_scorer_calls_is_not_scored_and_does_not_leave(scored, memory):
     assert called == ["It is Rome."]
     assert len({span.context.trace_id for span in memory.get_finished_spans()}) == 1
     assert handle.stats()["scorer.spans_not_exported"] == 2
+
+
+def in_a_pool(work):
+    with ThreadPoolExecutor(2) as pool:
+        return pool.submit(work).result()
+
+
+def in_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def in_a_thread_of_a_class(work):
+    class Works(threading.Thread):
+        def run(self):
+            work()
+
+    thread = Works()
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        in_a_pool,
+        in_a_thread,
+        in_a_thread_of_a_class,
+        lambda work: in_a_pool(lambda: in_a_thread(work)),
+        lambda work: asyncio.run(asyncio.to_thread(work)),
+    ],
+)
+def test_what_a_scorer_calls_in_threads_is_not_scored_either(scored, memory, way):
+    handle, said = scored
+    called = []
+
+    def judge(outputs):
+        called.append(outputs)
+        if len(called) < 9:
+            way(lambda: answer("by the judge"))
+        return True
+
+    handle.scorers.start(judge)
+    answer("Rome")
+    assert said()["judge"][SCORE] == 1.0
+    assert called == ["It is Rome."]
+    assert len({span.context.trace_id for span in memory.get_finished_spans()}) == 1
+    assert handle.stats()["scorer.spans_not_exported"] == 2
+
+
+def test_a_thread_that_a_scorer_has_started_is_the_apps_when_the_scorer_is_done(scored):
+    handle, said = scored
+    seen = []
+    with ThreadPoolExecutor(1) as shared:
+
+        def judge(outputs):
+            seen.append(outputs)
+            return shared.submit(lambda: True).result()
+
+        handle.scorers.start(judge)
+        answer("Rome")
+        said()
+        shared.submit(answer, "Oslo").result()
+        said()
+    assert seen == ["It is Rome.", "It is Oslo."]
 
 
 def test_what_a_scorer_calls_leaves_if_asked_for_in_a_linked_trace_that_is_not_scored(

@@ -10,9 +10,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.holding.held_trace import HoldBounds
+from mlflow_otel.receiver.tickets import Ticket
 from mlflow_otel.worker.arrivals import Arrival, Source
 from mlflow_otel.worker.gathering import Gatherer
-from mlflow_otel.worker.tickets import Ticket
 
 SOURCE = Source(ResourceSpans())
 
@@ -96,3 +96,21 @@ def test_what_another_worker_gets_again_is_dropped_and_begins_anew_if_it_comes_b
     gatherer.add([span(1, 1, root=True), span(1, 2, root=False)])
     now[0] = 5
     assert {one.trace_id: len(one.arrivals) for one in gatherer.due()} == {1: 2, 2: 1}
+
+
+def test_a_trace_is_quiet_in_the_topics_time_unless_there_is_no_room_to_read_on():
+    topic, now = [0.0], [0.0]
+    bounds = HoldBounds(4, 100, 10**9, 1e9, 100)
+    gatherer = Gatherer(bounds, 5, 20, lambda _: (), Accounting(), lambda: topic[0], lambda: now[0])
+    gatherer.add([span(1, 1, root=True)])
+    now[0] = 1000  # the reader is behind: the rest of the trace may lie in the topic
+    assert gatherer.due() == []
+    gatherer.add([span(1, 2, root=False)])
+    topic[0] = 5
+    (one,) = gatherer.due()
+    assert len(one.arrivals) == 2
+    gatherer.add([span(trace, 1, root=True) for trace in (2, 3, 4)])
+    assert gatherer.is_full
+    assert gatherer.due() == []
+    now[0] += 5  # nothing is read any more, so that the topic's time stands still
+    assert len(gatherer.due()) == 3

@@ -10,8 +10,8 @@ from mlflow.entities import AssessmentSource, Feedback
 
 import mlflow_otel
 from mlflow_otel.receiver.server import BusyError
+from mlflow_otel.receiver.tickets import Ticket
 from mlflow_otel.worker.arrivals import arrivals
-from mlflow_otel.worker.tickets import Ticket
 from tests.worker.conftest import answer, evaluations, judged
 
 SCORE = "gen_ai.evaluation.score.value"
@@ -95,6 +95,36 @@ def test_the_worker_says_what_the_app_says_with_the_same_ids(app, worker, receiv
         assert [s["name"] for s in ours["data"]["spans"]] == [
             s["name"] for s in theirs["data"]["spans"]
         ]
+
+
+TEXTS = ("5", "true", "null", "1.5", "NaN", "", "yes", None, 5, 1.5, True)
+
+
+@mlflow.trace(span_type="CHAIN")
+def says(value):
+    return value
+
+
+@pytest.mark.parametrize("conventions", [["genai"], ["genai", "mlflow"]])
+def test_texts_stay_texts_and_times_are_the_same(app, worker, receiver, conventions):
+    seen = []
+
+    def look(inputs, outputs, trace):
+        info = trace.info
+        seen.append((info.trace_id, inputs, outputs, info.request_time, info.execution_duration))
+
+    with app(conventions=conventions) as (handle, sent):
+        handle.scorers.start(look)
+        for value in TEXTS:
+            says(value)
+        assert handle.scorers.drain(20)
+    in_app, seen[:] = sorted(seen), []
+    beside = worker(look)
+    for body in sent.bodies:
+        beside.add("traces", body)
+    judged(beside, receiver)
+    assert sorted(seen) == in_app
+    assert len(seen) == len(TEXTS)
 
 
 def test_a_scorer_sees_the_trace_whole_and_what_was_expected_of_it(app, worker, receiver):

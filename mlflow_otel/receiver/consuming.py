@@ -1,4 +1,4 @@
-"""Traces from Kafka: read, judged, and committed when their results were accepted."""
+"""Records from Kafka: read, worked at, and committed when what came of them was accepted."""
 
 from __future__ import annotations
 
@@ -6,34 +6,55 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from google.protobuf.message import DecodeError
-
-from mlflow_otel.accounting import Accounting
 from mlflow_otel.receiver.kafka import KafkaError, KafkaSource, Record
-from mlflow_otel.receiver.offsets import Place
+from mlflow_otel.receiver.offsets import Place, Progress
 from mlflow_otel.receiver.server import BusyError
-from mlflow_otel.worker.service import ScoreWorker
-from mlflow_otel.worker.tickets import Ticket
+from mlflow_otel.receiver.tickets import Ticket
 
 POLL_SECONDS: Final = 0.5
 COMMIT_SECONDS: Final = 1.0
 LEAVING_SECONDS: Final = 5.0
 
 
+class Works(Protocol):
+    """Works at records. All but ``flush`` is called by the thread that reads."""
+
+    @property
+    def busy(self) -> str | None:
+        """Why no record can be taken now, or None."""
+        ...
+
+    def take(self, record: Record, ticket: Ticket) -> None:
+        """Take a record and its ticket. The ticket is let go of when nobody works at the record any more.
+
+        What cannot be read is counted.
+
+        Raises:
+            BusyError: It cannot be taken now. The ticket is not used then.
+        """
+        ...
+
+    def forget(self, places: Collection[Place]) -> None:
+        """Drop what is not done with of these partitions: another reader gets it again."""
+        ...
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all that came of finished records was accepted; True if it was, in time."""
+        ...
+
+
 class Consuming:
     """Reads a topic until it is told to stop.
 
-    A record is committed when its traces, and their sessions, were judged and the backend has accepted
-    every result. So a worker that is killed loses nothing: another reads its records again, and says the
-    same with the same IDs.
+    A record is committed when it is done with, and the backend has accepted everything that came of it. So
+    a process that is killed loses nothing: another one reads its records again.
 
     Args:
         open_source: Opens the topic, given what to call before partitions go to another reader, and
             what to call with those that went.
-        worker: Judges.
-        accounting: Gets ``kafka.not_otlp``.
+        works: Works at the records.
     """
 
     def __init__(
@@ -41,14 +62,12 @@ class Consuming:
         open_source: Callable[
             [Callable[[], object], Callable[[Collection[Place]], object]], KafkaSource
         ],
-        worker: ScoreWorker,
-        accounting: Accounting,
+        works: Works,
     ) -> None:
-        self._worker = worker
-        self._accounting = accounting
-        self._source = open_source(self._commit_now, worker.forget)
+        self._works = works
+        self._source = open_source(self._commit_now, works.forget)
         self._stopped = threading.Event()
-        self._accepted: Mapping[Place, int] = {}  # the backend has the results: to be committed
+        self._accepted: Mapping[Place, Progress] = {}  # the backend has it: to be committed
         self.failed: KafkaError | None = None
         """Why it ended by itself."""
         self._reader = threading.Thread(target=self._read, name="mlflow-otel kafka", daemon=True)
@@ -63,38 +82,43 @@ class Consuming:
         self._flusher.start()
 
     def _read(self) -> None:
-        waiting: deque[Record] = deque()  # read, and not taken: the worker is busy
+        waiting: deque[Record] = deque()  # read, and not taken: there is no room
         try:
             while not self._stopped.is_set():
-                while waiting and self._take(waiting[0]):
+                while waiting and (self._is_gone(waiting[0]) or self._take(waiting[0])):
                     waiting.popleft()
                 accepted, self._accepted = self._accepted, {}
                 self._source.commit(accepted)
-                self._source.pause(paused=bool(waiting) or self._worker.busy is not None)
+                self._source.pause(paused=bool(waiting) or self._works.busy is not None)
                 record = self._source.poll(POLL_SECONDS)
                 if record is not None and (waiting or not self._take(record)):
                     waiting.append(record)
         except KafkaError as error:
             self.failed = error
             self._ended()
+        except (
+            Exception
+        ) as error:  # a fault of ours: another process reads on from what is committed
+            self.failed = KafkaError(
+                f"the topic is not read any more: {type(error).__name__}: {error}"
+            )
+            self._ended()
+
+    def _is_gone(self, record: Record) -> bool:
+        """Tell whether a record that waits is another reader's now."""
+        return not self._source.offsets.is_under_way(record.place, record.offset)
 
     def _take(self, record: Record) -> bool:
-        """Have a record judged; False when there is no room for it."""
+        """Have a record worked at; False when there is no room for it."""
         ticket = Ticket(
-            partial(self._source.offsets.done, record.place, record.offset), record.place
+            partial(self._source.offsets.done, record.place, record.offset),
+            record.place,
+            self._source.offsets.at_once,
         )
         try:
-            self._worker.add("traces", record.value, ticket)
+            self._works.take(record, ticket)
         except BusyError:
             return False
-        except DecodeError as error:
-            self._accounting.warn(
-                "kafka.not_otlp",
-                "A record of the topic is no OTLP request and was left out (%s). See that its producer "
-                "writes otlp_proto.",
-                error,
-            )
-        ticket.let_go()
         return True
 
     def _flush_often(self) -> None:
@@ -102,17 +126,17 @@ class Consuming:
         # to move, and these for the reader.
         while not self._stopped.wait(COMMIT_SECONDS):
             finished = self._source.offsets.finished()
-            if finished and self._worker.results.flush(LEAVING_SECONDS):
+            if finished and self._works.flush(LEAVING_SECONDS):
                 self._accepted = finished
 
     def _commit_now(self) -> None:
-        """Commit what can be, before partitions go to another worker. Called by the reader."""
+        """Commit what can be, before partitions go to another reader. Called by the reader."""
         finished = self._source.offsets.finished()
-        if finished and self._worker.results.flush(LEAVING_SECONDS):
+        if finished and self._works.flush(LEAVING_SECONDS):
             self._source.commit(finished)
 
     def stop_reading(self) -> None:
-        """Read no more. What was read is judged as any other."""
+        """Read no more. What was read is worked at as any other."""
         self._stopped.set()
         self._reader.join()
         self._flusher.join()
