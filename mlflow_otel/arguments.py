@@ -9,9 +9,11 @@ from urllib.parse import quote
 
 from mlflow_otel import declared
 from mlflow_otel.accounting import ACCOUNTING, Accounting
-from mlflow_otel.settings import SIGNALS, Settings, read_otlp
+from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal, read_otlp
 
 PATHS: Final = tuple(f"/v1/{signal}" for signal in SIGNALS)
+ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
 HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 OTHERS: Final = {"OTEL_SERVICE_NAME": "service_name", "MLFLOW_OTEL_CONVENTIONS": "conventions"}
 
@@ -19,6 +21,9 @@ OTHERS: Final = {"OTEL_SERVICE_NAME": "service_name", "MLFLOW_OTEL_CONVENTIONS":
 @dataclass(frozen=True)
 class Arguments:
     """What can be given to ``instrument()`` as well as in the environment. None means that it is not given.
+
+    An empty text is not given either, as an empty variable is an unset one. An empty mapping of headers
+    means that none are sent.
 
     Args:
         endpoint: Stands for ``OTEL_EXPORTER_OTLP_ENDPOINT``. It is the endpoint of all signals, so a
@@ -43,15 +48,23 @@ class Arguments:
     def variables(self, accounting: Accounting = ACCOUNTING) -> dict[str, str]:
         """Return the variables that the arguments stand for. A bad argument is warned about like a bad variable."""
         found = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": _without_signal_path(self.endpoint),
-            "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
-            HEADERS: _as_variable("headers", lambda: _headers_text(self.headers), accounting),
+            ENDPOINT: _without_signal_path(self.endpoint),
+            PROTOCOL: self.protocol,
+            HEADERS: _as_variable(
+                "headers", lambda: _headers_text(self.headers, accounting), accounting
+            ),
             "OTEL_SERVICE_NAME": self.service_name,
             "MLFLOW_OTEL_CONVENTIONS": _as_variable(
                 "conventions", lambda: _conventions_text(self.conventions), accounting
             ),
         }
-        return {name: str(value) for name, value in found.items() if value is not None}
+        written = {name: str(value) for name, value in found.items() if value is not None}
+        none_sent = self.headers is not None and not isinstance(self.headers, str)
+        return {
+            name: value
+            for name, value in written.items()
+            if value.strip() or (name == HEADERS and none_sent)
+        }
 
     def settings(self, accounting: Accounting = ACCOUNTING) -> Settings:
         """Return the settings of environment and configuration file, with the arguments that are given here."""
@@ -68,19 +81,30 @@ class Arguments:
             field: getattr(read, field) for name, field in OTHERS.items() if name in given
         }
         for signal in SIGNALS:
-            before = settings.otlp(signal)
-            spoken = {"OTEL_EXPORTER_OTLP_PROTOCOL": before.protocol, **given}
-            after = read_otlp(signal, spoken, Accounting())
-            changed[signal] = replace(
-                before,
-                protocol=after.protocol,
-                endpoint=before.endpoint
-                if before.configured and not self.endpoint
-                else after.endpoint,
-                configured=before.configured or after.configured,
-                headers=after.headers if HEADERS in given else before.headers,
-            )
+            changed[signal] = _changed(signal, settings.otlp(signal), given, accounting)
         return replace(settings, **changed)
+
+
+def _changed(
+    signal: Signal, before: OtlpSettings, given: Mapping[str, str], accounting: Accounting
+) -> OtlpSettings:
+    """Return one signal's options with the variables that are given."""
+    spoken = {PROTOCOL: before.protocol, **given}
+    after = read_otlp(signal, spoken, accounting)
+    kept = not after.configured and (before.named or after.protocol == before.protocol)
+    default = read_otlp(signal, {PROTOCOL: before.protocol}).endpoint
+    if not kept and not after.configured and before.endpoint != default:
+        # The endpoint of all signals, in another protocol: HTTP adds the signal's path.
+        base = before.endpoint.rstrip("/").removesuffix(f"/v1/{signal}")
+        after = replace(read_otlp(signal, {**spoken, ENDPOINT: base}), configured=before.configured)
+    return replace(
+        before,
+        protocol=after.protocol,
+        endpoint=before.endpoint if kept else after.endpoint,
+        configured=before.configured or after.configured,
+        named=before.named and kept,
+        headers=after.headers if HEADERS in given else before.headers,
+    )
 
 
 def _without_signal_path(endpoint: str | None) -> str | None:
@@ -107,12 +131,30 @@ def _as_variable(name: str, write: Callable[[], str | None], accounting: Account
 
 
 def _headers_text(
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | str | None, accounting: Accounting
 ) -> str | None:
     if headers is None or isinstance(headers, str):
         return headers
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return ",".join(f"{quote(str(key))}={quote(str(value))}" for key, value in pairs)
+    found = [(_header_part(key), _header_part(value)) for key, value in pairs]
+    for key, value in found:
+        if key and value is None:
+            accounting.warn(
+                f"arguments.headers.{key}",
+                "instrument(): the value of the header %s is no text, so it is not sent. The others are. "
+                "Give it a text.",
+                key,
+            )
+    return ",".join(
+        f"{quote(key)}={quote(value)}" for key, value in found if key and value is not None
+    )
+
+
+def _header_part(part: object) -> str | None:
+    """Return a header's name or value as text, or None when it is none."""
+    if isinstance(part, bytes):  # as some of HTTP's clients have them
+        return part.decode(errors="replace")
+    return None if part is None else str(part)
 
 
 def _conventions_text(conventions: Iterable[str] | str | None) -> str | None:

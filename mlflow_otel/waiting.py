@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -23,3 +24,24 @@ def call_with_timeout(seconds: float, call: Callable[[], _T]) -> _T | None:
         return call()
     thread.join(seconds)
     return answers[0] if answers else None
+
+
+def beside(call: Callable[[], _T]) -> Callable[[], _T]:
+    """Start a call in a thread of its own.
+
+    Returns:
+        What waits for the call, and returns or raises what it did.
+    """
+    answer: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:  # as above
+        run()
+    return answer.result

@@ -29,6 +29,17 @@ HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\]|[0-9A-Fa-f:.]+)(?::\d{
 WORD: Final = r"(?:[A-Z]?[a-z]{2,20})+\d{0,3}|[a-z]\d{0,3}|\d{1,5}"
 PLAIN_PART: Final = re.compile(rf"(?:{WORD})(?:[-_.:](?:{WORD}))*")
 """A part of a path that is made of words and short numbers: ``v1``, ``otlp-http``, ``OtelTraces``."""
+HTML: Final = re.compile(
+    r"\s*(?:<!doctype html|<html)\b(?:(?!<title).)*(?:<title[^>]*>(?P<title>[^<]*))?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A page, as proxies and web servers answer where they should say what is wrong: its title says it."""
+PLAIN_HEADERS: Final = frozenset(
+    {"x-mlflow-experiment-id", "x-mlflow-run-id", "x-mlflow-workspace"}
+)
+"""Headers of MLflow's server that say where a trace goes. Nobody gets in by them."""
+SHORT_NUMBER: Final = re.compile(r"[0-9]{1,3}")
+"""No secret: anybody guesses it, and hidden it would leave gaps in ``after 0 ms`` or ``status 404``."""
 WORD_LENGTH: Final = 6
 """A shorter secret is hidden where it stands alone: ``a`` is no part of ``unavailable``."""
 TAIL: Final = r"[^\s\"'<>,;&)\]}]*"
@@ -62,7 +73,7 @@ def secrets_of(url: str, headers: Iterable[tuple[str, str]] = ()) -> tuple[str, 
     Args:
         url: The endpoint: its user, password, values of the query and token-like parts of the path.
         headers: Sent with every request: their values, whole and word by word; of HTTP's Basic
-            authentication also the user and password inside.
+            authentication also the user and password inside. Those of ``PLAIN_HEADERS`` may be shown.
     """
     secrets: list[str] = []
     before, at, _ = url.partition("://")[2].rpartition("@")
@@ -72,14 +83,17 @@ def secrets_of(url: str, headers: Iterable[tuple[str, str]] = ()) -> tuple[str, 
     secrets += (value for _, value in parse_qsl(query))
     path = url.partition("://")[2].partition("?")[0].partition("/")[2]
     secrets += (part for part in path.split("/") if part and not PLAIN_PART.fullmatch(part))
-    for _, value in headers:
+    for name, value in headers:
+        if name.lower() in PLAIN_HEADERS:
+            continue
         words = value.split()
         secrets += (value, *(words if len(words) == 1 else words[1:]))
         if len(words) == 2 and words[0].lower() == "basic":
             pair = _basic(words[1])
             secrets += (pair, *pair.split(":", 1))
     decoded = (unquote(secret) for secret in secrets)
-    return tuple(sorted({s for s in (*secrets, *decoded) if s.strip()}, key=len, reverse=True))
+    found = {s for s in (*secrets, *decoded) if s.strip() and not SHORT_NUMBER.fullmatch(s.strip())}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def _basic(word: str) -> str:
@@ -100,6 +114,8 @@ def server_text(text: str | bytes, secrets: Iterable[str] = (), limit: int = MAX
     """
     if isinstance(text, bytes):
         text = text[:MAX_SEARCHED].decode(errors="replace")
+    if page := HTML.match(text[:MAX_SEARCHED]):
+        text = page["title"] or "a page of HTML"
     kept = [cleaned for cleaned in map(_cleaned, secrets) if cleaned]
     shown = _cleaned(text[:MAX_SEARCHED])
     if kept:

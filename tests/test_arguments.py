@@ -6,7 +6,9 @@ import pytest
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.arguments import Arguments
-from mlflow_otel.settings import SIGNALS, Settings
+from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings
+
+HTTP_DEFAULT = "http://localhost:4318/v1/traces"
 
 
 def test_arguments_beat_variables_a_signals_own_among_them(monkeypatch):
@@ -94,6 +96,55 @@ def test_an_object_that_stands_for_an_endpoint_is_taken_as_its_text():
             return "http://c:4317"
 
     assert Arguments(endpoint=Url()).settings(Accounting()).traces.endpoint == "http://c:4317"
+
+
+def test_an_empty_argument_is_not_given(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "till")
+    monkeypatch.setenv("MLFLOW_OTEL_CONVENTIONS", "mlflow")
+    empty = Arguments(endpoint="", protocol=" ", headers="", service_name="", conventions=[])
+    assert empty.settings(Accounting()) == Settings.from_environment()
+    assert Arguments(headers={}).settings(Accounting()).traces.headers == ()
+
+
+def test_of_headers_one_without_a_text_is_left_out_by_name(caplog):
+    accounting = Accounting()
+    given = Arguments(headers={"x-key": None, "x-a": b"b", b"x-c": "d"}).settings(accounting)
+    assert given.traces.headers == (("x-a", "b"), ("x-c", "d"))
+    assert accounting.snapshot() == {"arguments.headers.x-key": 1}
+    assert "x-key" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "endpoint"),
+    [
+        (OtlpSettings("http://c:4317"), {"service_name": "shop"}, "http://c:4317"),
+        (OtlpSettings("http://c:4317"), {"protocol": "http/protobuf"}, "http://c:4317/v1/traces"),
+        (
+            OtlpSettings("http://c:4318/v1/traces", "http/protobuf"),
+            {"protocol": "grpc"},
+            "http://c:4318",
+        ),
+        (
+            OtlpSettings("http://c:1/own", named=True),
+            {"protocol": "http/protobuf"},
+            "http://c:1/own",
+        ),
+        (OtlpSettings("http://c:1/own", named=True), {"endpoint": "http://d:1"}, "http://d:1"),
+        (OtlpSettings("http://localhost:4317"), {"protocol": "http/protobuf"}, HTTP_DEFAULT),
+    ],
+)
+def test_settings_by_hand_keep_their_endpoint_in_the_form_of_the_protocol(before, given, endpoint):
+    changed = Arguments(**given).applied_to(Settings(traces=before), Accounting())
+    assert changed.traces.endpoint == endpoint
+    assert changed.traces.protocol == given.get("protocol", before.protocol)
+    assert not (changed.traces.named and "endpoint" in given)
+
+
+def test_a_bad_protocol_beside_settings_is_one_warning(caplog):
+    Arguments(protocol="tcp").applied_to(Settings(), Accounting())
+    assert len(caplog.records) == 1
 
 
 def test_the_service_has_its_name_and_a_second_call_says_that_it_changes_nothing(run_app):

@@ -89,6 +89,20 @@ def test_a_short_header_value_is_hidden_where_it_stands_alone_and_other_words_st
     assert wording.server_text("tenant a is unavailable", secrets) == "tenant … is unavailable"
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (("x-scope-orgid", "0"), "could not connect after 0 ms"),
+        (("x-tenant", "404"), "404 Not Found"),
+        (("x-mlflow-experiment-id", "0"), "could not connect after 0 ms"),
+        (("X-MLflow-Experiment-Id", "123456789"), "No Experiment with id=123456789 exists"),
+    ],
+)
+def test_a_header_that_is_no_secret_leaves_no_gap_in_a_message(header, said):
+    secrets = wording.secrets_of("http://localhost:5000", [header])
+    assert wording.server_text(said, secrets) == said
+
+
 @settings(max_examples=60)
 @given(st.one_of(st.text(), st.binary()), st.integers(2, 50))
 def test_a_servers_text_is_one_short_line(said, limit):

@@ -13,17 +13,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mlflow_otel.bridge.trace_info import MalformedError
 from mlflow_otel.conventions import mlflow as keys
-from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
+from mlflow_otel.mapping.assessment import KINDS, AssessmentView, Kind, Operation
 from mlflow_otel.mapping.values import as_dict, as_text, decode
 
 MAX_TRACES: Final = 10_000
 MAX_EACH: Final = 1000
 MAX_NAME: Final = 250
-KINDS: Final[tuple[Kind, ...]] = ("feedback", "expectation", "issue")
-MASK: Final = {
+MASK: Final[dict[str, str]] = {
     "assessmentName": "assessment_name",
-    "feedback": "feedback",
-    "expectation": "expectation",
+    **{kind: kind for kind in KINDS},
     "rationale": "rationale",
     "metadata": "metadata",
     "valid": "valid",
@@ -58,7 +56,7 @@ def new(said: object, trace_id: str, identity: str | None = None) -> dict[str, A
     if not isinstance(said.get("assessment_name"), str) or not said["assessment_name"]:
         raise MalformedError("Missing value for required parameter 'assessment.assessment_name'")
     if not any(isinstance(said.get(kind), dict) for kind in KINDS):
-        raise MalformedError("'assessment' must have 'feedback', 'expectation' or 'issue'")
+        raise MalformedError(f"'assessment' must have one of: {', '.join(KINDS)}")
     at = now()
     return {
         "create_time": at,

@@ -32,9 +32,12 @@ class RefusedError(Exception):
     """
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status = status
         self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 from mlflow_otel.mapping.experiment import DEFAULT_ID, DEFAULT_NAME, experiment_id
@@ -19,10 +20,16 @@ class Experiments:
 
     Args:
         limit: How many names are remembered.
+        told: Called with the ID and the name of each experiment that somebody asks for.
     """
 
-    def __init__(self, limit: int = MAX_NAMES) -> None:
+    def __init__(
+        self,
+        limit: int = MAX_NAMES,
+        told: Callable[[str, str], None] = lambda _identity, _name: None,
+    ) -> None:
         self._limit = limit
+        self._told = told
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     def by_name(self, name: str, workspace: str = "") -> dict[str, Any]:
@@ -34,12 +41,21 @@ class Experiments:
         """
         place = _place(workspace)
         identity = experiment_id(f"{place}\n{name}" if place else name)
-        if identity != DEFAULT_ID:
-            self._names.pop(identity, None)  # the newest stand last
-            self._names[identity] = (place, name)
-            if len(self._names) > self._limit:
-                self._names.popitem(last=False)
+        self._remember(identity, place, name)
         return _described(identity, name)
+
+    def learn(self, identity: str, name: str) -> None:
+        """Remember the name of an experiment that a tracking server has."""
+        self._remember(identity, "", name)
+
+    def _remember(self, identity: str, place: str, name: str) -> None:
+        if identity == DEFAULT_ID:
+            return
+        self._names.pop(identity, None)  # the newest stand last
+        self._names[identity] = (place, name)
+        if len(self._names) > self._limit:
+            self._names.popitem(last=False)
+        self._told(identity, name)
 
     def by_id(self, identity: str) -> dict[str, Any]:
         """Return the experiment with this ID; where the name is not known, the ID is the name."""
@@ -51,6 +67,10 @@ class Experiments:
             return DEFAULT_NAME
         known = self._names.get(identity)
         return None if known is None else known[1]
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return the ID and the name of each that is remembered, the oldest first."""
+        return [(identity, name) for identity, (_, name) in list(self._names.items())]
 
     def all(self, workspace: str = "") -> list[dict[str, Any]]:
         """Return those of a workspace that are known, the default one first."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -19,12 +20,12 @@ from mlflow_otel.backends.model import BackendError, Condition, TraceBackend, Tr
 from mlflow_otel.bridge import assessments, trace_info
 from mlflow_otel.bridge.assessments import Kept
 from mlflow_otel.bridge.bodies import JSON, PROTOBUF, RefusedError, read_json
-from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.leaving import resource_with_service
 from mlflow_otel.bridge.trace_info import MalformedError
+from mlflow_otel.bridge.way_in import Made, WayIn
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace
-from mlflow_otel.mapping.assessment import Operation
+from mlflow_otel.mapping.assessment import KINDS, Operation
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.otlp.evaluation import Evaluation
 from mlflow_otel.v1.assessment_pb2 import Assessment
@@ -41,11 +42,14 @@ CLOCK_SECONDS: Final = 60
 """How far another machine's clock may be ahead."""
 
 
+Told: TypeAlias = Callable[[int, Mapping[str, Any], Operation], None]
+
+
 class UnknownTraceError(LookupError):
     """There is no trace of a client request ID. The message names the places that were asked."""
 
 
-class _Target(NamedTuple):
+class Target(NamedTuple):
     """A judged trace, as far as it is known.
 
     Args:
@@ -59,6 +63,18 @@ class _Target(NamedTuple):
     root: int | None
     stamp: Mapping[str, Any]
     resource: bytes
+
+
+class Stamped(NamedTuple):
+    """What is known of a judged trace.
+
+    Args:
+        root: The span ID of its root, or None.
+        stamp: What every span of it carries.
+    """
+
+    root: int | None = None
+    stamp: Mapping[str, Any] = {}
 
 
 class Feedback:
@@ -75,12 +91,14 @@ class Feedback:
 
     def __init__(
         self,
-        intake: Intake,
+        intake: WayIn,
         signals: frozenset[str],
         backend: TraceBackend | None = None,
         timeout: float = 5.0,
     ) -> None:
         self.kept = Kept()
+        self.told: Told = lambda _trace_id, _document, _operation: None
+        """Called with each assessment that is sent: its trace's ID, itself, and what happened to it."""
         self._intake = intake
         self._signals = signals
         self._backend = backend
@@ -139,7 +157,23 @@ class Feedback:
         """Send an assessment on."""
         self._send(self._remembered(trace_id), document, operation)
 
-    def _put(self, target: _Target, document: dict[str, Any]) -> dict[str, Any]:
+    def accepted(
+        self, trace_id: int, document: Mapping[str, Any], operation: Operation, said: Stamped
+    ) -> None:
+        """Send on what another bridge accepted.
+
+        Args:
+            trace_id: OpenTelemetry's ID of the judged trace.
+            document: The assessment, with its ID and its times.
+            operation: What happened to it.
+            said: What the other bridge knew of the trace; it holds where this one knows nothing.
+        """
+        target = self._remembered(trace_id)
+        if target.root is None:
+            target = target._replace(root=said.root, stamp={**target.stamp, **said.stamp})
+        self._send(target, document, operation)
+
+    def _put(self, target: Target, document: dict[str, Any]) -> dict[str, Any]:
         """Send an assessment whose ID its sender may have chosen: sent twice, it leaves once."""
         trace_id, identity = target.trace_id, document.get("assessment_id")
         with self._lock:
@@ -160,24 +194,29 @@ class Feedback:
         if before is not None:
             self.kept.put(trace_id, {**before, "valid": False})
 
-    def _send(self, target: _Target, document: Mapping[str, Any], operation: Operation) -> None:
+    def _send(self, target: Target, document: Mapping[str, Any], operation: Operation) -> None:
         written = Evaluation(
             assessments.view(document, operation),
             target.stamp,
             target.trace_id,
             _span_id(document) or target.root,
             target.resource,
-            self._intake.mapper.options,
+            self._intake.options,
+            _own_id(document, operation),
         )
         self._intake.count("assessments")
-        if "logs" in self._signals:
-            self._intake.send("logs", written.event())
         span = written.span()
-        self._intake.memory.add(target.trace_id, span)
-        if "traces" in self._signals:
-            self._intake.send("traces", span)
+        self._intake.send(
+            Made(
+                target.trace_id,
+                span,
+                written.event() if "logs" in self._signals else [],
+                span if "traces" in self._signals else [],
+            )
+        )
+        self.told(target.trace_id, document, operation)
 
-    def _target(self, message: Assessment) -> _Target:
+    def _target(self, message: Assessment) -> Target:
         if message.WhichOneof("target") is None:
             raise MalformedError("name the judged trace: 'trace_id' or 'client_request_id'")
         if message.trace_id:
@@ -186,20 +225,20 @@ class Feedback:
             raise MalformedError("'client_request_id' is empty")
         return self._of_request(message.client_request_id)
 
-    def _remembered(self, trace_id: int) -> _Target:
+    def _remembered(self, trace_id: int) -> Target:
         known = self._intake.known(trace_id)
         context = TraceContext(trace_id=trace_info.mlflow_id(trace_id))
         if known is not None and known.info is not None:
             name = self._intake.experiments.name_of(known.info.experiment_id or "")
             context = trace_info.context(known.info, name)
-        return _Target(
+        return Target(
             trace_id,
             None if known is None else known.root_id,
-            trace.stamp(context, self._intake.mapper.options),
+            trace.stamp(context, self._intake.options),
             resource_with_service(b"" if known is None else known.resource, context),
         )
 
-    def _of_request(self, client_request_id: str) -> _Target:
+    def _of_request(self, client_request_id: str) -> Target:
         trace_id = self._intake.of_request(client_request_id)
         if trace_id is not None:
             return self._remembered(trace_id)
@@ -221,13 +260,13 @@ class Feedback:
             )
         summary = found[0]
         named = trace_info.mlflow_id(summary.trace_id)
-        stamp = trace.stamp_in(summary.attributes, self._intake.mapper.options)
+        stamp = trace.stamp_in(summary.attributes, self._intake.options)
         context = TraceContext(
             trace_id=named,
             experiment_id=stamp.get(keys.EXPERIMENT_ID),
             experiment_name=stamp.get(keys.EXPERIMENT_NAME),
         )
-        return _Target(
+        return Target(
             summary.trace_id,
             summary.root,
             {keys.TRACE_ID: named, **stamp},
@@ -286,7 +325,7 @@ def document_of(message: Assessment) -> dict[str, Any]:
     if not message.assessment_name or len(message.assessment_name) > assessments.MAX_NAME:
         raise MalformedError(f"'assessment_name' must have 1 to {assessments.MAX_NAME} characters")
     if message.WhichOneof("value") is None:
-        raise MalformedError("give 'feedback', 'expectation' or 'issue'")
+        raise MalformedError(f"give one of: {', '.join(KINDS)}")
     if message.span_id and not SPAN_ID.fullmatch(message.span_id):
         raise MalformedError("'span_id' must be 16 hex digits")
     said = json_format.MessageToDict(message, preserving_proto_field_name=True)
@@ -299,6 +338,12 @@ def document_of(message: Assessment) -> dict[str, Any]:
     if "source_type" in source:
         source["source_type"] = source["source_type"].removeprefix(SOURCE_PREFIX)
     return said
+
+
+def _own_id(document: Mapping[str, Any], operation: Operation) -> bytes:
+    """Return the evaluation span's ID: the same one when the same is sent once more."""
+    said = (document.get("assessment_id"), document.get("last_update_time"), operation)
+    return sha256(repr(said).encode()).digest()[:8]
 
 
 def _trace_id(named: str) -> int:

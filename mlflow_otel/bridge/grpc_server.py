@@ -15,7 +15,10 @@ from google.rpc.status_pb2 import Status
 from mlflow_otel.bridge.access import Access
 from mlflow_otel.bridge.bodies import PROTOBUF, RefusedError, otlp_message
 from mlflow_otel.bridge.feedback import Feedback, read_request
-from mlflow_otel.bridge.intake import RETRY_SECONDS, Intake
+from mlflow_otel.bridge.mlflow_api import Api
+from mlflow_otel.bridge.patience import PATIENCE
+from mlflow_otel.bridge.soon import Soon, after, awaited, now
+from mlflow_otel.bridge.way_in import Taken, WayIn
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.receiver.server import MAX_BODY_BYTES
 from mlflow_otel.settings import Signal
@@ -27,7 +30,7 @@ SERVICES: Final[dict[Signal, str]] = {
     "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
 }
 ASSESSMENTS: Final = "mlflow_otel.v1.AssessmentService"
-Take: TypeAlias = Callable[[bytes, Mapping[str, Any]], bytes]
+Take: TypeAlias = Callable[[bytes, Mapping[str, Any]], Soon[bytes]]
 """Takes a request's body and its metadata; returns the answer's body."""
 CODES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -37,11 +40,12 @@ CODES: Final = {
 """By the HTTP status that says the same."""
 
 
-def make_server(intake: Intake, feedback: Feedback, access: Access) -> Any:
+def make_server(intake: WayIn, api: Api, feedback: Feedback, access: Access) -> Any:
     """Return the server; it has no port yet.
 
     Args:
         intake: Takes what comes.
+        api: Sees the spans that were taken.
         feedback: Takes assessments.
         access: Who may send.
     """
@@ -49,7 +53,7 @@ def make_server(intake: Intake, feedback: Feedback, access: Access) -> Any:
         options=(("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0))
     )
     takers: dict[str, Take] = {
-        service: functools.partial(_take_otlp, signal, intake)
+        service: functools.partial(_take_otlp, signal, intake, api)
         for signal, service in SERVICES.items()
     }
     takers[ASSESSMENTS] = functools.partial(_take_assessments, feedback)
@@ -61,15 +65,25 @@ def make_server(intake: Intake, feedback: Feedback, access: Access) -> Any:
     return server
 
 
-def _take_otlp(signal: Signal, intake: Intake, body: bytes, said: Mapping[str, Any]) -> bytes:
+def _take_otlp(
+    signal: Signal, intake: WayIn, api: Api, body: bytes, said: Mapping[str, Any]
+) -> Soon[bytes]:
     shape = SHAPES[signal]
     message = otlp_message(signal, body, PROTOBUF)
-    taken = intake.otlp(signal, message, said.get("x-mlflow-experiment-id"))
-    answer = shape.response()
-    if taken.rejected:
-        setattr(answer.partial_success, shape.rejected, taken.rejected)
-        answer.partial_success.error_message = taken.message
-    return bytes(answer.SerializeToString())
+    named = said.get("x-mlflow-experiment-id")
+    taken = intake.otlp(signal, message, named)
+    if signal == "traces" and api.waits:
+        now(taken)
+        api.spans(message, named, str(said.get("x-mlflow-workspace", "")))
+
+    def answer(taken: Taken) -> bytes:
+        message = shape.response()
+        if taken.rejected:
+            setattr(message.partial_success, shape.rejected, taken.rejected)
+            message.partial_success.error_message = taken.message
+        return bytes(message.SerializeToString())
+
+    return after(taken, answer)
 
 
 def _take_assessments(feedback: Feedback, body: bytes, _said: Mapping[str, Any]) -> bytes:
@@ -78,8 +92,8 @@ def _take_assessments(feedback: Feedback, body: bytes, _said: Mapping[str, Any])
     return bytes(feedback.export(request).SerializeToString())
 
 
-def _export(take_body: Take, intake: Intake, access: Access) -> Any:
-    def take(body: bytes, said: dict[str, Any]) -> bytes:
+def _export(take_body: Take, intake: WayIn, access: Access) -> Any:
+    def take(body: bytes, said: dict[str, Any]) -> Soon[bytes]:
         if not access.may_send(str(said.get("authorization", ""))):
             raise RefusedError(401, "Credentials are missing or not known")
         intake.make_sure_of_room()
@@ -88,7 +102,7 @@ def _export(take_body: Take, intake: Intake, access: Access) -> Any:
     async def export(body: bytes, context: Any) -> bytes:
         said = dict(context.invocation_metadata() or ())
         try:
-            return await asyncio.to_thread(take, body, said)
+            return await awaited(await asyncio.to_thread(take, body, said))
         except RefusedError as refused:
             code = CODES.get(refused.status, grpc.StatusCode.INVALID_ARGUMENT)
             await context.abort(code, refused.message, _details(code, refused.message))
@@ -102,5 +116,5 @@ def _details(code: Any, message: str) -> tuple[tuple[str, bytes], ...]:
     if code is not grpc.StatusCode.UNAVAILABLE:
         return ()
     status = Status(code=code.value[0], message=message)
-    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
+    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=PATIENCE.seconds())))
     return (("grpc-status-details-bin", status.SerializeToString()),)

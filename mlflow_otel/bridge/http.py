@@ -20,11 +20,20 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mlflow_otel.bridge.access import SAFE_METHODS, Access
-from mlflow_otel.bridge.bodies import JSON, PROTOBUF, RefusedError, otlp_message, unpacked
+from mlflow_otel.bridge.bodies import (
+    JSON,
+    PROTOBUF,
+    RefusedError,
+    otlp_message,
+    unpacked,
+)
 from mlflow_otel.bridge.feedback import Feedback, UnknownTraceError, read_request
-from mlflow_otel.bridge.intake import RETRY_SECONDS, Intake, Taken
-from mlflow_otel.bridge.mlflow_api import VERSION, ApiError, MlflowApi
+from mlflow_otel.bridge.mlflow_api import VERSION, Api, ApiError
+from mlflow_otel.bridge.patience import PATIENCE
+from mlflow_otel.bridge.soon import Soon, awaited, now
 from mlflow_otel.bridge.trace_info import MalformedError
+from mlflow_otel.bridge.upstream import Answer
+from mlflow_otel.bridge.way_in import Taken, WayIn
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.receiver.server import MAX_BODY_BYTES
 from mlflow_otel.settings import SIGNALS, Signal
@@ -32,6 +41,10 @@ from mlflow_otel.v1.assessment_pb2 import Assessment
 
 BODY_SECONDS: Final = 30.0
 """How long a client may take to send a body."""
+SMALL_BYTES: Final = 256 * 1024
+"""Of a body that is taken without a thread: parsing it takes about a millisecond."""
+START_TRACE: Final = ("POST", "/api/3.0/mlflow/traces")
+"""What clients send once a trace: it is only put where its spans are."""
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 """gRPC's codes, for the ``Status`` that OTLP's errors are."""
@@ -67,8 +80,8 @@ class HttpFace:
 
     def __init__(
         self,
-        intake: Intake,
-        api: MlflowApi,
+        intake: WayIn,
+        api: Api,
         feedback: Feedback,
         access: Access,
         *,
@@ -105,17 +118,15 @@ class HttpFace:
     async def _ready(self, _request: Request) -> Response:
         if self.stopping:
             return PlainTextResponse("the bridge is ending\n", 503)
-        try:
-            self._intake.make_sure_of_room()
-        except RefusedError as refused:
-            return PlainTextResponse(f"{refused.message}\n", 503)
-        return PlainTextResponse("ok\n")
+        why = self._intake.unready
+        return PlainTextResponse("ok\n") if why is None else PlainTextResponse(f"{why}\n", 503)
 
     async def _metrics(self, request: Request) -> Response:
         refused = self._access.refused(request.method, request.headers)
         if refused is not None:
             return PlainTextResponse(f"{refused[1]}\n", refused[0])
-        return PlainTextResponse(exposition(self._intake.stats()))
+        counted = await run_in_threadpool(self._intake.stats)
+        return PlainTextResponse(exposition({**counted, **self._api.stats()}))
 
     async def _body(self, request: Request) -> bytes:
         """Return a request's body as it came, within the bounds."""
@@ -132,8 +143,17 @@ class HttpFace:
             raise RefusedError(400, "the body is torn") from None
         return bytes(whole)
 
-    async def _taken(self, request: Request, act: Callable[[bytes], Any]) -> Any:
-        """Let ``act`` take a request's body, in a thread, if the request may come in."""
+    async def _taken(
+        self, request: Request, act: Callable[[bytes], Any], *, at_once: bool = False
+    ) -> Any:
+        """Let ``act`` take a request's body, if the request may come in.
+
+        Args:
+            request: The request.
+            act: Takes the body as it was before compression. It is called in a thread, since it may wait.
+            at_once: Whether it never waits: then a small body is taken here. Going to a thread and back
+                costs more than taking it.
+        """
         refused = self._access.refused(request.method, request.headers)
         if refused is not None:
             raise RefusedError(*refused)
@@ -141,18 +161,28 @@ class HttpFace:
             self._intake.make_sure_of_room()
         body = await self._body(request)
         encoding = request.headers.get("content-encoding", "")
-        return await run_in_threadpool(lambda: act(unpacked(body, encoding, self._max_bytes)))
+        if at_once and len(body) <= SMALL_BYTES and not encoding:
+            return await awaited(act(body))
+        return await awaited(
+            await run_in_threadpool(lambda: act(unpacked(body, encoding, self._max_bytes)))
+        )
 
     def _otlp(self, signal: Signal) -> Handler:
         async def take(request: Request) -> Response:
             kind = _kind(request)
 
-            def act(body: bytes) -> Taken:
+            def act(body: bytes) -> Soon[Taken]:
                 named = request.headers.get("x-mlflow-experiment-id")
-                return self._intake.otlp(signal, otlp_message(signal, body, kind), named)
+                workspace = request.headers.get("x-mlflow-workspace", "")
+                message = otlp_message(signal, body, kind)
+                taken = self._intake.otlp(signal, message, named)
+                if signal == "traces" and self._api.waits:
+                    now(taken)
+                    self._api.spans(message, named, workspace)
+                return taken
 
             try:
-                taken = await self._taken(request, act)
+                taken = await self._taken(request, act, at_once=not self._api.waits)
             except RefusedError as refused:
                 return otlp_error(refused, kind)
             return otlp_answer(signal, taken, kind)
@@ -188,12 +218,15 @@ class HttpFace:
             return self._api.answer(request.method, request.url.path, query, body, workspace)
 
         try:
-            answer = await self._taken(request, act)
+            at_once = not self._api.waits and (request.method, request.url.path) == START_TRACE
+            answer = await self._taken(request, act, at_once=at_once)
         except RefusedError as refused:
             code = API_CODES.get(refused.status, "BAD_REQUEST")
             return api_error(refused.status, code, refused.message)
         except ApiError as error:
             return api_error(error.status, error.code, error.message)
+        if isinstance(answer, Answer):
+            return Response(answer.body, answer.status, _again(answer.status), answer.kind or None)
         return Response(b"") if answer is None else JsonAnswer(answer)
 
 
@@ -244,7 +277,7 @@ def _again(status: int) -> dict[str, str]:
     """Return when to come again, where that helps; MLflow's Python client keeps to it."""
     if status == 401:
         return {"WWW-Authenticate": 'Basic realm="mlflow-otel", Bearer'}
-    return {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else {}
+    return {"Retry-After": str(PATIENCE.seconds())} if status in {429, 503} else {}
 
 
 def exposition(stats: Any) -> str:

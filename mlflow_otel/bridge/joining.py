@@ -19,6 +19,7 @@ from mlflow_otel.accounting import Accounting
 from mlflow_otel.bridge import trace_info
 from mlflow_otel.bridge.meaning import meaning_of
 from mlflow_otel.bridge.trace_info import TraceInfo
+from mlflow_otel.bridge.way_in import Seen
 from mlflow_otel.holding.held_trace import EARLY, HeldTrace, HoldBounds, Release
 from mlflow_otel.holding.holder import Holder
 from mlflow_otel.mapping.model import TraceContext
@@ -80,6 +81,7 @@ class Leaving(NamedTuple):
         root_id: The root's span ID, if it was seen.
         resource: Of one of the trace's spans.
         removed: Tags that were removed after they left.
+        update_id: Span ID of the update, if it matters which.
     """
 
     trace_id: int
@@ -90,6 +92,7 @@ class Leaving(NamedTuple):
     root_id: int | None = None
     resource: bytes = b""
     removed: tuple[str, ...] = ()
+    update_id: bytes = b""
 
     @property
     def size(self) -> int:
@@ -141,7 +144,8 @@ class Joiner:
         self._holder: Holder[Arrival, JoinedTrace] = Holder(bounds, JoinedTrace, clock)
         self._accounting = accounting
         self._experiment_name = experiment_name
-        self._requests: OrderedDict[str, int] = OrderedDict()
+        self._clock = clock
+        self._requests: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._lock = threading.RLock()
 
     def add_spans(self, arrivals: Iterable[Arrival]) -> list[Leaving]:
@@ -164,6 +168,20 @@ class Joiner:
             releases += self._holder.came(trace_id, ROOT) or ()
         return self._all_leaving(releases)
 
+    def had(self, seen: Seen) -> list[Leaving]:
+        """Note what a process had of a trace that is no more: it is not waited for, and does not leave twice."""
+        with self._lock:
+            trace, releases = self._met(seen.trace_id)
+            if seen.span_ids:
+                trace.seen = True
+                self._holder.had(seen.trace_id, seen.span_ids)
+            if seen.roots:
+                trace.root_id = seen.roots[0] if trace.root_id is None else trace.root_id
+                releases += self._holder.came(seen.trace_id, ROOT) or ()
+            if seen.info:
+                releases += self._holder.came(seen.trace_id, INFO) or ()
+            return self._all_leaving(releases)
+
     def add_info(self, info: TraceInfo) -> list[Leaving]:
         """Take what a client says of a trace; what it says again replaces what it said."""
         with self._lock:
@@ -180,16 +198,16 @@ class Joiner:
         request = info.client_request_id
         if request is None or (before is not None and before.client_request_id == request):
             return  # what is said again of an older trace makes it no newer
-        self._requests[request] = info.trace_id
+        self._requests[request] = self._clock(), info.trace_id
         self._requests.move_to_end(request)
         if len(self._requests) > MAX_REQUESTS:
             self._requests.popitem(last=False)
 
-    def of_request(self, client_request_id: str) -> int | None:
-        """Return the ID of a request's newest trace that is still remembered, or None."""
+    def of_request(self, client_request_id: str) -> tuple[float, int] | None:
+        """Return when a request's newest trace was met and its ID, or None if it is not remembered."""
         with self._lock:
-            trace_id = self._requests.get(client_request_id)
-        return None if trace_id is None or self.known(trace_id) is None else trace_id
+            found = self._requests.get(client_request_id)
+        return None if found is None or self.known(found[1]) is None else found
 
     def change_tags(self, trace_id: int, change: Callable[[dict[str, str]], None]) -> list[Leaving]:
         """Change the tags of a trace that is known.
@@ -223,6 +241,11 @@ class Joiner:
         return Leaving(
             trace_id, trace.context, update=True, root_id=trace.root_id, resource=trace.resource
         )
+
+    def forget(self, trace_id: int) -> None:
+        """Know nothing of a trace any more; what is held of it is dropped: another bridge has it."""
+        with self._lock:
+            self._holder.forget(trace_id)
 
     def known(self, trace_id: int) -> JoinedTrace | None:
         """Return what is remembered of a trace, or None."""

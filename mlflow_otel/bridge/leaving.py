@@ -65,7 +65,12 @@ class Mapper:
                 self._group(groups, arrival.resource, leaving.context).items.append(encoded)
         if leaving.update:
             made = update_span(
-                leaving.trace_id, leaving.root_id, leaving.context, leaving.removed, self.options
+                leaving.trace_id,
+                leaving.root_id,
+                leaving.context,
+                leaving.removed,
+                self.options,
+                leaving.update_id,
             )
             item = wire.field(ITEM, made.SerializeToString())
             self._group(groups, leaving.resource, leaving.context).items.append(item)

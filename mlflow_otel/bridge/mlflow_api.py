@@ -9,18 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from mlflow_otel.bridge import answers, assessments, trace_info
 from mlflow_otel.bridge.bodies import read_json
 from mlflow_otel.bridge.feedback import Feedback
-from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.reading import Reading
+from mlflow_otel.bridge.soon import Soon, after
 from mlflow_otel.bridge.trace_info import MalformedError, otel_id
+from mlflow_otel.bridge.way_in import Known, WayIn
+from mlflow_otel.mapping.model import TraceContext
+from mlflow_otel.store.model import StoredTrace
 
 VERSION: Final = "3.17.2+bridge"
 """What ``GET /version`` answers: clients send spans as they end from 3.4 on."""
 MAX_TAG_KEY: Final = 250
+_T = TypeVar("_T")
 
 
 class ApiError(Exception):
@@ -70,6 +74,40 @@ class Call:
         return value
 
 
+class Api(Protocol):
+    """What answers MLflow's clients: the bridge alone, or with a tracking server beside it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether spans and a ``TraceInfo`` may wait for a disk: then they are taken in a thread."""
+        ...
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Sequence[str]],
+        body: bytes,
+        workspace: str = "",
+    ) -> Soon[Any]:
+        """Return the JSON that answers a request, or a tracking server's own ``Answer``.
+
+        Only the answer to ``POST mlflow/traces`` is a future, if any is.
+
+        Raises:
+            ApiError: There is no such path, or it is refused.
+        """
+        ...
+
+    def spans(self, request: Any, experiment_id: str | None, workspace: str = "") -> None:
+        """See the spans that were taken over OTLP."""
+        ...
+
+    def stats(self) -> Mapping[str, int]:
+        """Return what is counted besides the intake's."""
+        ...
+
+
 class MlflowApi:
     """Answers MLflow's clients. Safe to call from any thread.
 
@@ -79,11 +117,13 @@ class MlflowApi:
         reading: Reads traces.
     """
 
-    def __init__(self, intake: Intake, feedback: Feedback, reading: Reading) -> None:
+    def __init__(self, intake: WayIn, feedback: Feedback, reading: Reading) -> None:
         self._intake = intake
         self._experiments = intake.experiments
         self._feedback = feedback
         self._reading = reading
+        self.waits = intake.waits
+        """As of ``Intake``."""
 
     def answer(
         self,
@@ -92,7 +132,7 @@ class MlflowApi:
         query: Mapping[str, Sequence[str]],
         body: bytes,
         workspace: str = "",
-    ) -> Any:
+    ) -> Soon[Any]:
         """Return the JSON that answers a request.
 
         Args:
@@ -121,6 +161,13 @@ class MlflowApi:
             )
         raise ApiError(404, "ENDPOINT_NOT_FOUND", f"There is no {method} {path} here")
 
+    def spans(self, request: Any, experiment_id: str | None, workspace: str = "") -> None:
+        """See the spans that were taken; nothing more is to be done with them."""
+
+    def stats(self) -> Mapping[str, int]:
+        """Return nothing: the intake counts all."""
+        return {}
+
     def get_by_name(self, call: Call) -> Any:
         """Answer any name: an experiment is there as soon as somebody asks for it."""
         return {
@@ -144,11 +191,14 @@ class MlflowApi:
         """Say what this server can do. Workspaces keep experiments of one name apart, and no more."""
         return {"store_type": "OtlpBridge", "workspaces_enabled": True}
 
-    def start_trace(self, call: Call) -> Any:
+    def start_trace(self, call: Call) -> Soon[Any]:
         """Take a ``TraceInfo``. Without ``spansLocation`` in the answer the client uploads the spans."""
         info = trace_info.read(call.json())
-        known = self._intake.info(info)
-        return {"trace": {"trace_info": self._described(info, seen=bool(known and known.seen))}}
+
+        def described(known: Known | None) -> Any:
+            return {"trace": {"trace_info": self._described(info, seen=bool(known and known.seen))}}
+
+        return after(self._intake.info(info), described)
 
     def _described(self, info: trace_info.TraceInfo, *, seen: bool) -> dict[str, Any]:
         place = answers.artifacts(info.experiment_id or "0", info.mlflow_id)
@@ -183,7 +233,7 @@ class MlflowApi:
         """Answer a ``traces.json``."""
         return self._found(self._reading.file(otel_id(call.ids["trace_id"])), call)
 
-    def _found(self, answer: Any, call: Call, named: str = "") -> Any:
+    def _found(self, answer: _T | None, call: Call, named: str = "") -> _T:
         if answer is None:
             identity = named or call.ids["trace_id"]
             message = f"Trace {identity!r} is not found in {self._reading.where}"
@@ -191,25 +241,42 @@ class MlflowApi:
         return answer
 
     def set_tag(self, call: Call) -> Any:
-        """Set a tag of a trace that is still remembered."""
+        """Set a tag of a trace, wherever the trace is."""
         key, said = call.needed("key"), call.json().get("value")
         if len(key) > MAX_TAG_KEY:
             raise MalformedError(f"'key' must have at most {MAX_TAG_KEY} characters")
+        trace_id = otel_id(call.ids["trace_id"])
         try:
-            self._intake.set_tag(otel_id(call.ids["trace_id"]), key, str(said))
+            self._intake.set_tag(trace_id, key, str(said))
         except KeyError:
-            raise _no_trace(call.ids["trace_id"]) from None
+            stored, root = self._stored(trace_id, call)
+            self._intake.update(trace_id, root, context_of(stored, {key: str(said)}), ())
         return {}
 
     def delete_tag(self, call: Call) -> Any:
-        """Remove a tag of a trace that is still remembered."""
+        """Remove a tag of a trace, wherever the trace is."""
         key = call.needed("key")
-        try:
-            self._intake.delete_tag(otel_id(call.ids["trace_id"]), key)
-        except KeyError:
+        trace_id = otel_id(call.ids["trace_id"])
+        if self._intake.waits:  # others know the trace
+            self._intake.delete_tag(trace_id, key)
+            return {}
+        known = self._intake.known(trace_id)
+        if known is not None and known.info is not None:
+            tags: Mapping[str, str] = known.info.tags
+        else:
+            tags = self._stored(trace_id, call)[0].tags
+        if key not in tags:
             message = f"No tag with key {key!r} of trace {call.ids['trace_id']!r} is known"
-            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message) from None
+            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
+        try:
+            self._intake.delete_tag(trace_id, key)
+        except KeyError:
+            stored, root = self._stored(trace_id, call)
+            self._intake.update(trace_id, root, context_of(stored, {}), (key,))
         return {}
+
+    def _stored(self, trace_id: int, call: Call) -> tuple[StoredTrace, int | None]:
+        return self._found(self._reading.stored(trace_id), call)
 
     def upload(self, call: Call) -> Any:
         """Take a ``traces.json``."""
@@ -249,21 +316,27 @@ class MlflowApi:
         trace_id, document = self._assessment(call)
         said = call.json()
         after = assessments.changed(document, said.get("assessment"), said.get("update_mask"))
-        self._feedback.kept.put(trace_id, after)
         self._feedback.send(trace_id, after, "update")
+        self._feedback.kept.put(trace_id, after)
         return {"assessment": after}
 
     def delete_assessment(self, call: Call) -> Any:
         """Send that an assessment is no more."""
         trace_id, document = self._assessment(call)
-        self._feedback.kept.remove(trace_id, document["assessment_id"])
         self._feedback.send(trace_id, {**document, "last_update_time": assessments.now()}, "delete")
+        self._feedback.kept.remove(trace_id, document["assessment_id"])
         return {}
 
 
-def _no_trace(identity: str) -> ApiError:
-    return ApiError(
-        404, "RESOURCE_DOES_NOT_EXIST", f"Trace {identity!r} is not remembered by the bridge"
+def context_of(stored: StoredTrace, tags: Mapping[str, str]) -> TraceContext:
+    """Return whose trace it is, with the tags that are to leave."""
+    return TraceContext(
+        trace_id=stored.trace_id,
+        client_request_id=stored.client_request_id,
+        tags=tags,
+        metadata=stored.metadata,
+        experiment_id=stored.experiment_id,
+        experiment_name=stored.experiment_name,
     )
 
 

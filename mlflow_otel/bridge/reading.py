@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from mlflow_otel.backends.memory import MemoryBackend
 from mlflow_otel.backends.model import BackendError, BackendTrace, TraceBackend
 from mlflow_otel.backends.together import Together
 from mlflow_otel.bridge import answers
 from mlflow_otel.bridge.bodies import RefusedError
-from mlflow_otel.bridge.remembering import TraceMemory
 from mlflow_otel.bridge.trace_info import MalformedError, otel_id
 from mlflow_otel.filtering.grammar import FilterError
 from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.store.model import StoredTrace
 from mlflow_otel.store.search import searched
 from mlflow_otel.store.traces import Traces
 
@@ -23,17 +22,11 @@ MOST_AT_ONCE: Final = 100
 """Traces of one ``batchGet``; MLflow's clients ask for 10."""
 
 
-class Memory(MemoryBackend):
-    """What the bridge remembers."""
-
-    where = "the traces that the bridge remembers"
-
-
 class Reading:
     """Answers what is asked of traces, in MLflow's JSON. Safe to call from any thread.
 
     Args:
-        memory: The traces that came last.
+        here: Knows the traces that came last.
         backend: Is asked for the others, or None.
         options: Which tags are promoted.
         timeout: Seconds that the backend may take.
@@ -41,12 +34,11 @@ class Reading:
 
     def __init__(
         self,
-        memory: TraceMemory,
+        here: TraceBackend,
         backend: TraceBackend | None,
         options: MappingOptions,
         timeout: float,
     ) -> None:
-        here = Memory(memory)
         both: TraceBackend = here if backend is None else Together(here, backend)
         self._traces = Traces(both, None, options, timeout=timeout)
 
@@ -63,6 +55,15 @@ class Reading:
         """
         held = self._held(trace_id)
         return None if held is None else answers.trace_info(self._traces.info(held))
+
+    def stored(self, trace_id: int) -> tuple[StoredTrace, int | None] | None:
+        """Return what is known of a trace and the span ID of its root, or None.
+
+        Raises:
+            RefusedError: The backend did not answer.
+        """
+        held = self._held(trace_id)
+        return None if held is None else (self._traces.info(held), held.summary.root)
 
     def whole(self, trace_id: int) -> dict[str, Any] | None:
         """Return a trace with its spans, or None.

@@ -2,57 +2,48 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
-from mlflow_otel.backends.model import (
-    BackendSpan,
-    BackendTrace,
-    Condition,
-    TraceSummary,
-    is_later,
-    trace_of,
-)
+from mlflow_otel.backends.bounded import BoundedTraces, added_later
+from mlflow_otel.backends.memory import MemoryBackend
+from mlflow_otel.backends.model import BackendSpan, BackendTrace, trace_of
 from mlflow_otel.backends.otlp_message import backend_span
+from mlflow_otel.backends.together import merged
 from mlflow_otel.bridge.joining import Leaving
 from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.receiver.records import attributes
 
 MAX_TRACES: Final = 2000
 """Traces that are remembered."""
-SERVICE: Final = "service.name"
+
+WHERE: Final = "the traces that the bridge remembers"
 
 Maps: TypeAlias = Callable[[Leaving], list[Group]]
 Held: TypeAlias = Callable[[int], Leaving | None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Piece:
     """Spans of a trace that left together: as they came until they were mapped, then as they leave."""
 
+    maps: Maps
     leaving: Leaving | None
     groups: Sequence[Group] = ()
 
-
-@dataclass(slots=True)
-class _Entry:
-    """A trace: its pieces, their bytes, and its spans once somebody read them."""
-
-    pieces: list[_Piece] = field(default_factory=list)
-    size: int = 0
-    read: BackendTrace | None = None
+    def spans(self) -> Iterator[BackendSpan]:
+        """Yield the spans."""
+        leaving = self.leaving
+        return _spans_of(self.groups if leaving is None else self.maps(leaving))
 
 
-class TraceMemory:
+class TraceMemory(BoundedTraces):
     """Remembers the traces that left last, within bounds; the oldest are forgotten first.
 
     What comes costs no more than being put into a dict: spans are mapped and read when somebody asks.
-    The lock guards the traces; it is not held while a span is mapped.
 
     Args:
         maps: Maps what leaves.
@@ -64,18 +55,14 @@ class TraceMemory:
     def __init__(
         self, maps: Maps, held: Held, max_bytes: int, max_traces: int = MAX_TRACES
     ) -> None:
+        super().__init__(max_bytes, max_traces)
         self._maps = maps
         self._held = held
-        self._max_bytes = max_bytes
-        self._max_traces = max_traces
-        self._known: OrderedDict[int, _Entry] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
 
     def leaves(self, leaving: Leaving) -> Callable[[], list[Group]]:
         """Remember what leaves; return what maps it, to be called once."""
-        piece = _Piece(leaving)
-        self._add(leaving.trace_id, piece, leaving.size)
+        piece = _Piece(self._maps, leaving)
+        self.keep(leaving.trace_id, piece, leaving.size)
 
         def groups() -> list[Group]:
             mapped = self._maps(leaving)
@@ -90,80 +77,28 @@ class TraceMemory:
         """Remember spans that the bridge itself made."""
         copied = [Group(g.resource, g.scope, list(g.items)) for g in groups]
         size = sum(len(item) for group in copied for item in group.items)
-        self._add(trace_id, _Piece(None, copied), size)
-
-    def _add(self, trace_id: int, piece: _Piece, size: int) -> None:
-        with self._lock:
-            entry = self._known.get(trace_id)
-            if entry is None:
-                entry = self._known[trace_id] = _Entry()
-            entry.pieces.append(piece)
-            entry.size += size
-            entry.read = None
-            self._bytes += size
-            while len(self._known) > self._max_traces or (
-                self._bytes > self._max_bytes and len(self._known) > 1
-            ):
-                self._bytes -= self._known.popitem(last=False)[1].size
+        self.keep(trace_id, _Piece(self._maps, None, copied), size)
 
     def get(self, trace_id: int) -> BackendTrace | None:
         """Return a trace with the spans that are remembered, those that are held too, or None.
 
         A trace of which only evaluations and late changes are remembered is not known.
         """
-        spans = list(self._spans(trace_id))
         held = self._held(trace_id)
-        if held is not None:
-            spans += _read(self._maps(held))
-        return _trace(trace_id, spans)
-
-    def all(self) -> Iterable[BackendTrace]:
-        """Return every trace, the newest first, without what is held."""
-        with self._lock:
-            known = list(reversed(self._known))
-        found = (_trace(trace_id, self._spans(trace_id)) for trace_id in known)
-        return [trace for trace in found if trace is not None]
-
-    def summaries(self, conditions: Sequence[Condition]) -> Iterable[TraceSummary]:  # noqa: ARG002
-        """Return what the traces say of themselves."""
-        return [trace.summary for trace in self.all()]
-
-    def services(self) -> Iterable[str]:
-        """Return the names under which the traces left."""
-        return {
-            str(span.resource[SERVICE])
-            for trace in self.all()
-            for span in trace.spans
-            if SERVICE in span.resource
-        }
-
-    def _spans(self, trace_id: int) -> Sequence[BackendSpan]:
-        with self._lock:
-            entry = self._known.get(trace_id)
-            pieces = () if entry is None else tuple(entry.pieces)
-            read = None if entry is None else entry.read
-        if entry is None:
-            return ()
-        if read is not None:
-            return read.spans
-        spans = [span for piece in pieces for span in _read(self._groups(piece))]
-        with self._lock:
-            if len(entry.pieces) == len(pieces):
-                entry.read = trace_of(trace_id, spans)
-        return spans
-
-    def _groups(self, piece: _Piece) -> Sequence[Group]:
-        leaving = piece.leaving
-        return piece.groups if leaving is None else self._maps(leaving)
+        if held is None:
+            return super().get(trace_id)
+        there = trace_of(trace_id, _spans_of(self._maps(held)))
+        trace = merged(self._read(trace_id), there)
+        return None if added_later(trace) else trace
 
 
-def _trace(trace_id: int, spans: Sequence[BackendSpan]) -> BackendTrace | None:
-    if all(is_later(span.attributes) for span in spans):
-        return None
-    return trace_of(trace_id, {span.span_id: span for span in spans}.values())
+class Memory(MemoryBackend):
+    """What a bridge remembers, asked as any backend is."""
+
+    where = WHERE
 
 
-def _read(groups: Iterable[Group]) -> Iterator[BackendSpan]:
+def _spans_of(groups: Iterable[Group]) -> Iterator[BackendSpan]:
     """Yield the spans of groups."""
     for group in groups:
         resource = attributes(ResourceSpans.FromString(group.resource).resource.attributes)

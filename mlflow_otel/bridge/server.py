@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from mlflow_otel.bridge.access import Access
 from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.grpc_server import make_server
 from mlflow_otel.bridge.http import HttpFace
-from mlflow_otel.bridge.intake import Intake
-from mlflow_otel.bridge.mlflow_api import MlflowApi
-from mlflow_otel.bridge.reading import Reading
+from mlflow_otel.bridge.mlflow_api import Api
 from mlflow_otel.bridge.slow_headers import limited
+from mlflow_otel.bridge.way_in import WayIn
+from mlflow_otel.receiver.listening import listen, shown_host, try_to_listen
 
 MAX_CONNECTIONS: Final = 2000
 KEEP_ALIVE_SECONDS: Final = 75
@@ -60,11 +59,11 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    intake: Intake,
+    intake: WayIn,
     addresses: Addresses,
     access: Access,
     feedback: Feedback,
-    reading: Reading,
+    api: Api,
     started: Callable[[str, str], None],
 ) -> None:
     """Listen until SIGINT or SIGTERM; then take no more, and let what is under way end.
@@ -74,7 +73,7 @@ async def serve(
         addresses: Where.
         access: Who may send.
         feedback: Takes assessments.
-        reading: Reads traces.
+        api: Answers MLflow's clients.
         started: Called with both endpoints once they listen.
 
     Raises:
@@ -84,17 +83,17 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    face = HttpFace(intake, MlflowApi(intake, feedback, reading), feedback, access)
+    face = HttpFace(intake, api, feedback, access)
     scheme = "http" if addresses.certificate is None else "https"
-    with _listening(addresses.http) as listener:
-        over_grpc = make_server(intake, feedback, access)
+    with listen(addresses.http) as listener:
+        over_grpc = make_server(intake, api, feedback, access)
         grpc_port = _add_port(over_grpc, addresses)
         over_http = _Server(_config(face, addresses))
         await over_grpc.start()
         serving = asyncio.create_task(over_http.serve(sockets=[listener]))
         started(
-            f"{scheme}://{_shown(addresses.grpc[0])}:{grpc_port}",
-            f"{scheme}://{_shown(addresses.http[0])}:{listener.getsockname()[1]}",
+            f"{scheme}://{shown_host(addresses.grpc[0])}:{grpc_port}",
+            f"{scheme}://{shown_host(addresses.http[0])}:{listener.getsockname()[1]}",
         )
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -122,14 +121,10 @@ def _config(face: HttpFace, addresses: Addresses) -> uvicorn.Config:
     )
 
 
-def _listening(address: tuple[str, int]) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    return socket.create_server(address, family=family, backlog=512)
-
-
 def _add_port(server: Any, addresses: Addresses) -> int:
     host, port = addresses.grpc
-    where = f"{_shown(host)}:{port}"
+    where = f"{shown_host(host)}:{port}"
+    try_to_listen(addresses.grpc)
     try:
         if addresses.certificate is None:
             found = server.add_insecure_port(where)
@@ -140,13 +135,9 @@ def _add_port(server: Any, addresses: Addresses) -> int:
             secure = grpc.ssl_server_credentials([(key, chain)], root, root is not None)
             found = server.add_secure_port(where, secure)
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {where}: {error}") from error
+        raise OSError(f"cannot listen on {where}: gRPC does not take it") from error
     return int(found)
 
 
 def _read(file: str | None) -> bytes | None:
     return None if file is None else Path(file).read_bytes()
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

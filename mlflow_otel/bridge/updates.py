@@ -25,6 +25,7 @@ def update_span(
     context: TraceContext,
     removed: Sequence[str],
     options: MappingOptions,
+    span_id: bytes = b"",
 ) -> Span:
     """Return the span that carries what is known of a trace now (docs/bridge.md).
 
@@ -34,6 +35,7 @@ def update_span(
         context: What is known now.
         removed: Tags that were removed.
         options: How to map.
+        span_id: Its ID; a new one when empty.
     """
     now = time.time_ns()
     known = {k: v for k, v in trace.entry(context, options).items() if k not in NOT_OF_UPDATES}
@@ -48,7 +50,7 @@ def update_span(
         )
     span = Span(
         trace_id=trace_id.to_bytes(16, "big"),
-        span_id=secrets.token_bytes(8),
+        span_id=span_id or secrets.token_bytes(8),
         name=trace_update.SPAN_NAME,
         kind=Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=now,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from mlflow_otel.cli.pull_command import pull_command
+from mlflow_otel.cli.ui_command import ui_command
 from mlflow_otel.version import __version__
+
+if TYPE_CHECKING:
+    from mlflow_otel.cli.bridge_kafka import KafkaOptions, Role
 
 PORT: Final = click.IntRange(0, 65535)
 EPILOG: Final = """\b
@@ -21,7 +24,7 @@ Examples:
   mlflow-otel bridge                    MLflow's clients in, OTLP out
   mlflow-otel pull http://mlflow:5000   what lies in a tracking server, over OTLP
   mlflow-otel score                     scorers over traces, beside the app
-  mlflow-otel ui --jaeger http://localhost:16686    MLflow's own pages over Jaeger
+  mlflow-otel ui                        MLflow's own pages over what an app sends, or over Jaeger
 
 \b
 Completion in bash (zsh and fish alike):
@@ -63,7 +66,9 @@ def demo_command(rounds: int, pause: float, full: bool) -> None:
     sys.exit(run(rounds, pause, full=full))
 
 
-@main.command("doctor")
+@main.command(
+    "doctor", epilog="Example: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 mlflow-otel doctor"
+)
 @click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
 def doctor_command(as_json: bool) -> None:
     """Find out what is wrong, from here to the backend.
@@ -76,7 +81,7 @@ def doctor_command(as_json: bool) -> None:
     sys.exit(run(as_json=as_json))
 
 
-@main.command("env")
+@main.command("env", epilog="Example: mlflow-otel env --all")
 @click.option("--all", "everything", is_flag=True, help="Also the variables that are not set.")
 @click.option("--json", "as_json", is_flag=True, help="All of them, as JSON.")
 def env_command(everything: bool, as_json: bool) -> None:
@@ -99,43 +104,6 @@ def receive_command(
     from mlflow_otel.cli.receive import receive as run  # noqa: PLC0415
 
     sys.exit(run(grpc_port, http_port, quiet=quiet, full=full, by_session=by_session))
-
-
-@main.command(
-    "ui",
-    epilog="Example: mlflow-otel ui --jaeger http://localhost:16686 --otlp http://localhost:4317",
-)
-@click.option(
-    "--jaeger", metavar="URL", help="Jaeger's query service, such as http://localhost:16686."
-)
-@click.option("--tempo", metavar="URL", help="Tempo, such as http://localhost:3200.")
-@click.option(
-    "--otlp",
-    metavar="URL",
-    help="Where feedback and tags that are added in the pages are sent; else OTEL_EXPORTER_OTLP_ENDPOINT.",
-)
-@click.option("--port", type=PORT, default=5000, show_default=True, help="0 for a free one.")
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".mlflow-otel",
-    show_default=True,
-    help="Where runs, prompts and datasets are kept.",
-)
-def ui_command(
-    jaeger: str | None, tempo: str | None, otlp: str | None, port: int, folder: Path
-) -> None:
-    """Show the traces of Jaeger or Tempo in MLflow's own pages, on this machine.
-
-    It is MLflow's server over the backend. Feedback and tags that are added in the pages go to the backend and come back
-    from there. Runs, prompts and datasets are kept in a database in --folder. It needs the full mlflow package.
-    """
-    if (jaeger is None) == (tempo is None):
-        raise click.UsageError("Name one backend: --jaeger URL or --tempo URL.")
-    from mlflow_otel.cli.ui import ui as run  # noqa: PLC0415
-
-    backend = f"jaeger+{jaeger}" if jaeger is not None else f"tempo+{tempo}"
-    sys.exit(run(backend, otlp, port, folder))
 
 
 def address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
@@ -184,6 +152,13 @@ FILE: Final = click.Path(exists=True, dir_okay=False)
 @click.option("--tls-key", type=FILE, help="Its private key, PEM.")
 @click.option("--tls-client-ca", type=FILE, help="CA of the clients' certificates, PEM.")
 @click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    help="Processes that map, each trace in one of them. 0: one process does everything.",
+)
+@click.option(
     "--drain",
     type=click.FloatRange(0),
     default=20.0,
@@ -197,6 +172,28 @@ FILE: Final = click.Path(exists=True, dir_okay=False)
     show_default=True,
     help="How warnings are written to standard error: for people, or a line of JSON each.",
 )
+@click.option(
+    "--mlflow-upstream",
+    metavar="URL",
+    help="An MLflow tracking server that gets everything, too, and answers for runs and experiments.",
+)
+@click.option(
+    "--kafka",
+    metavar="HOST:PORT,…",
+    help="Brokers of a topic between bridges that accept and bridges that map: for more than one machine.",
+)
+@click.option(
+    "--kafka-role",
+    type=click.Choice(["accept", "map", "both"]),
+    default="both",
+    show_default=True,
+    help="What this bridge does: write what clients send, read it and send OTLP, or both.",
+)
+@click.option("--kafka-topic", default="mlflow-bridge", show_default=True, metavar="TOPIC")
+@click.option("--kafka-group", default="mlflow-otel-bridge", show_default=True, metavar="GROUP")
+@click.option(
+    "--kafka-config", type=FILE, help="More of librdkafka's configuration: key=value lines."
+)
 def bridge_command(
     grpc: tuple[str, int],
     http: tuple[str, int],
@@ -205,8 +202,15 @@ def bridge_command(
     tls_cert: str | None,
     tls_key: str | None,
     tls_client_ca: str | None,
+    workers: int,
     drain: float,
     log_format: str,
+    mlflow_upstream: str | None,
+    kafka: str | None,
+    kafka_role: str,
+    kafka_topic: str,
+    kafka_group: str,
+    kafka_config: str | None,
 ) -> None:
     """Receive from MLflow's clients, unmodified, and send OTLP.
 
@@ -215,6 +219,12 @@ def bridge_command(
     """
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if kafka is not None and mlflow_upstream is not None:
+        raise click.UsageError("--kafka and --mlflow-upstream do not go together")
+    if kafka is not None and workers:
+        raise click.UsageError(
+            "--kafka needs no --workers: start more bridges with --kafka-role map"
+        )
     from mlflow_otel.cli.bridge import bridge as run  # noqa: PLC0415
 
     sys.exit(
@@ -226,11 +236,26 @@ def bridge_command(
             tls=(tls_cert, tls_key, tls_client_ca),
             drain=drain,
             log_format=log_format,
+            mlflow_upstream=mlflow_upstream,
+            workers=workers,
+            kafka=_kafka(kafka, kafka_topic, kafka_group, kafka_role, kafka_config),
         )
     )
 
 
+def _kafka(
+    brokers: str | None, topic: str, group: str, role: str, config: str | None
+) -> KafkaOptions | None:
+    """Return what the options say of Kafka, or None. What they need may not be installed."""
+    if brokers is None:
+        return None
+    from mlflow_otel.cli.bridge_kafka import KafkaOptions  # noqa: PLC0415
+
+    return KafkaOptions(brokers, topic, group, cast("Role", role), config)
+
+
 main.add_command(pull_command)
+main.add_command(ui_command)
 
 
 @main.command(

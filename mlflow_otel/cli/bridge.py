@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel import wording
 from mlflow_otel.backends.model import BackendError
-from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.bridge.access import Access, read_credentials
 from mlflow_otel.cli.circle import sends_to_itself
 from mlflow_otel.cli.log_lines import log_to_stderr
-from mlflow_otel.export.guards import Guards
-from mlflow_otel.export.hooks import SpanToExport
+from mlflow_otel.receiver.kafka import KafkaError
 from mlflow_otel.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow_otel.cli.bridge_kafka import KafkaOptions
 
 DRAIN_SECONDS: Final = 20.0
 INSTALL: Final = "The bridge needs further packages: pip install 'mlflow-otel[bridge]'"
@@ -32,6 +29,9 @@ def bridge(
     tls: tuple[str | None, str | None, str | None],
     drain: float = DRAIN_SECONDS,
     log_format: str = "text",
+    mlflow_upstream: str | None = None,
+    workers: int = 0,
+    kafka: KafkaOptions | None = None,
 ) -> int:
     """Serve until interrupted, then deliver what is held.
 
@@ -43,57 +43,37 @@ def bridge(
         tls: PEM files of certificate chain, private key and clients' CA.
         drain: Seconds that delivery may take at the end.
         log_format: How warnings are written: ``text`` or ``json``.
+        mlflow_upstream: URL of a tracking server that gets everything, too; None: there is none.
+        workers: Processes that map; 0: this one does.
+        kafka: A topic between those that accept and those that map; None: this process does both.
     """
     log_to_stderr(log_format)
     try:
-        from mlflow_otel.bridge import server  # noqa: PLC0415 (what it needs may not be installed)
+        from mlflow_otel.cli import bridge_serving  # noqa: PLC0415 (what it needs may not be installed)
     except ImportError as error:
         print(f"{INSTALL} ({error})", file=sys.stderr)
         return 1
-    from mlflow_otel.bridge.feedback import Feedback  # noqa: PLC0415
-    from mlflow_otel.bridge.intake import Intake  # noqa: PLC0415
-    from mlflow_otel.bridge.reading import Reading  # noqa: PLC0415
-
     settings = Settings.from_environment()
-    circle = sends_to_itself(settings, (grpc, http))
+    circle = sends_to_itself(settings, (grpc, http), mlflow_upstream)
     if circle is not None:
         print(
-            f"Cannot start: {circle} is the bridge itself. Set OTEL_EXPORTER_OTLP_ENDPOINT to where "
-            "traces are to go, or listen elsewhere with --grpc and --http.",
+            f"Cannot start: {wording.endpoint(circle)} is the bridge itself. Name where traces are to go "
+            "(OTEL_EXPORTER_OTLP_ENDPOINT, --mlflow-upstream), or listen elsewhere (--grpc, --http).",
             file=sys.stderr,
         )
         return 1
-    guards = Guards.of(settings, ACCOUNTING)
     try:
         known = () if token_file is None else read_credentials(token_file)
-        intake = Intake(settings, guards.options, ACCOUNTING, _keep(guards))
-        backend, timeout = open_backend(settings), settings.trace_lookup_timeout
-        asyncio.run(
-            server.serve(
-                intake,
-                server.Addresses(grpc, http, *tls),
-                Access(known, frozenset(allow_hosts)),
-                Feedback(intake, settings.assessment_signals, backend, timeout),
-                Reading(intake.memory, backend, guards.options, timeout),
-                lambda *both: print("grpc {}\nhttp {}".format(*both), flush=True),
-            )
-        )
-    except (OSError, ValueError, BackendError) as error:
+        inside = bridge_serving.Inside(workers, drain, log_format, mlflow_upstream, kafka)
+        addresses = bridge_serving.Addresses(grpc, http, *tls)
+        access = Access(known, frozenset(allow_hosts))
+        stats, failed = bridge_serving.serve(settings, addresses, access, inside)
+    except (OSError, ValueError, BackendError, KafkaError) as error:
         print(f"Cannot start: {error}.", file=sys.stderr)
         return 1
-    intake.close(drain)
-    lost = intake.stats().get("dropped", 0)
+    lost = stats.get("dropped", 0)
     if lost:
         print(f"{lost} items were lost; the warnings above say why.", file=sys.stderr)
-    return 0
-
-
-def _keep(guards: Guards) -> Any:
-    wanted = guards.keep
-    if wanted is None:
-        return None
-
-    def keep(name: str, attributes: Mapping[str, Any], scope: str, by_mlflow: bool) -> bool:
-        return wanted(SpanToExport(name, attributes, InstrumentationScope(scope), by_mlflow))
-
-    return keep
+    if failed is not None:
+        print(f"Ended: {failed}.", file=sys.stderr)
+    return 0 if failed is None else 1

@@ -35,6 +35,7 @@ NEXT: Final = """
 Next:
   mlflow_otel.instrument()                        the one line, in your own app
   mlflow-otel receive                             see what your app sends
+  mlflow-otel ui                                  the same in MLflow's own pages (needs the whole mlflow)
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 mlflow-otel demo    into your own backend
 """
 

@@ -6,24 +6,24 @@ import importlib.metadata
 import json
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from mlflow_otel import versions, wording
-from mlflow_otel.accounting import Accounting
+from mlflow_otel.accounting import Silent
 from mlflow_otel.backends.model import BackendError
 from mlflow_otel.backends.opening import open_backend
+from mlflow_otel.cli import recognise
 from mlflow_otel.cli.finding import Finding
 from mlflow_otel.cli.misspelt import misspelt
-from mlflow_otel.cli.probing import probe_all
-from mlflow_otel.cli.recognise import candidates
+from mlflow_otel.cli.probing import Probed, probe_all
 from mlflow_otel.cli.tracking import tracking
 from mlflow_otel.delivery.spool import Spool
 from mlflow_otel.otlp.envelope import SHAPES
-from mlflow_otel.settings import SIGNALS, Settings, Signal
+from mlflow_otel.settings import SIGNALS, Settings, Signal, refusal
 from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.version import __version__
 
@@ -52,29 +52,34 @@ def doctor(*, as_json: bool = False) -> int:
 
 def findings() -> Iterator[Finding]:
     """Look at everything."""
-    accounting = Accounting()
+    accounting = Silent()
     settings = Settings.from_environment(accounting=accounting)
     yield from _versions()
     yield from _mlflow()
-    for cause in accounting.snapshot():
-        name = cause.removeprefix("settings.invalid.")
-        yield Finding(
-            "problem",
-            name,
-            "its value is not valid and the default is used",
-            f"see `mlflow-otel env` for what {name} takes, and correct it",
-        )
+    invalid = [cause.removeprefix("settings.invalid.") for cause in accounting.snapshot()]
+    yield from map(_invalid, invalid)
     yield from misspelt(os.environ)
     yield from _configuration(settings)
     yield from _spool(settings)
     yield from _lookup(settings)
     yield from tracking(settings)
     yield from _clock()
-    accepted: set[Signal] = set()
-    for finding, signal in probe_all(settings, os.environ):
-        accepted |= {signal} if signal is not None else set()
-        yield finding
-    yield from _who(settings, accepted)
+    if any(name.endswith(("_ENDPOINT", "_PROTOCOL")) for name in invalid):
+        return  # an answer of the default's place would lead astray
+    probed = []
+    for one in probe_all(settings, os.environ):
+        probed.append(one)
+        yield one.finding
+    yield from _who(settings, probed)
+
+
+def _invalid(name: str) -> Finding:
+    return Finding(
+        "problem",
+        name,
+        "its value is not valid, and the default is used",
+        f"set it to {refusal(name, os.environ)}",
+    )
 
 
 def _versions() -> Iterator[Finding]:
@@ -124,7 +129,6 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
             "note",
             "endpoint",
             f"not set: {wording.endpoint(settings.traces.endpoint)} is used",
-            "set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's",
         )
     if settings.traces.timeout >= 1000:
         yield Finding(
@@ -195,22 +199,51 @@ def _lookup(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "problem",
             "MLFLOW_OTEL_TRACE_LOOKUP",
-            str(error),
-            "see that the URL is its HTTP API's, and that it can be reached from here",
+            error.what,
+            error.todo
+            or "see that the URL is its HTTP API's, and that it can be reached from here",
         )
 
 
-def _who(settings: Settings, accepted: Collection[Signal]) -> Iterator[Finding]:
-    """Say who took the traces, and what else it takes."""
+def _who(settings: Settings, probed: Sequence[Probed]) -> Iterator[Finding]:
+    """Say who took the traces, what else it takes, and what may be set for it."""
     here = urlsplit(settings.traces.endpoint).netloc
-    taken = frozenset(s for s in accepted if urlsplit(settings.otlp(s).endpoint).netloc == here)
+    taken = frozenset(
+        one.signal
+        for one in probed
+        if one.signal is not None
+        and one.accepted
+        and urlsplit(settings.otlp(one.signal).endpoint).netloc == here
+    )
     if "traces" not in taken:
         return
-    backends = list(candidates(settings.traces, taken))
-    name = " or ".join(one.name for one in backends) or "an OTLP backend"
+    backend = recognise.at_endpoint(settings.traces)
+    name = backend.name if backend else "an OTLP backend"
     text = f"{name}; takes {', '.join(s for s in SIGNALS if s in taken)}"
-    advice = backends[0].advice if len(backends) == 1 else ""
-    yield Finding("note" if advice else "ok", "who answers", text, advice)
+    if backend is None:
+        near = [f"{one.name} at {place}" for one, place in recognise.beside(settings, taken)]
+        text += f"; on the same host: {', '.join(near)}" if near else ""
+    advice = []
+    if backend is recognise.MLFLOW and "mlflow" not in settings.conventions:
+        value = ",".join([*sorted(settings.conventions), "mlflow"])
+        advice.append(f"set MLFLOW_OTEL_CONVENTIONS={value}, so that its pages show all")
+    refused = frozenset(one.signal for one in probed if one.not_taken and one.signal is not None)
+    spare = " and ".join(_spare(settings, refused))
+    if spare:
+        advice.append(
+            f"nothing needs to be done; {spare} would spare the attempts, and a Collector before it would "
+            "take all (collector-config/gateway.yaml)"
+        )
+    yield Finding("note" if advice else "ok", "who answers", text, "; ".join(advice))
+
+
+def _spare(settings: Settings, refused: frozenset[Signal]) -> Iterator[str]:
+    """Yield what to set so that signals which are not taken are not sent."""
+    if "metrics" in refused and settings.measures(shared=False):
+        yield "MLFLOW_OTEL_METRICS=false"
+    if settings.assessment_signals & refused:
+        rest = settings.assessment_signals - refused or {"traces"}
+        yield f"MLFLOW_OTEL_ASSESSMENT_SIGNALS={','.join(s for s in SIGNALS if s in rest)}"
 
 
 def _clock() -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from mlflow_otel.accounting import Accounting
+from mlflow_otel.accounting import Silent
 from mlflow_otel.settings import (
     OTLP_OPTIONS,
     SDK_VARIABLES,
@@ -16,6 +16,7 @@ from mlflow_otel.settings import (
     VARIABLES,
     Settings,
     otlp_source,
+    refusal,
     shown,
 )
 from mlflow_otel.wording import endpoint as shown_endpoint
@@ -29,7 +30,8 @@ class Row(NamedTuple):
     Args:
         name: The variable.
         value: What is in force, less credentials.
-        source: ``default``, ``environment``, the general variable that decides, or what is wrong.
+        source: ``default``, ``environment``, the general variable that decides, or what is wrong with
+            the value that is set: the default is in force then.
         default: What holds when it is not set.
         accepts: Which values it takes.
         effect: What it does.
@@ -45,7 +47,7 @@ class Row(NamedTuple):
     @property
     def is_set(self) -> bool:
         """Whether the environment says anything of it."""
-        return not self.source.startswith("default") or "bad" in self.source
+        return self.source != "default"
 
 
 def env(*, everything: bool = False, as_json: bool = False) -> int:
@@ -74,23 +76,29 @@ def env(*, everything: bool = False, as_json: bool = False) -> int:
 
 
 def _lines(row: Row) -> Iterator[str]:
-    origin = "" if row.source in {"default", "environment"} else f"  ({row.source})"
-    yield f"  {row.name}={row.value}{origin}"
+    line = f"  {row.name}={row.value}"
+    yield from [line] if len(line) <= WIDTH else [f"  {row.name}=", f"      {row.value}"]
+    if row.source not in {"default", "environment"}:
+        yield from _wrapped(f"({row.source})")
     accepted = f" Takes {row.accepts}." if row.accepts else ""
     default = f" Default: {row.default}." if row.is_set else ""
     said = f"{row.effect[:1].upper()}{row.effect[1:]}.{accepted}{default}"
-    yield from textwrap.wrap(said, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    yield from _wrapped(said)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 
 def table(environ: Mapping[str, str]) -> Iterator[Row]:
     """Return every variable."""
-    accounting = Accounting()
+    accounting = Silent()
     settings, defaults = Settings.from_environment(environ, accounting), Settings()
     bad = accounting.snapshot()
     for variable in VARIABLES:
         origin = "environment" if environ.get(variable.name, "").strip() else "default"
         if f"settings.invalid.{variable.name}" in bad:
-            origin = "default: the value is bad"
+            origin = _refused(variable.name, environ)
         value = shown(variable.field, getattr(settings, variable.field))
         yield Row(
             variable.name,
@@ -107,7 +115,7 @@ def table(environ: Mapping[str, str]) -> Iterator[Row]:
             source = otlp_source(signal, option.name, environ)
             origin = "default" if source is None else "environment" if source == name else source
             if source is not None and f"settings.invalid.{source}" in bad:
-                origin = "default: the value is bad"
+                origin = _refused(source, environ)
             value = shown(option.field, getattr(options, option.field))
             yield Row(
                 name,
@@ -127,6 +135,10 @@ def table(environ: Mapping[str, str]) -> Iterator[Row]:
             "",
             effect,
         )
+
+
+def _refused(name: str, environ: Mapping[str, str]) -> str:
+    return f"{name} is not valid and not used: set it to {refusal(name, environ)}"
 
 
 def _as_text(value: object) -> str:

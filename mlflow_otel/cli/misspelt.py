@@ -17,6 +17,8 @@ from mlflow_otel.settings import OTLP_OPTIONS, SDK_VARIABLES, SIGNALS, VARIABLES
 from mlflow_otel.settings.variables import MLFLOW_CREDENTIALS
 
 OURS: Final = "MLFLOW_OTEL_"
+SENDING: Final = "OTEL_EXPORTER_OTLP_"
+"""A misspelling of one of these explains why nothing arrives."""
 PREFIXES: Final = ("OTEL_", "MLFLOW_")
 ALIKE: Final = 0.88
 ALIKE_OURS: Final = 0.8
@@ -33,7 +35,10 @@ def misspelt(environ: Mapping[str, str]) -> Iterator[Finding]:
             continue
         alike = ALIKE_OURS if name.upper().startswith(OURS) else ALIKE
         close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=alike)
-        if close:
+        if close and close[0].startswith(SENDING) and not environ.get(close[0]):
+            text = f"nothing reads this variable, and {close[0]} is not set"
+            yield Finding("problem", name, text, f"did you mean {close[0]}?")
+        elif close:
             yield Finding("note", name, "nothing reads this variable", f"did you mean {close[0]}?")
         elif name.upper().startswith(OURS):
             yield Finding(

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 from mlflow_otel import wording
+from mlflow_otel.cli import experiment_header, recognise
 from mlflow_otel.cli.addresses import Remark, remarks
+from mlflow_otel.cli.contentless import EMPTY, SPAN_NAME, WITHOUT_SPANS, send, try_signal
 from mlflow_otel.cli.finding import Finding, Level
-from mlflow_otel.delivery.compress import compress
-from mlflow_otel.delivery.transport import Outcome, Reason, open_transport
+from mlflow_otel.delivery.transport import Outcome, Reason
 from mlflow_otel.settings import SIGNALS, OtlpSettings, Settings, Signal
 
-PROBE_SECONDS: Final = 5.0
-EMPTY: Final = b""
-"""An empty request of any signal. The OTLP specification has servers take it; nothing is stored."""
-SPAN_NAME: Final = "mlflow-otel doctor"
-REFUSED_EMPTY: Final = frozenset({"400", "422", "INVALID_ARGUMENT"})
 UNAUTHENTICATED: Final = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 NOT_TAKEN: Final = frozenset({"404", "405", "UNIMPLEMENTED", "415"})
 OTHER: Final[Mapping[str, str]] = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
@@ -43,16 +35,31 @@ class Probed(NamedTuple):
     Args:
         finding: For the reader.
         for_all: Whether every signal that goes to the same place would fail alike.
+        signal: The signal; None if the finding is about its address alone.
+        not_taken: Whether the place takes traces, perhaps, but not this signal.
     """
 
     finding: Finding
     for_all: bool = False
+    signal: Signal | None = None
+    not_taken: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a request of the signal was accepted."""
+        return self.signal is not None and self.finding.level == "ok"
 
 
-def probe_all(
-    settings: Settings, environ: Mapping[str, str]
-) -> Iterator[tuple[Finding, Signal | None]]:
-    """Try each place; yield the findings, with the signal that was accepted.
+def sent(settings: Settings) -> Iterator[Signal]:
+    """Yield the signals that an app with these settings sends."""
+    for signal in SIGNALS:
+        measured = signal == "metrics" and settings.measures(shared=False)
+        if signal == "traces" or measured or signal in settings.assessment_signals:
+            yield signal
+
+
+def probe_all(settings: Settings, environ: Mapping[str, str]) -> Iterator[Probed]:
+    """Try each place with each signal that is sent there.
 
     Args:
         settings: The configuration.
@@ -62,33 +69,35 @@ def probe_all(
         for number, signal in enumerate(signals):
             options = settings.otlp(signal)
             found = list(remarks(signal, options, environ))
-            probed = tried(signal, options, found)
+            probed = tried(signal, options, found, environ)
             if probed.for_all and number == 0:
-                yield replace(probed.finding, about=_about(signals, options)), None
+                yield Probed(replace(probed.finding, about=_about(signals, options)))
                 break
-            accepted = probed.finding.level == "ok"
-            yield probed.finding, signal if accepted else None
-            if accepted and number == 0:
+            yield probed._replace(signal=signal)
+            if probed.finding.level == "ok" and number == 0:
                 place = wording.endpoint(options.endpoint)
-                yield from ((Finding("note", place, *remark), None) for remark in found)
+                yield from (Probed(Finding("note", place, *remark)) for remark in found)
 
 
 def probe(signal: Signal, settings: OtlpSettings) -> Finding:
     """Send a request of one signal to its endpoint and say what came back."""
-    return tried(signal, settings, ()).finding
+    return tried(signal, settings, (), {}).finding
 
 
-def tried(signal: Signal, settings: OtlpSettings, found: Sequence[Remark]) -> Probed:
+def tried(
+    signal: Signal, settings: OtlpSettings, found: Sequence[Remark], environ: Mapping[str, str]
+) -> Probed:
     """Send a request of one signal to its endpoint and say what came back.
 
     Args:
         signal: The signal.
         settings: Its settings.
         found: What its address says by itself.
+        environ: Where the settings were read from.
     """
     about = _about([signal], settings)
     try:
-        outcome = _sent(signal, settings, EMPTY)
+        answered = try_signal(signal, settings)
     except ValueError as error:
         said = wording.server_text(str(error), settings.secrets)
         todo = "correct OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -97,40 +106,64 @@ def tried(signal: Signal, settings: OtlpSettings, found: Sequence[Remark]) -> Pr
         said = f"{error.strerror or error}: {error.filename}"
         todo = "correct OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_KEY or _CLIENT_CERTIFICATE"
         return Probed(Finding("problem", about, said, todo), for_all=True)
-    kept = ""
-    if signal == "traces" and outcome.status in REFUSED_EMPTY:
-        outcome = _sent(signal, settings, _span())
-        kept = f", {SPAN_NAME!r}, which it keeps: it refuses a request without spans"
+    outcome = answered.outcome
+    if answered.sent == WITHOUT_SPANS and outcome.result == "accepted":
+        # MLflow's server looks for the experiment only when there is a span to be stored.
+        outcome = experiment_header.refusal(settings) or outcome
     if outcome.reason == "no_otlp":
         text = f"answered with {outcome.message}: it is no OTLP endpoint"
         return Probed(Finding("problem", about, text, "correct OTEL_EXPORTER_OTLP_ENDPOINT"))
     if outcome.result == "accepted":
-        text = (
-            f"a test span was accepted{kept}" if kept else "a request without content was accepted"
-        )
+        text = "a request without content was accepted"
+        if answered.left_behind:
+            text = f"a test span was accepted, {SPAN_NAME!r}, which it keeps: it refuses a request without spans"
         return Probed(Finding("ok", about, text))
-    return _failed(signal, settings, outcome, found)
+    return _failed(signal, settings, outcome, found, environ)
 
 
 def _failed(
-    signal: Signal, settings: OtlpSettings, outcome: Outcome, found: Sequence[Remark]
+    signal: Signal,
+    settings: OtlpSettings,
+    outcome: Outcome,
+    found: Sequence[Remark],
+    environ: Mapping[str, str],
 ) -> Probed:
     about = _about([signal], settings)
-    said = wording.server_text(f"{outcome.status} {outcome.message}".strip(), settings.secrets)
-    other = _speaks_other(signal, settings, outcome)
+    said = _said(outcome, settings)
+    named = experiment_header.HEADER in said  # only MLflow's server speaks of it
+    mlflow = signal == "traces" and (named or recognise.at_endpoint(settings) is recognise.MLFLOW)
+    other = None if named else _speaks_other(signal, settings, outcome)
     if other is not None:
-        text = f"{SPOKEN[other]} is spoken there, and {SPOKEN[settings.protocol]} was sent ({said})"
+        text = f"{SPOKEN[other]} is spoken there, and {SPOKEN[settings.protocol]} was sent"
         todo = (
             f"set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or name the port of {SPOKEN[settings.protocol]}: "
             f"as a rule {USUAL_PORT[settings.protocol]}"
         )
+        if mlflow:
+            text += f": it is {recognise.MLFLOW.name}"
+            todo = (
+                f"set OTEL_EXPORTER_OTLP_PROTOCOL={other}, and {experiment_header.wanted(environ)}"
+            )
         return Probed(Finding("problem", about, text, todo), for_all=True)
+    experiment = experiment_header.advice(outcome, settings, environ) if mlflow else None
+    if experiment is not None:
+        text = f"{recognise.MLFLOW.name} refuses spans: {said}"
+        return Probed(Finding("problem", about, text, experiment))
     # A backend for traces alone is a fine one.
     level: Level = "problem" if signal == "traces" else "note"
     for_all = bool(outcome.reason) or outcome.status in UNAUTHENTICATED
     if found and outcome.status not in UNAUTHENTICATED:
         return Probed(Finding("problem", about, f"{said}; {found[0].text}", found[0].todo), for_all)
-    return Probed(Finding(level, about, said, _advice(outcome, settings, signal)), for_all)
+    if level == "note" and outcome.status in NOT_TAKEN:
+        text = f"it takes no {signal} ({said})"
+        return Probed(Finding(level, about, text), for_all, not_taken=True)
+    return Probed(Finding(level, about, said, _advice(signal, outcome, settings, environ)), for_all)
+
+
+def _said(outcome: Outcome, settings: OtlpSettings) -> str:
+    """Return what was answered, with the status once."""
+    message = wording.server_text(outcome.message, settings.secrets)
+    return message if message.startswith(outcome.status) else f"{outcome.status} {message}".strip()
 
 
 def _speaks_other(signal: Signal, settings: OtlpSettings, outcome: Outcome) -> str | None:
@@ -146,41 +179,46 @@ def _speaks_other(signal: Signal, settings: OtlpSettings, outcome: Outcome) -> s
     else:
         turned = replace(settings, protocol="grpc", endpoint=place)
     try:
-        answer = _sent(signal, turned, EMPTY)
+        answer = send(signal, turned, EMPTY)
     except (ValueError, OSError):
         return None
     answered = answer.result in {"accepted", "rejected"} and answer.status not in NOT_TAKEN
     return turned.protocol if answered and not answer.reason else None
 
 
-def _sent(signal: Signal, settings: OtlpSettings, request: bytes) -> Outcome:
-    transport = open_transport(signal, settings)
-    try:
-        body = compress(request, settings.compression)
-        return transport.send(body, min(settings.timeout, PROBE_SECONDS))
-    finally:
-        transport.close()
-
-
-def _advice(outcome: Outcome, settings: OtlpSettings, signal: Signal) -> str:
+def _advice(
+    signal: Signal, outcome: Outcome, settings: OtlpSettings, environ: Mapping[str, str]
+) -> str:
     if outcome.status in UNAUTHENTICATED:
         return "set OTEL_EXPORTER_OTLP_HEADERS to what the backend wants for authentication"
     if outcome.status in NOT_TAKEN:
-        if signal == "traces":
-            return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
-        spared = "; MLFLOW_OTEL_METRICS=false spares the attempt" if signal == "metrics" else ""
-        return f"the backend takes no {signal}; nothing to do unless you expect them there{spared}"
+        return "check the port and OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is 4317, http/protobuf is 4318, as a rule"
     if outcome.reason in ADVICE:
         return ADVICE[outcome.reason]
     shown = wording.endpoint(settings.endpoint)
     host = urlsplit(shown).netloc or shown
+    if not settings.configured and signal != "traces" and environ.get(TRACES_ENDPOINT):
+        return NOT_TRACES
+    if not settings.configured:
+        return (
+            f"set OTEL_EXPORTER_OTLP_ENDPOINT to your backend's, or start one on {host}: "
+            "`mlflow-otel receive` is one"
+        )
     return f"see that the backend listens on {host} and can be reached from here"
+
+
+TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+NOT_TRACES: Final = (
+    "set OTEL_EXPORTER_OTLP_ENDPOINT to a backend that takes metrics and events too, or send none: "
+    "MLFLOW_OTEL_METRICS=false and MLFLOW_OTEL_ASSESSMENT_SIGNALS=traces"
+)
+"""Where only traces have an endpoint, the others go to the default one, at which nobody may listen."""
 
 
 def _places(settings: Settings) -> list[list[Signal]]:
     """Return the signals by where they go: what hinders one hinders all of them."""
     places: dict[OtlpSettings, list[Signal]] = {}
-    for signal in SIGNALS:
+    for signal in sent(settings):
         options = settings.otlp(signal)
         parts = urlsplit(options.endpoint if "://" in options.endpoint else f"//{options.endpoint}")
         place = f"{parts.scheme}://{parts.netloc}" if parts.netloc else options.endpoint
@@ -194,16 +232,3 @@ def _about(signals: Sequence[Signal], settings: OtlpSettings) -> str:
     if len(signals) > 1 and settings.protocol == "http/protobuf":
         place = place.rpartition("/v1/")[0] or place
     return f"{', '.join(signals)} → {place} ({settings.protocol})"
-
-
-def _span() -> bytes:
-    request = ExportTraceServiceRequest()
-    holder = request.resource_spans.add()
-    name = holder.resource.attributes.add(key="service.name")
-    name.value.string_value = "mlflow-otel-doctor"
-    group = holder.scope_spans.add()
-    group.scope.name = "mlflow_otel.doctor"
-    span = group.spans.add(name=SPAN_NAME, trace_id=os.urandom(16), span_id=os.urandom(8), kind=1)
-    span.start_time_unix_nano = time.time_ns()
-    span.end_time_unix_nano = span.start_time_unix_nano + 1
-    return request.SerializeToString()

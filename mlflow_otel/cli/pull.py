@@ -16,6 +16,7 @@ from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.backends.model import BackendError, TraceBackend
 from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.bridge.leaving import Mapper
+from mlflow_otel.cli.keeping import keep_of
 from mlflow_otel.cli.log_lines import log_to_stderr
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.pulling.pull import Counts, NotAcceptedError, Pull, Wanted
@@ -71,7 +72,7 @@ def pull(url: str | None, choice: Choice) -> int:
         pulling = Pull(
             server,
             settings,
-            Mapper(guards.options, ACCOUNTING),
+            Mapper(guards.options, ACCOUNTING, keep_of(guards)),
             records,
             _backend(settings),
             ACCOUNTING,

@@ -78,7 +78,7 @@ def receive(
         receiver = Receiver(grpc_port, http_port, store)
     except (OSError, RuntimeError) as error:
         Console(stderr=True).print(
-            f"Cannot listen: {error}. Choose free ports with --grpc-port 0 --http-port 0.",
+            f"Cannot start: {error}. Choose free ports with --grpc-port 0 --http-port 0.",
             soft_wrap=True,
             highlight=False,
         )

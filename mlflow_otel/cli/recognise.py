@@ -1,17 +1,24 @@
-"""Recognises the backend at an OTLP endpoint by what else it answers. For ``mlflow-otel doctor``."""
+"""Recognises the backend at an OTLP endpoint by what else it answers. For ``mlflow-otel doctor``.
+
+What answers at the endpoint itself is the one that takes the traces. What answers at another port of
+its host is only somebody on the same host, and is told as such.
+"""
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from mlflow_otel.settings import OtlpSettings
+from mlflow_otel.settings import OtlpSettings, Settings
 from mlflow_otel.waiting import call_with_timeout
 
 ASKING_SECONDS: Final = 1.0
+ANSWERING_SECONDS: Final = 5.0
+"""For the endpoint itself, all questions together: it answered a request before, and a server that has just started is slow."""
 ALL: Final = frozenset({"traces", "logs", "metrics"})
 TRACES: Final = frozenset({"traces"})
 
@@ -21,61 +28,83 @@ class Backend(NamedTuple):
 
     Args:
         name: Its name.
-        port: Where it answers over HTTP; None: at the endpoint itself.
-        path: What is asked there.
+        path: What is asked over HTTP.
         tells: What only its answer contains.
+        port: Where it answers as a rule, if not at the endpoint itself.
         signals: What it takes at most.
-        advice: What to set for it, or nothing.
     """
 
     name: str
-    port: int | None
     path: str
     tells: bytes
-    signals: frozenset[str]
-    advice: str = ""
+    port: int = 0
+    signals: frozenset[str] = ALL
 
 
-TRACES_ALONE: Final = (
-    "it takes traces alone: set MLFLOW_OTEL_METRICS=false and MLFLOW_OTEL_ASSESSMENT_SIGNALS=traces, "
-    "or put a Collector before it (collector-config/gateway.yaml)"
+MLFLOW: Final = Backend("MLflow's tracking server", "/api/3.0/mlflow/server-info", b"store_type")
+HERE: Final = (
+    Backend("mlflow-otel bridge", "/version", b"+bridge"),
+    MLFLOW,
+    Backend("mlflow-otel receive", "/spans", b"["),
 )
-KNOWN: Final = (
-    Backend("an OpenTelemetry Collector", 13133, "/", b"Server available", ALL),
-    Backend("Jaeger", 16686, "/api/services", b'"data"', TRACES, TRACES_ALONE),
-    Backend("Tempo", 3200, "/api/echo", b"echo", TRACES, TRACES_ALONE),
-    Backend(
-        "MLflow's tracking server",
-        None,
-        "/api/3.0/mlflow/server-info",
-        b"store_type",
-        TRACES,
-        "it wants OTEL_EXPORTER_OTLP_TRACES_HEADERS=x-mlflow-experiment-id=<ID>, and its own keys to show "
-        "types, inputs and outputs: MLFLOW_OTEL_CONVENTIONS=genai,mlflow",
-    ),
-    Backend("mlflow-otel receive", None, "/spans", b"[", ALL),
+BESIDE: Final = (
+    Backend("an OpenTelemetry Collector", "/", b"Server available", 13133),
+    Backend("Jaeger", "/api/services", b'"data"', 16686, TRACES),
+    Backend("Tempo", "/api/echo", b"echo", 3200, TRACES),
+    Backend("mlflow-otel receive", "/spans", b"[", 4318),
 )
 
 
-def candidates(settings: OtlpSettings, taken: frozenset[str]) -> Iterator[Backend]:
-    """Yield the known backends that answer beside an endpoint and take the signals that it took."""
-    url = urlsplit(settings.endpoint if "://" in settings.endpoint else f"//{settings.endpoint}")
-    for backend in KNOWN:
-        port = url.port if backend.port is None else backend.port
-        if taken <= backend.signals and url.hostname and port:
-            host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-            if backend.tells in _asked(f"http://{host}:{port}{backend.path}"):
-                yield backend
+def at_endpoint(options: OtlpSettings) -> Backend | None:
+    """Return who answers at an OTLP endpoint, if it tells over HTTP.
+
+    Args:
+        options: Names the endpoint.
+    """
+    url = urlsplit(options.endpoint)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        return None
+    place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    until = time.monotonic() + ANSWERING_SECONDS
+    for one in HERE:
+        left = until - time.monotonic()
+        if left > 0 and one.tells in _asked(f"{place}{one.path}", left):
+            return one
+    return None
 
 
-def _asked(url: str) -> bytes:
+def beside(settings: Settings, taken: frozenset[str]) -> Iterator[tuple[Backend, str]]:
+    """Yield the known backends on the host that traces go to, and where they answer.
+
+    Args:
+        settings: The configuration. What ``MLFLOW_OTEL_TRACE_LOOKUP`` names is asked too.
+        taken: The signals that the endpoint took: a backend that takes fewer is not the one.
+    """
+    endpoint = settings.traces.endpoint
+    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname
+    if not host:
+        return
+    kind, _, url = (settings.trace_lookup or "").partition("+")
+    named = urlsplit(url)
+    for backend in BESIDE:
+        ports = [backend.port]
+        if kind == backend.name.lower() and named.hostname == host and named.port:
+            ports.insert(0, named.port)
+        for port in ports if taken <= backend.signals else ():
+            place = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            if backend.tells in _asked(f"{place}{backend.path}", ASKING_SECONDS):
+                yield backend, place
+                break
+
+
+def _asked(url: str, seconds: float) -> bytes:
     # The time-out of urlopen holds for each read. An answer could come byte by byte for an hour.
-    return call_with_timeout(ASKING_SECONDS, lambda: _read(url)) or b""
+    return call_with_timeout(seconds, lambda: _read(url, seconds)) or b""
 
 
-def _read(url: str) -> bytes:
+def _read(url: str, seconds: float) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=ASKING_SECONDS) as answer:  # noqa: S310 (http:// it is)
+        with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310 (http:// it is)
             body: bytes = answer.read(4096)
             return body
     except (OSError, ValueError, HTTPException):  # a gRPC port answers no HTTP/1.1

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,12 +14,13 @@ from typing import Final
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.cli.circle import sends_to_itself
 from mlflow_otel.instrumentation import instrument, uninstrument
+from mlflow_otel.receiver.consuming import Consuming
 from mlflow_otel.receiver.kafka import KafkaError, KafkaSource, read_config
 from mlflow_otel.receiver.offsets import Place
 from mlflow_otel.receiver.server import Receiver
+from mlflow_otel.receiver.topic_clock import TopicClock
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
-from mlflow_otel.worker.consuming import Consuming
 from mlflow_otel.worker.service import ScoreWorker, Waits, open_worker
 
 SERVICE: Final = "mlflow-otel-score"
@@ -104,7 +106,9 @@ def score(scorers: str | None, listening: Listening, waits: Waits, drain: float)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    worker = open_worker(settings, ACCOUNTING, waits)
+    clock = TopicClock()
+    by_kafka = listening.kafka is not None
+    worker = open_worker(settings, ACCOUNTING, waits, clock if by_kafka else time.monotonic)
     if not started(worker, settings):
         return 1
     if listening.kafka is not None and worker.scorers.wants_sessions:
@@ -113,7 +117,7 @@ def score(scorers: str | None, listening: Listening, waits: Waits, drain: float)
             "of sessions in one worker, with a --kafka-group of its own."
         )
     try:
-        consuming = _consuming(listening, worker)
+        consuming = _consuming(listening, worker, clock)
         receiver = _receiver(listening, worker)
     except (OSError, RuntimeError, ValueError, KafkaError) as error:
         _say(f"Cannot start: {error}.")
@@ -162,7 +166,7 @@ def _receiver(listening: Listening, worker: ScoreWorker) -> Receiver:
     )
 
 
-def _consuming(listening: Listening, worker: ScoreWorker) -> Consuming | None:
+def _consuming(listening: Listening, worker: ScoreWorker, clock: TopicClock) -> Consuming | None:
     if listening.kafka is None:
         return None
     brokers = listening.kafka
@@ -172,9 +176,9 @@ def _consuming(listening: Listening, worker: ScoreWorker) -> Consuming | None:
         leaving: Callable[[], object], gone: Callable[[Collection[Place]], object]
     ) -> KafkaSource:
         where = brokers, listening.topic, listening.group
-        return KafkaSource(*where, ACCOUNTING, leaving, gone, config)
+        return KafkaSource(*where, ACCOUNTING, leaving, gone, config, clock)
 
-    return Consuming(opened, worker, ACCOUNTING)
+    return Consuming(opened, worker)
 
 
 def _say(text: str) -> None:

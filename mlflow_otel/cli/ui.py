@@ -1,21 +1,39 @@
-"""``mlflow-otel ui``: MLflow's own pages over the traces of a backend."""
+"""``mlflow-otel ui``: MLflow's own pages, over the traces of a backend or over what comes here by OTLP."""
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from mlflow_otel.store import pages_server
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.backends.received import ReceivedTraces
+from mlflow_otel.receiver.listening import listen
+from mlflow_otel.receiver.records import attributes
+from mlflow_otel.receiver.server import Receiver
+from mlflow_otel.store import in_memory, pages_server
 
 INSTALL: Final = "MLflow's pages need the full package: pip install 'mlflow-otel[mlflow]'"
 LOOPBACK: Final = "127.0.0.1"
 
 
-def ui(backend: str, otlp: str | None, port: int, folder: Path) -> int:
-    """Serve MLflow's pages on loopback until interrupted.
+class Ports(NamedTuple):
+    """Where it listens on loopback; 0 for a free port.
+
+    Args:
+        pages: MLflow's pages.
+        grpc: OTLP/gRPC.
+        http: OTLP/HTTP.
+    """
+
+    pages: int
+    grpc: int
+    http: int
+
+
+def of_backend(backend: str, otlp: str | None, port: int, folder: Path) -> int:
+    """Serve the pages over a backend until interrupted.
 
     Args:
         backend: ``jaeger+http://host:16686`` or ``tempo+http://host:3200``.
@@ -24,19 +42,66 @@ def ui(backend: str, otlp: str | None, port: int, folder: Path) -> int:
         port: Where to listen; 0 for a free one.
         folder: Where runs, prompts and datasets are kept.
     """
+    return _serve(store_uri(backend, otlp), port, folder)
+
+
+def of_memory(ports: Ports, max_bytes: int, folder: Path) -> int:
+    """Receive OTLP and serve the pages over what came, until interrupted.
+
+    Args:
+        ports: Where to listen.
+        max_bytes: Of the traces that are kept, as they came.
+        folder: Where runs, prompts and datasets are kept.
+    """
+    received = ReceivedTraces(attributes, max_bytes, lambda: _forgotten(max_bytes))
     try:
-        listener = socket.create_server((LOOPBACK, port), backlog=128)
-    except OSError as error:
+        receiver = Receiver(ports.grpc, ports.http, sink=received, pages={})
+    except (OSError, RuntimeError) as error:
         print(
-            f"Cannot listen on {LOOPBACK}:{port} ({error}). Choose another --port.", file=sys.stderr
+            f"Cannot start: {error}. Choose free ports with --grpc-port 0 --http-port 0, or "
+            "name the backend that listens there, as in --jaeger http://localhost:16686.",
+            file=sys.stderr,
         )
+        return 1
+    with receiver:
+        told = (
+            f"Traces are received at {receiver.grpc_endpoint} (gRPC) and {receiver.http_endpoint} "
+            "(HTTP), and kept in memory until this ends.\n"
+            "Start your app, or an example, in another terminal:\n"
+            f"  OTEL_EXPORTER_OTLP_ENDPOINT={receiver.grpc_endpoint} mlflow-otel demo"
+        )
+        return _serve(in_memory.offer(received), ports.pages, folder, told)
+
+
+def _forgotten(max_bytes: int) -> None:
+    ACCOUNTING.warn(
+        "received.forgotten",
+        "More than %d MiB of traces came: the oldest are forgotten. Start it with a larger --memory, or "
+        "send traces to a backend and name it (--jaeger, --tempo).",
+        max_bytes // (1024 * 1024),
+    )
+
+
+def _serve(uri: str, port: int, folder: Path, told: str = "") -> int:
+    """Serve MLflow's pages on loopback until interrupted.
+
+    Args:
+        uri: MLflow's tracking URI of the traces.
+        port: Where to listen; 0 for a free one.
+        folder: Where runs, prompts and datasets are kept.
+        told: What is printed below the address, once it answers.
+    """
+    try:
+        listener = listen((LOOPBACK, port))
+    except OSError as error:
+        print(f"Cannot start: {error}. Choose another --port.", file=sys.stderr)
         return 1
     with listener:
         print("MLflow's server is starting ...", file=sys.stderr, flush=True)
         try:
             import uvicorn  # noqa: PLC0415
 
-            application = pages_server.application(store_uri(backend, otlp), folder.absolute())
+            application = pages_server.application(uri, folder.absolute())
         except ImportError as error:
             print(f"{INSTALL} ({error})", file=sys.stderr)
             return 1
@@ -45,6 +110,8 @@ def ui(backend: str, otlp: str | None, port: int, folder: Path) -> int:
             return 1
         config = uvicorn.Config(application, log_level="warning", access_log=False)
         print(f"http://{LOOPBACK}:{listener.getsockname()[1]}", flush=True)
+        if told:
+            print(told, flush=True)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

@@ -69,6 +69,11 @@ class FlushAtEnd:
         self.watch()
         begin_anew_in_child(self)
 
+    def be_first(self) -> None:
+        """Have ``atexit`` call it before what was registered since."""
+        atexit.unregister(self.ended.shutdown)
+        atexit.register(self.ended.shutdown)
+
     def watch(self) -> None:
         """Prepare for those of ``PROCESS_ENDS`` that this process may have."""
         for process_end in PROCESS_ENDS:

@@ -147,7 +147,8 @@ class DefaultAction:
             under_way.acquire()
             try:
                 # Not ``threading.Thread``: its start takes a lock that the interrupted code may hold.
-                _thread.start_new_thread(self._flush, (number, under_way, again))
+                here = threading.get_native_id()
+                _thread.start_new_thread(self._flush, (number, under_way, again, here))
             except RuntimeError:  # Python is about to exit: it flushes anyway
                 return
             self._under_way = under_way
@@ -161,7 +162,7 @@ class DefaultAction:
             self._signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _flush(self, number: int, under_way: _thread.LockType, again: bool) -> None:
+    def _flush(self, number: int, under_way: _thread.LockType, again: bool, main: int) -> None:
         first = os.getpid() == 1
         try:
             for flushed in tuple(self._flushed):
@@ -172,7 +173,7 @@ class DefaultAction:
             self._done = not first
             under_way.release()
         if again and not first:
-            _send_to_main_thread(number)
+            _send_to_main_thread(number, main)
 
 
 def _flush(flushed: Flushable, *, shut_down: bool) -> None:
@@ -191,9 +192,11 @@ def _flush(flushed: Flushable, *, shut_down: bool) -> None:
         )
 
 
-def _send_to_main_thread(number: int) -> None:
+def _send_to_main_thread(number: int, native: int) -> None:
     main = threading.main_thread().ident
-    if sys.platform == "win32" or main is None:
+    # gevent and eventlet put greenlets in the place of threads: this is the main thread then, and
+    # what they give as its identifier is none of the system's.
+    if sys.platform == "win32" or main is None or threading.get_native_id() == native:
         signal.raise_signal(number)
     else:
         signal.pthread_kill(main, number)  # so that a sleeping main thread wakes up

@@ -31,9 +31,10 @@ class HoldBounds(NamedTuple):
         max_traces: Traces that may be under way. As many released ones are remembered.
         max_items: Items of one trace.
         max_bytes: Bytes of all items together.
-        max_age: Seconds a trace may be held, and seconds a released one is remembered.
+        max_age: Seconds a trace may be held.
         max_ids: IDs of released items that are remembered, of all traces together, so that a
             duplicate is known after its trace was released. 0: the items that come have no duplicates.
+        max_remembered_age: Seconds a released trace is remembered. None: as long as one may be held.
     """
 
     max_traces: int
@@ -41,6 +42,7 @@ class HoldBounds(NamedTuple):
     max_bytes: int
     max_age: float
     max_ids: int = 0
+    max_remembered_age: float | None = None
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Sized
 from typing import Any, Final, Generic, TypeVar
 
 from mlflow_otel.forking import begin_anew_in_child
@@ -40,7 +40,8 @@ class Holder(Generic[Item, TraceT]):
         new_trace: Callable[[float, bool], TraceT],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._max_traces, self._max_items, self._max_bytes, self._max_age, self._max_ids = bounds
+        self._max_traces, self._max_items, self._max_bytes = bounds[:3]
+        self._max_age, self._max_ids, self._max_remembered_age = bounds[3:]
         self._new_trace = new_trace
         self._clock = clock
         self.begin_anew()
@@ -54,7 +55,7 @@ class Holder(Generic[Item, TraceT]):
         self._remembered: OrderedDict[int, TraceT] = (
             OrderedDict()
         )  # complete traces; items may still come late
-        self._bytes = 0
+        self._bytes = self._items = self._holding = 0  # what stats() says, without a walk
         self._ids = 0
 
     def started(
@@ -125,9 +126,11 @@ class Holder(Generic[Item, TraceT]):
             items = trace.items
             if item_id in items or (trace.left is not None and item_id in trace.left):
                 return [Release(trace_id, trace, {item_id: item}, size, "duplicate")]
+            self._holding += not items
             items[item_id] = item
             trace.size += size
             self._bytes += size
+            self._items += 1
             trace.open.discard(item_id)
             if item_id in trace.expected:
                 self._stop_expecting(trace, item_id)
@@ -140,6 +143,18 @@ class Holder(Generic[Item, TraceT]):
             if self._bytes > self._max_bytes:
                 return self._release_over_bytes()
         return None
+
+    def had(self, trace_id: int, item_ids: Collection[int]) -> None:
+        """Note that items of a trace that is met left before, in a process that is no more."""
+        with self._lock:
+            trace = self._under_way.get(trace_id) or self._remembered.get(trace_id)
+            if trace is None or not self._max_ids:
+                return
+            before = len(trace.left or ())
+            trace.left = {*(trace.left or ()), *item_ids}
+            self._ids += len(trace.left) - before
+            if self._ids > self._max_ids:
+                self._forget_ids()
 
     def came(self, trace_id: int, what: Hashable) -> list[Release[Item, TraceT]] | None:
         """Note that something came that was expected of a trace. Return what leaves now."""
@@ -159,7 +174,7 @@ class Holder(Generic[Item, TraceT]):
     def _release_items(self, trace_id: int, trace: TraceT, reason: Reason) -> Release[Item, TraceT]:
         items, size = trace.items, trace.size
         trace.items, trace.size = {}, 0
-        self._bytes -= size
+        self._gone(items, size)
         if self._max_ids and items:
             trace.left = trace.left or set()
             trace.left.update(items)
@@ -224,14 +239,19 @@ class Holder(Generic[Item, TraceT]):
                 self._forget(trace_id)
             trace = self._under_way.pop(trace_id, None)
             if trace is not None:
-                self._bytes -= trace.size
+                self._gone(trace.items, trace.size)
                 self._ids -= len(trace.left or ())
 
     def release_aged(self) -> list[Release[Item, TraceT]]:
-        """Release the traces that are older than ``max_age``. Forget the released ones that are older."""
+        """Release the traces that are older than ``max_age``. Forget the released ones whose time is over."""
         with self._lock:
-            before = self._clock() - self._max_age
-            for trace_id in [i for i, t in self._remembered.items() if t.since <= before]:
+            now = self._clock()
+            before = now - self._max_age
+            forget = before if self._max_remembered_age is None else now - self._max_remembered_age
+            while self._remembered:
+                trace_id, trace = next(iter(self._remembered.items()))  # the oldest
+                if trace.since > forget:
+                    break
                 self._forget(trace_id)
             aged = [(i, t) for i, t in self._under_way.items() if t.since <= before]
             return self._release_each(aged, "age")
@@ -275,5 +295,10 @@ class Holder(Generic[Item, TraceT]):
     def stats(self) -> dict[str, int]:
         """Return how many ``traces``, ``items`` and ``bytes`` are held now."""
         with self._lock:
-            held = [len(trace.items) for trace in self._under_way.values() if trace.items]
-            return {"traces": len(held), "items": sum(held), "bytes": self._bytes}
+            return {"traces": self._holding, "items": self._items, "bytes": self._bytes}
+
+    def _gone(self, items: Sized, size: int) -> None:
+        """Note that the items of a trace are held no more."""
+        self._holding -= bool(items)
+        self._items -= len(items)
+        self._bytes -= size

@@ -16,7 +16,7 @@ from mlflow_otel.bridge.leaving import Mapper, resource_with_service
 from mlflow_otel.bridge.meaning import meaning_of
 from mlflow_otel.bridge.trace_info import MalformedError, TraceInfo
 from mlflow_otel.mapping import trace
-from mlflow_otel.mapping.assessment import AssessmentView
+from mlflow_otel.mapping.assessment import KINDS, AssessmentView
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.otlp.evaluation import Evaluation
@@ -150,7 +150,7 @@ def changed(
 def _assessments(info: TraceInfo) -> list[Mapping[str, Any]]:
     found = info.document.get("assessments")
     known = found if isinstance(found, list) else []
-    kinds = assessments.KINDS
+    kinds = KINDS
     return [a for a in known if isinstance(a, dict) and any(kind in a for kind in kinds)]
 
 

@@ -13,6 +13,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from mlflow_otel import wording
+from mlflow_otel.bridge.access import LOOPBACK
+from mlflow_otel.bridge.upstream import BUSY, LATER, credentials
 
 SECONDS: Final = 60.0
 """How long the server may take to answer."""
@@ -21,10 +23,6 @@ LONGEST_PAUSE: Final = 30.0
 PAGE: Final = 100
 AT_ONCE: Final = 10
 """Traces of one request with their spans, as MLflow's own client asks for."""
-LATER: Final = frozenset({408, 429, 500, 502, 503, 504})
-BUSY: Final = "QueuePool limit"
-"""What MLflow's server answers with 400 when more requests come than it has connections to its database."""
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ServerError(Exception):
@@ -40,13 +38,7 @@ class Listed(NamedTuple):
 
 def headers(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what MLflow's own client would send: credentials and workspace, by its variables."""
-    found = {}
-    name, password = (environ.get(f"MLFLOW_TRACKING_{w}") for w in ("USERNAME", "PASSWORD"))
-    if name and password:
-        pair = base64.b64encode(f"{name}:{password}".encode()).decode()
-        found["Authorization"] = f"Basic {pair}"
-    elif environ.get("MLFLOW_TRACKING_TOKEN"):
-        found["Authorization"] = f"Bearer {environ['MLFLOW_TRACKING_TOKEN']}"
+    found = credentials(environ)
     if environ.get("MLFLOW_WORKSPACE"):
         found["X-MLFLOW-WORKSPACE"] = environ["MLFLOW_WORKSPACE"]
     return found
@@ -145,8 +137,9 @@ class TrackingServer:
                 with self._opener.open(asked, timeout=SECONDS) as answer:
                     return json.loads(answer.read())
             except HTTPError as error:
-                text = error.read(2000).decode("utf-8", "replace")
-                if not left or not (error.code in LATER or BUSY in text):
+                raw = error.read(2000)
+                text = raw.decode("utf-8", "replace")
+                if not left or not (error.code in LATER or BUSY in raw):
                     kind = NotThereError if error.code == 404 else ServerError
                     raise kind(f"{self.where} answered {error.code}: {text[:300]}") from None
                 pause = min(_seconds(error.headers.get("Retry-After")) or pause, LONGEST_PAUSE)

@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from mlflow_otel.receiver.server import Receiver
 from tests.conftest import PREFIXES, ROOT
+
+OPTIONS = os.environ.get("MLFLOW_OTEL_TEST_BRIDGE_OPTIONS", "").split()
+"""Options that every bridge of the tests gets: ``--workers 2`` has them hold for one of several processes, too."""
 
 
 class Bridge:
@@ -38,6 +42,11 @@ class Bridge:
                 return found
             time.sleep(0.05)
 
+    def workers(self):
+        """The IDs of its worker processes."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         return self.process.wait(60)
@@ -45,7 +54,7 @@ class Bridge:
 
 @contextlib.contextmanager
 def running(*arguments, env=None, receiver=None):
-    """A bridge until the block ends."""
+    """A bridge until the block ends. It leads a process group of its own."""
     with contextlib.ExitStack() as stack:
         receiver = receiver or stack.enter_context(Receiver())
         kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
@@ -59,6 +68,7 @@ def running(*arguments, env=None, receiver=None):
                 "127.0.0.1:0",
                 "--http",
                 "127.0.0.1:0",
+                *OPTIONS,
                 *arguments,
             ],
             env={
@@ -69,6 +79,7 @@ def running(*arguments, env=None, receiver=None):
             },
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         try:
             yield Bridge(process, receiver)

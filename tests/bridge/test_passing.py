@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from google.protobuf.descriptor import FieldDescriptor as Field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.otlp.envelope import SHAPES
 from mlflow_otel.receiver.records import Store
 from mlflow_otel.receiver.server import Receiver
 from mlflow_otel.settings import Settings
+from mlflow_otel.v1.assessment_pb2 import Assessment
+from tests.delivery.faults import Grpc
 
 DEPTH = 9
 
@@ -112,3 +116,28 @@ def test_whatever_is_not_mlflows_leaves_as_it_came(signal, data):
         intake.close(10)
     left = [SHAPES[signal].request.FromString(body) for body in sent.bodies]
     assert [one for part in left for one in items(part, signal)] == items(request, signal)
+
+
+def test_a_backend_that_takes_no_logs_loses_no_assessment_and_a_clients_own_logs_are_counted_as_lost():
+    accounting = Accounting()
+    with Receiver() as receiver, Grpc((grpc.StatusCode.UNIMPLEMENTED, None)) as refusing:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint,
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": refusing.environ["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        }
+        intake = Intake(
+            Settings.from_environment(environ, accounting), MappingOptions(), accounting
+        )
+        feedback = Feedback(intake, frozenset({"logs", "traces"}))
+        verdict = Assessment(trace_id=f"tr-{7:032x}", assessment_name="correct")
+        verdict.feedback.value.bool_value = True
+        for _ in range(2):
+            feedback.one(verdict)
+        theirs = SHAPES["logs"].request()
+        theirs.resource_logs.add().scope_logs.add().log_records.add(severity_text="theirs")
+        intake.otlp("logs", theirs)
+        intake.close(30)
+        assert len(receiver.store.spans()) == 2
+    counted = accounting.snapshot()
+    assert counted["events.dropped"] == counted["events.dropped.unsupported"] == 2
+    assert counted["dropped"] == 1

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.bridge.leaving import Mapper
 from mlflow_otel.bridge.trace_info import TraceInfo
+from mlflow_otel.cli.keeping import keep_of
+from mlflow_otel.export.guards import Guards
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.pulling import copying, server
 from mlflow_otel.pulling.pull import Wanted, milliseconds
 from mlflow_otel.pulling.records import Judged, Record, Records
 from mlflow_otel.pulling.server import ServerError, TrackingServer, headers
+from mlflow_otel.settings import Settings
 from tests.bridge.parts import Part, arrival
 
 MAPPER = Mapper(MappingOptions(), Accounting())
@@ -50,6 +53,21 @@ def info(tags, judged):
 
 def operations(made):
     return {e._view.assessment_id: e._view.operation for e in made.evaluations}
+
+
+def test_what_should_not_be_exported_is_not_pulled():
+    asked = []
+
+    def should_export(span):
+        asked.append((span.name, span.scope.name))
+        return len(asked) > 1
+
+    guards = Guards.of(Settings(should_export=should_export), Accounting())
+    mapper = Mapper(guards.options, Accounting(), keep_of(guards))
+    spans = [arrival(Part(7, 1, 0)), arrival(Part(7, 2, 1))]
+    made = copying.copied(info({}, {}), spans, "shop", mapper)
+    assert sum(len(group.items) for group in made.spans) == 1
+    assert asked == [("step 1", "mlflow_otel"), ("step 2", "mlflow_otel")]
 
 
 @settings(max_examples=60)

@@ -89,8 +89,8 @@ def test_too_much_that_waits_is_refused_until_later():
         come("spans", lambda: client.post("/v1/traces", content=body, headers=PROTOBUF))
         come("info", lambda: client.post(f"{API}/traces", json=info_body(5)))
         come("ready", lambda: client.get("/readyz"))
-        assert answers["spans"].headers["retry-after"] == "2"
-        assert answers["info"].headers["retry-after"] == "2"
+        assert int(answers["spans"].headers["retry-after"]) >= 2
+        assert int(answers["info"].headers["retry-after"]) >= 2
         assert client.get("/healthz").is_success
         with pytest.raises(grpc.RpcError) as refused:
             for _ in range(2000):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import sys
 
 import pytest
 
-from mlflow_otel.cli import env
+from mlflow_otel.cli import env, main
 from mlflow_otel.settings import VARIABLES, Settings
 
 
@@ -74,10 +75,14 @@ def test_env_shows_what_is_set_first_and_everything_on_request():
     )
     assert done.returncode == 0
     assert "MLFLOW_OTEL_CONVENTIONS=genai,openinference" in done.stdout
-    assert "MLFLOW_TRACE_SAMPLING_RATIO=1  (default: the value is bad)" in done.stdout
+    flat = " ".join(done.stdout.split())
+    assert "MLFLOW_TRACE_SAMPLING_RATIO=1 (MLFLOW_TRACE_SAMPLING_RATIO is not valid" in flat
+    assert "set it to a number from 0 to 1" in flat
+    assert done.stderr == ""
     assert "MLFLOW_OTEL_SPOOL_DIR" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     whole = run("env", "--all").stdout
+    assert max(map(len, whole.splitlines())) <= 80
     assert {v.name for v in VARIABLES} <= set(re.findall(r"^  (\w+)=", whole, re.MULTILINE))
 
 
@@ -143,3 +148,10 @@ def test_env_shows_no_credentials_of_a_url(monkeypatch, capsys):
     assert "jaeger+http://host:16686" in said
     assert "secret" not in said
     assert Settings.from_environment().assessment_signals == frozenset()
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_each_command_takes_the_options_that_it_declares_and_no_other(name):
+    command = main.commands[name]
+    declared = sorted(parameter.name for parameter in command.params)
+    assert declared == sorted(inspect.signature(command.callback).parameters)

@@ -68,8 +68,29 @@ def test_without_the_full_package_it_says_what_to_install(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("--jaeger", "http://a", "--tempo", "http://b")])
-def test_one_backend_must_be_named(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--jaeger", "http://a", "--tempo", "http://b"), "--jaeger URL or --tempo URL"),
+        (("--otlp", "http://a"), "--otlp needs a backend"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments, said):
     ended = run(*arguments)
     assert ended.returncode == 2
-    assert "--jaeger URL or --tempo URL" in ended.stderr
+    assert said in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--grpc-port", "--http-port"])
+def test_a_busy_port_for_otlp_is_one_line(tmp_path, option):
+    other = {"--grpc-port": "--http-port", "--http-port": "--grpc-port"}[option]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run("--port", "0", other, "0", option, port, "--folder", str(tmp_path))
+    assert ended.returncode == 1
+    (said,) = ended.stderr.splitlines()
+    assert said.startswith(
+        f"Cannot start: cannot listen on 127.0.0.1:{port}: another program listens there."
+    )
+    assert "--grpc-port" in said
+    assert "Traceback" not in ended.stderr

@@ -23,13 +23,12 @@ class Machine(RuleBasedStateMachine):
         max_traces=st.integers(1, 4),
         max_items=st.integers(1, 5),
         max_bytes=st.integers(1, 200),
-        remember_all=st.booleans(),
+        max_ids=st.sampled_from([3, 10_000]),
+        remembered=st.sampled_from([None, 3.0, 40.0]),
     )
-    def begin(self, max_traces, max_items, max_bytes, remember_all):
+    def begin(self, max_traces, max_items, max_bytes, max_ids, remembered):
         self.now = 0.0
-        self.bounds = HoldBounds(
-            max_traces, max_items, max_bytes, 10.0, 10_000 if remember_all else 3
-        )
+        self.bounds = HoldBounds(max_traces, max_items, max_bytes, 10.0, max_ids, remembered)
         self.holder = Holder(self.bounds, HeldTrace, lambda: self.now)
         self.next_id = 0
         self.open = []  # (trace, item) that started and did not come
@@ -113,6 +112,9 @@ class Machine(RuleBasedStateMachine):
         self.take(self.holder.release_aged())
         for _, trace in self.holder.under_way():
             assert trace.since > self.now - self.bounds.max_age or not trace.items
+        age = self.bounds.max_remembered_age
+        for trace in self.holder._remembered.values():
+            assert trace.since > self.now - (self.bounds.max_age if age is None else age)
 
     @invariant()
     def bounds_hold(self):
@@ -229,3 +231,132 @@ def test_a_released_trace_is_remembered_as_long_as_a_trace_may_be_held():
     now[0] = 120.0
     holder.release_aged()
     assert holder.get(1, remembered=True) is None
+
+
+def test_a_released_trace_is_remembered_for_longer_than_one_is_held_where_the_owner_says_so():
+    now = [0.0]
+    holder = Holder(HoldBounds(10, 100, 10_000, 60.0, 1000, 3600.0), HeldTrace, lambda: now[0])
+    holder.expect(1, "root")
+    holder.add(1, 10, "root", 5)
+    holder.came(1, "root")
+    now[0] = 3599.0
+    holder.release_aged()
+    (release,) = holder.add(1, 10, "again", 5)
+    assert release.reason == "duplicate"
+    now[0] = 3600.0
+    holder.release_aged()
+    assert holder.get(1, remembered=True) is None
+
+
+def test_the_release_says_which_bound_was_passed_and_of_which_trace():
+    now = [0.0]
+    holder = Holder(HoldBounds(10, 2, 10_000, 60.0, 1000), HeldTrace, lambda: now[0])
+    for trace_id in (1, 2, 3):
+        holder.expect(trace_id, "root")
+    holder.add(1, 10, "a", 5)
+    holder.add(1, 11, "b", 5)
+    (release,) = holder.add(1, 12, "c", 5)
+    assert (release.trace_id, release.reason, list(release.items)) == (1, "items", [10, 11, 12])
+    holder.add(2, 20, "a", 5)
+    now[0] = 61.0
+    aged = {release.trace_id: release.reason for release in holder.release_aged()}
+    assert aged == {1: "age", 2: "age", 3: "age"}
+    holder.expect(4, "root")
+    holder.add(4, 40, "a", 5)
+    assert [(r.trace_id, r.reason) for r in holder.release_all()] == [(4, "shutdown")]
+
+
+def test_an_item_that_starts_in_a_complete_trace_finds_what_was_known_of_it(holder):
+    first, _ = holder.started(1, 10, root=True)
+    holder.add(1, 10, "root", 5)
+    again, _ = holder.started(1, 11)
+    assert again is first
+
+
+def test_items_that_left_in_a_process_that_is_no_more_are_duplicates(holder):
+    holder.had(1, [10])  # a trace that is not met: nothing is noted
+    holder.expect(1, "root")
+    holder.had(1, [10, 11])
+    (release,) = holder.add(1, 10, "again", 5)
+    assert release.reason == "duplicate"
+    assert not holder.add(1, 12, "new", 5)
+    assert holder.stats()["items"] == 1
+
+
+def test_an_item_of_a_trace_that_was_never_met_leaves_as_unknown(holder):
+    (release,) = holder.add(7, 1, "a", 5)
+    assert (release.trace_id, release.trace, release.items) == (7, None, {1: "a"})
+    assert (release.size, release.reason) == (5, "unknown")
+
+
+@pytest.mark.parametrize("reason", [None, "bytes"])
+def test_a_trace_is_released_before_its_end_for_the_reason_that_is_given(holder, reason):
+    holder.started(7, 1, root=True)
+    holder.started(7, 2)
+    assert holder.add(7, 2, "b", 5) is None
+    (release,) = holder.release(7, *([reason] if reason else []))
+    assert (release.items, release.reason) == ({2: "b"}, reason or "asked")
+    assert holder.release(8) == []
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_trace_whose_first_item_is_no_root_is_not_held(holder, root):
+    trace, _ = holder.started(7, 1, root=root)
+    assert trace.released is not root
+    holder.started(7, 2)
+    assert (holder.add(7, 2, "b", 5) is None) is root
+
+
+def test_a_trace_is_found_while_it_is_held_and_afterwards_only_when_asked(holder):
+    held, _ = holder.started(7, 1, root=True)
+    assert holder.get(7) is holder.get(7, remembered=True) is held
+    holder.add(7, 1, "a", 5)
+    assert holder.get(7) is None
+    assert holder.get(7, remembered=True) is held
+    assert holder.get(8, remembered=True) is None
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_of_a_forgotten_trace_nothing_is_left(holder, complete):
+    empty = holder.stats()
+    holder.forget(7)  # that was never met
+    holder.started(7, 1, root=True)
+    holder.started(7, 2)
+    holder.add(7, 2, "b", 5)
+    if complete:
+        holder.add(7, 1, "a", 5)
+    holder.forget(7)
+    assert holder.get(7, remembered=True) is None
+    assert holder.stats() == empty
+    assert holder.release_all() == []
+
+
+def test_the_release_for_bytes_says_so_and_a_trace_is_old_at_its_age():
+    now = [0.0]
+    holder = Holder(HoldBounds(10, 100, 10, 60.0), HeldTrace, lambda: now[0])
+    holder.expect(1, "root")
+    holder.expect(2, "root")
+    holder.add(1, 10, "a", 6)
+    (release,) = holder.add(2, 20, "b", 6)
+    assert (release.trace_id, release.reason) == (1, "bytes")
+    now[0] = 60.0
+    assert [r.trace_id for r in holder.release_aged() if r.items] == [2]
+
+
+def test_the_ids_of_a_forgotten_trace_make_room_for_others_and_no_more():
+    holder = Holder(HoldBounds(10, 100, 10_000, 60.0, 3), HeldTrace)
+
+    def leave(trace_id, *items):
+        holder.expect(trace_id, "root")
+        holder.expect(trace_id, "info")
+        holder.release(trace_id)
+        for item in items:
+            holder.add(trace_id, item, "a", 1)
+
+    leave(1, 10, 11)
+    leave(2, 20)
+    holder.forget(2)
+    leave(3, 30)
+    assert left(holder.add(1, 10, "again", 1)) == [("duplicate", [10])]
+    leave(4, 40)  # four now: those of the oldest trace go
+    assert left(holder.add(1, 10, "again", 1)) != [("duplicate", [10])]
