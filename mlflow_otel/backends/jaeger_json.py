@@ -7,8 +7,8 @@ tags (https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/jaeger/) and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from mlflow_otel.backends.model import BackendSpan, SpanEvent
 from mlflow_otel.backends.otlp_json import KINDS, SERVERS_OWN, identity_of, number_of
@@ -36,6 +36,44 @@ OF_JAEGER: Final = frozenset(
 EVENT_NAME: Final = "event"
 
 
+class ToldTrace(NamedTuple):
+    """A trace of an answer.
+
+    Args:
+        trace_id: OpenTelemetry's ID, or None where it is none.
+        start: When its first span began, in nanoseconds since the epoch; None when no span says it.
+        spans: Returns its spans.
+    """
+
+    trace_id: int | None
+    start: int | None
+    spans: Callable[[], Iterable[BackendSpan]]
+
+
+def read(answer: object) -> list[ToldTrace]:
+    """Return the traces of an answer. One of another shape is there without ID and spans."""
+    return [_told(trace) for trace in data_of(answer)]
+
+
+def _told(trace: object) -> ToldTrace:
+    if not isinstance(trace, Mapping):
+        return ToldTrace(None, None, tuple)
+    return ToldTrace(
+        trace_id_of(trace.get("traceID", "")), start_of(trace), lambda: spans_of(trace)
+    )
+
+
+def data_of(answer: object) -> list[Any]:
+    """Return what Jaeger puts into every answer."""
+    data = answer.get("data") if isinstance(answer, Mapping) else None
+    return data if isinstance(data, list) else []
+
+
+def trace_id_of(text: object) -> int | None:
+    """Return a trace's ID: Jaeger leaves out the zeros that it begins with."""
+    return identity_of(str(text).rjust(32, "0"))
+
+
 def spans_of(trace: Mapping[str, Any]) -> Iterator[BackendSpan]:
     """Return the spans of a trace. Parts of another shape are left out."""
     processes = trace.get("processes")
@@ -49,6 +87,17 @@ def spans_of(trace: Mapping[str, Any]) -> Iterator[BackendSpan]:
             identity = identity_of(span.get("spanID"))
             if identity is not None:
                 yield _span(identity, span, resources.get(span.get("processID"), {}))
+
+
+def start_of(trace: Mapping[str, Any]) -> int | None:
+    """Return when the first span of a trace began, in nanoseconds since the epoch."""
+    spans = trace.get("spans")
+    starts = [
+        number_of(span.get("startTime"))
+        for span in (spans if isinstance(spans, list) else ())
+        if isinstance(span, Mapping)
+    ]
+    return min(starts, default=0) * MICROSECOND or None
 
 
 def _resource(process: object) -> dict[str, Any]:
@@ -93,7 +142,7 @@ def _references(span: Mapping[str, Any]) -> tuple[int | None, tuple[tuple[int, i
         if not isinstance(reference, Mapping):
             continue
         other = identity_of(reference.get("spanID"))
-        trace = identity_of(str(reference.get("traceID", "")).rjust(32, "0"))
+        trace = trace_id_of(reference.get("traceID", ""))
         is_parent = reference.get("refType") == "CHILD_OF"
         if is_parent and parent is None and reference.get("traceID") == span.get("traceID"):
             parent = other
@@ -111,6 +160,18 @@ def _events(logs: object) -> Iterator[SpanEvent]:
 
 
 def _tags(tags: object) -> dict[str, Any]:
+    try:  # a list of traces has very many tags, and nearly all are as they should be
+        return {
+            tag["key"]: tag["value"]
+            for tag in tags  # type: ignore[attr-defined]
+            if not tag["key"].startswith(SERVERS_OWN)
+        }
+    except (TypeError, KeyError, AttributeError):
+        return _odd_tags(tags)
+
+
+def _odd_tags(tags: object) -> dict[str, Any]:
+    """Return tags of which some have another shape: those that have none are left out."""
     return {
         str(tag["key"]): tag.get("value")
         for tag in (tags if isinstance(tags, list) else ())

@@ -33,6 +33,8 @@ class TraceQuery(NamedTuple):
         end: Nanoseconds since the epoch: that span started then or earlier.
         services: Those that are searched; all when empty.
         limit: How many traces are wanted; the newest are taken.
+        all_or_none: Whether a window that is not complete is of no use: its traces may then come
+            without their spans, and say when they began.
     """
 
     conditions: Sequence[Condition]
@@ -40,6 +42,7 @@ class TraceQuery(NamedTuple):
     end: int
     services: Sequence[str] = ()
     limit: int = DEFAULT_LIMIT
+    all_or_none: bool = False
 
 
 class SpanEvent(NamedTuple):
@@ -116,7 +119,7 @@ class Window(NamedTuple):
     """What a backend holds of a stretch of time.
 
     Args:
-        traces: Traces with all their spans, in no order.
+        traces: Traces with all their spans, in no order; see ``TraceQuery.all_or_none``.
         complete: Whether these are all; else the backend left some out, whichever they are.
     """
 
@@ -166,11 +169,25 @@ class TraceBackend(Protocol):
 
 
 class BackendError(Exception):
-    """A trace backend could not be asked. The message names it, without credentials."""
+    """A trace backend could not be asked. The message names it, without credentials.
+
+    Args:
+        what: What happened.
+        todo: The one thing to do, where it is known; it ends the message.
+    """
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(f"{what}: {todo}" if todo else what)
+        self.what = what
+        self.todo = todo
 
 
 class TooMuchError(BackendError):
     """An answer is larger than is read; a shorter stretch of time may be asked for."""
+
+
+class TooSlowError(BackendError):
+    """An answer did not come in time; one with less in it may."""
 
 
 def text_of(value: object) -> str:
@@ -189,8 +206,9 @@ def is_later(attributes: Mapping[str, Any]) -> bool:
 
 
 def trace_of(trace_id: int, spans: Iterable[BackendSpan]) -> BackendTrace:
-    """Return a trace from its spans. Those added later say nothing of when and how it began."""
-    ordered = sorted(spans, key=lambda span: (span.start, span.span_id))
+    """Return a trace from its spans, each once. Those added later say nothing of when and how it began."""
+    each = {span.span_id: span for span in spans}  # what was sent twice, a backend may hold twice
+    ordered = sorted(each.values(), key=lambda span: (span.start, span.span_id))
     own = [span for span in ordered if not is_later(span.attributes)]
     entries = [span for span in own if is_entry(span.attributes)]
     first = next(iter(entries or own), None)
@@ -201,6 +219,11 @@ def trace_of(trace_id: int, spans: Iterable[BackendSpan]) -> BackendTrace:
         {} if first is None else first.attributes,
     )
     return BackendTrace(summary, ordered)
+
+
+def without_spans(trace_id: int, start: int) -> BackendTrace:
+    """Return a trace of which no more is told than when it began, in nanoseconds since the epoch."""
+    return BackendTrace(TraceSummary(trace_id, None, start, MappingProxyType({})), ())
 
 
 def newest(traces: Iterable[TraceSummary], limit: int) -> list[TraceSummary]:

@@ -28,6 +28,8 @@ from mlflow_otel.conventions import mlflow as keys
 
 SECOND: Final = 1_000_000_000
 """Nanoseconds: Tempo's search knows no shorter time."""
+LONGEST: Final = (168 * 3600 - 2) * SECOND
+"""Nanoseconds: Tempo refuses a search over a longer time, by default (``query_frontend.search.max_duration``)."""
 AT_ONCE: Final = 8
 """Traces that are fetched at the same time."""
 SERVICE: Final = "resource.service.name"
@@ -45,7 +47,7 @@ class TempoBackend:
     def __init__(
         self, url: str, wanted: Sequence[str], headers: Sequence[tuple[str, str]] = ()
     ) -> None:
-        self._api = HttpApi("Tempo", url, headers)
+        self._api = HttpApi("Tempo", 3200, url, headers)
         self._wanted = tuple(wanted)
         self.where = self._api.where
 
@@ -74,6 +76,9 @@ class TempoBackend:
             self._query(query), query.start, query.end, query.limit, until
         )
 
+        if query.all_or_none and not complete:
+            return Window([BackendTrace(summary, ()) for summary in found], complete)
+
         def held(summary: TraceSummary) -> BackendTrace | None:
             return self.get(summary.trace_id, max(until - time.monotonic(), 0.0))
 
@@ -82,6 +87,20 @@ class TempoBackend:
         return Window([trace for trace in traces if trace is not None], complete)
 
     def _search(
+        self, text: str, start: int, end: int, limit: int, until: float
+    ) -> tuple[list[TraceSummary], bool]:
+        """Return traces of a time and whether these are all. A long time is asked in parts, the newest first."""
+        found: dict[int, TraceSummary] = {}
+        while end >= start:
+            part = max(start, end - LONGEST)
+            traces, complete = self._search_part(text, part, end, limit, until)
+            found.update((trace.trace_id, trace) for trace in traces)
+            if not complete:
+                return list(found.values()), False
+            end = part - 1
+        return list(found.values()), True
+
+    def _search_part(
         self, text: str, start: int, end: int, limit: int, until: float
     ) -> tuple[list[TraceSummary], bool]:
         # The end is not included: the second that it is in is asked too.

@@ -178,9 +178,13 @@ def _as_text(value: Any) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _like(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """Return what is searched for. A ``%`` at an end is left out: there it would be tried at each letter."""
     wild = {"%": ".*", "_": "."}
-    regex = "".join(wild.get(character, re.escape(character)) for character in pattern)
-    return re.compile(regex, flags | re.DOTALL)
+    inner = pattern.strip("%")
+    regex = "".join(wild.get(character, re.escape(character)) for character in inner)
+    start = "" if pattern.startswith("%") else r"\A"
+    end = "" if pattern.endswith("%") else r"\Z"
+    return re.compile(f"{start}{regex}{end}", flags | re.DOTALL)
 
 
 @functools.lru_cache(maxsize=256)
@@ -197,7 +201,7 @@ COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<=": operator.le,
     "IN": lambda value, wanted: value in wanted,
     "NOT IN": lambda value, wanted: value not in wanted,
-    "LIKE": lambda value, wanted: _like(wanted).fullmatch(value) is not None,
-    "ILIKE": lambda value, wanted: _like(wanted, re.IGNORECASE).fullmatch(value) is not None,
+    "LIKE": lambda value, wanted: _like(wanted).search(value) is not None,
+    "ILIKE": lambda value, wanted: _like(wanted, re.IGNORECASE).search(value) is not None,
     "RLIKE": lambda value, wanted: _regular(wanted).search(value) is not None,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,13 +16,12 @@ from mlflow_otel.backends.model import (
     TraceQuery,
 )
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping.experiment import DEFAULT_ID, DEFAULT_NAME, experiment_id
 from mlflow_otel.store.model import StoredTrace
 
 KEPT_SECONDS: Final = 30.0
 """How long what was found is not looked for again."""
-MISSED_SECONDS: Final = 2.0
-"""How long it is not looked for an experiment that was not found."""
 AGAIN_SECONDS: Final = 1.0
 """How soon it is looked for again when somebody asks for an experiment that was not found."""
 AHEAD: Final = 600 * 1_000_000_000
@@ -83,6 +83,7 @@ class Experiments:
         now: Returns nanoseconds since the epoch.
         sampled: Whether traces are looked at, to find the experiments that they name; else an
             experiment is asked for by its ID, in every service.
+        kept_seconds: How long what was found is not looked for again.
         clock: Monotonic seconds.
     """
 
@@ -96,6 +97,7 @@ class Experiments:
         now: Callable[[], int] = time.time_ns,
         *,
         sampled: bool = True,
+        kept_seconds: float = KEPT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
@@ -105,13 +107,19 @@ class Experiments:
         self._default_service = default_service
         self._now = now
         self._sampled = sampled
+        self._kept = kept_seconds
         self._clock = clock
-        self._lock = threading.RLock()
         self._until = 0.0
         self._looked = 0.0
         self._services: tuple[str, ...] = ()
         self._found: Mapping[str, FoundExperiment] = {}
         self._asked: dict[str, FoundExperiment] = {}
+        self.begin_anew()
+        begin_anew_in_child(self)
+
+    def begin_anew(self) -> None:
+        """Make the lock anew. Called in a forked child too."""
+        self._lock = threading.RLock()
 
     def all(self) -> list[FoundExperiment]:
         """Return the experiments that the services and their newest traces tell of.
@@ -124,8 +132,18 @@ class Experiments:
                 self._services = tuple(self._backend.services(self._timeout))
                 self._found = self._look()
                 self._looked = self._clock()
-                self._until = self._looked + KEPT_SECONDS
+                self._until = self._looked + self._kept
             return list(self._found.values())
+
+    def services(self) -> tuple[str, ...]:
+        """Return the services that have traces, as they were found last.
+
+        Raises:
+            BackendError: The backend did not answer.
+        """
+        with self._lock:
+            self.all()
+            return self._services
 
     def _look(self) -> dict[str, FoundExperiment]:
         found: dict[str, FoundExperiment] = {}
@@ -152,7 +170,10 @@ class Experiments:
         now = self._now() + AHEAD
         query = TraceQuery(scope.conditions, now - self._look_back, now, scope.services, limit)
         try:
-            return [self._read(t) for t in self._backend.window(query, self._timeout).traces]
+            traces = self._backend.window(query, self._timeout).traces
+            # A backend in memory gives all that match, whatever the limit.
+            newest = heapq.nlargest(limit, traces, key=lambda trace: trace.summary.start)
+            return [self._read(trace) for trace in newest]
         except BackendError:
             return []  # one service's traces may be too many or too large; its name is known
 
@@ -166,9 +187,6 @@ class Experiments:
             known = {one.experiment_id: one for one in self.all()}.get(identity)
             if known is None and self._clock() - self._looked > AGAIN_SECONDS:
                 self._until = 0.0  # a service may be new
-                known = {one.experiment_id: one for one in self.all()}.get(identity)
-            if known is None and self._clock() >= self._until - KEPT_SECONDS + MISSED_SECONDS:
-                self._until = 0.0  # it may have come since
                 known = {one.experiment_id: one for one in self.all()}.get(identity)
             if known is None and identity in self._asked:
                 known = self._asked[identity]

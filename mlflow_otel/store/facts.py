@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,10 @@ from mlflow_otel.store.model import StoredTrace
 from mlflow_otel.store.values import NO_TYPE
 
 COSTS: Final = ("input_cost", "output_cost", "total_cost")
+COST_ATTRIBUTES: Final = tuple((key, keys.LLM_COST_PREFIX + key) for key in COSTS)
+NO_COSTS: Final[Mapping[str, float]] = MappingProxyType({})
+MODELS: Final = (keys.LLM_MODEL, genai.REQUEST_MODEL, genai.RESPONSE_MODEL)
+PROVIDERS: Final = (keys.LLM_PROVIDER, genai.PROVIDER_NAME)
 YES_AND_NO: Final = {"yes": 1.0, "no": 0.0}
 
 
@@ -87,23 +91,34 @@ def facts_of(held: BackendTrace, stored: StoredTrace) -> TraceFacts:
 def _span(span: BackendSpan) -> SpanFacts:
     said = span.attributes
     name = said.get(keys.SPAN_NAME)
-    costs = {key: as_float(said.get(keys.LLM_COST_PREFIX + key)) for key in COSTS}
-    known = {key: cost for key, cost in costs.items() if cost is not None}
     return SpanFacts(
         span.start,
         span.end,
         name if isinstance(name, str) else span.name,
         str(decode(said.get(keys.SPAN_TYPE)) or NO_TYPE),
         span.status,
-        _text(said, keys.LLM_MODEL, genai.REQUEST_MODEL, genai.RESPONSE_MODEL),
-        _text(said, keys.LLM_PROVIDER, genai.PROVIDER_NAME),
-        known or MappingProxyType({}),
+        _text(said, MODELS),
+        _text(said, PROVIDERS),
+        _costs(said),
     )
 
 
-def _text(said: Mapping[str, Any], *names: str) -> str | None:
-    found = (decode(said.get(name)) for name in names)
-    return next((value for value in found if isinstance(value, str)), None)
+def _costs(said: Mapping[str, Any]) -> Mapping[str, float]:
+    costs = None
+    for key, attribute in COST_ATTRIBUTES:
+        cost = as_float(said[attribute]) if attribute in said else None
+        if cost is not None:
+            costs = {**(costs or {}), key: cost}
+    return NO_COSTS if costs is None else costs
+
+
+def _text(said: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    for name in names:
+        if name in said:
+            value = decode(said[name])
+            if isinstance(value, str):
+                return value
+    return None
 
 
 def number_of(value: object) -> float | None:

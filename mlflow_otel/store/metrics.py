@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,22 +89,6 @@ class Point(NamedTuple):
     values: dict[str, float]
 
 
-class _Row(NamedTuple):
-    """One thing that is counted: when it was, its value, its dimensions.
-
-    Args:
-        counted: Milliseconds: in the time asked for, or not.
-        shown: Milliseconds: in which interval it is.
-        value: What is aggregated.
-        dimensions: By name.
-    """
-
-    counted: int
-    shown: int
-    value: Any
-    dimensions: Mapping[str, str | None]
-
-
 class _Condition(NamedTuple):
     view: str
     entity: str
@@ -180,18 +165,9 @@ def answer(question: Question, traces: Iterable[TraceFacts]) -> list[Point]:
     conditions = check(question)
     about_traces = [c for c in conditions if c.view == "trace"]
     about_rows = [c for c in conditions if c.view != "trace"]
-    kept = (t for t in traces if all(_trace_met(c, t) for c in about_traces))
-    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
-    for row in ROWS[question.view](question.metric, kept, about_rows):
-        if row.value is None or not _in_time(row.counted, question):
-            continue
-        group: tuple[Any, ...] = tuple(row.dimensions.get(name) for name in question.dimensions)
-        if None in group:
-            continue
-        if question.interval_seconds:
-            length = question.interval_seconds * 1000
-            group = (row.shown // length * length, *group)
-        groups[group].append(row.value)
+    if about_traces:
+        traces = [t for t in traces if all(_trace_met(c, t) for c in about_traces)]
+    groups = _grouped(question, about_rows, traces)
     if not groups and not question.dimensions and not question.interval_seconds:
         groups[()] = []
     points = []
@@ -202,10 +178,31 @@ def answer(question: Question, traces: Iterable[TraceFacts]) -> list[Point]:
     return points[: question.limit]
 
 
-def _in_time(millis: int, question: Question) -> bool:
-    return (question.start is None or millis >= question.start) and (
-        question.end is None or millis <= question.end
-    )
+def _grouped(
+    question: Question, conditions: Sequence[_Condition], traces: Iterable[TraceFacts]
+) -> dict[tuple[Any, ...], list[Any]]:
+    """Return the values of each group: a page of charts asks for them of every span, some ten times."""
+    view = COUNTED[question.view]
+    value_of = view.values[question.metric]
+    dimensions = [view.dimensions[name] for name in question.dimensions]
+    met = [(view.entities[c.entity], c.value) for c in conditions]
+    first = -math.inf if question.start is None else question.start
+    last = math.inf if question.end is None else question.end
+    length = (question.interval_seconds or 0) * 1000
+    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for counted, shown, thing in view.rows(question.metric, traces):
+        if not first <= counted <= last:
+            continue
+        value = value_of(thing)
+        if value is None or (met and any(said(thing) != wanted for said, wanted in met)):
+            continue
+        group: tuple[Any, ...] = tuple([said(thing) for said in dimensions])
+        if None in group:
+            continue
+        if length:
+            group = (shown // length * length, *group)
+        groups[group].append(value)
+    return groups
 
 
 def _named(question: Question, group: Sequence[Any]) -> dict[str, str]:
@@ -249,71 +246,91 @@ def _trace_met(condition: _Condition, trace: TraceFacts) -> bool:
     return held.get(condition.key) == condition.value
 
 
-Rows = Callable[[str, Iterable[TraceFacts], Sequence[_Condition]], Iterator[_Row]]
+Row = tuple[int, int, Any]
+"""One thing that is counted: by which millisecond it is in the time asked for, by which in an interval."""
+Says = Callable[[Any], Any]
 
 
-def _traces(metric: str, traces: Iterable[TraceFacts], _: Sequence[_Condition]) -> Iterator[_Row]:
-    for trace in traces:
-        values = {
-            "trace_count": trace.trace_id,
-            "session_count": trace.metadata.get(keys.METADATA_SESSION),
-            "latency": trace.duration_ms,
-        }
-        yield _Row(
-            trace.started_ms,
-            trace.started_ms,
-            values[metric] if metric in values else trace.tokens.get(metric),
-            {"trace_name": trace.tags.get(keys.TAG_TRACE_NAME), "trace_status": trace.state},
+def _traces(_: str, traces: Iterable[TraceFacts]) -> Iterator[Row]:
+    return ((trace.started_ms, trace.started_ms, trace) for trace in traces)
+
+
+def _spans(metric: str, traces: Iterable[TraceFacts]) -> Iterator[Row]:
+    if metric in COSTS:  # counted by its own time, as MLflow's server does
+        return (
+            (span.start // MILLISECOND, span.start // MILLISECOND, span)
+            for trace in traces
+            for span in trace.spans
         )
+    return (
+        (trace.started_ms, span.start // MILLISECOND, span)
+        for trace in traces
+        for span in trace.spans
+    )
 
 
-def _spans(
-    metric: str, traces: Iterable[TraceFacts], conditions: Sequence[_Condition]
-) -> Iterator[_Row]:
-    for trace in traces:
-        for span in trace.spans:
-            said = {"name": span.name, "status": span.status, "type": span.type}
-            if any(said[c.entity] != c.value for c in conditions):
-                continue
-            values = {
-                "span_count": 1,
-                "latency": (span.end - span.start) // MILLISECOND,
-            }
-            of_cost = metric in COSTS  # counted by its own time, as MLflow's server does
-            started = span.start // MILLISECOND
-            yield _Row(
-                started if of_cost else trace.started_ms,
-                started,
-                span.costs.get(metric) if of_cost else values[metric],
-                {
-                    "span_name": span.name,
-                    "span_type": span.type,
-                    "span_status": span.status,
-                    "span_model_name": span.model,
-                    "span_model_provider": span.provider,
-                },
-            )
+def _assessments(_: str, traces: Iterable[TraceFacts]) -> Iterator[Row]:
+    return (
+        (trace.started_ms, trace.started_ms, one) for trace in traces for one in trace.assessments
+    )
 
 
-def _assessments(
-    metric: str, traces: Iterable[TraceFacts], conditions: Sequence[_Condition]
-) -> Iterator[_Row]:
-    for trace in traces:
-        for one in trace.assessments:
-            said = {"name": one.name, "type": one.kind}
-            if any(said[c.entity] != c.value for c in conditions):
-                continue
-            yield _Row(
-                trace.started_ms,
-                trace.started_ms,
-                1 if metric == "assessment_count" else one.number,
-                {"assessment_name": one.name, "assessment_value": one.value},
-            )
+class Counted(NamedTuple):
+    """What a view counts.
+
+    Args:
+        rows: Yields what is counted of traces, for a metric.
+        values: What a metric takes of it; None where it has none.
+        dimensions: By what it is grouped.
+        entities: What a filter is held against.
+    """
+
+    rows: Callable[[str, Iterable[TraceFacts]], Iterator[Row]]
+    values: Mapping[str, Says]
+    dimensions: Mapping[str, Says]
+    entities: Mapping[str, Says]
 
 
-ROWS: Final[Mapping[str, Rows]] = {
-    "TRACES": _traces,
-    "SPANS": _spans,
-    "ASSESSMENTS": _assessments,
+def _one_of(field: str, key: str) -> Says:
+    """Return what takes a value out of a mapping."""
+    take = operator.attrgetter(field)
+    return lambda thing: take(thing).get(key)
+
+
+_say = operator.attrgetter
+COUNTED: Final[Mapping[str, Counted]] = {
+    "TRACES": Counted(
+        _traces,
+        {
+            "trace_count": _say("trace_id"),
+            "session_count": _one_of("metadata", keys.METADATA_SESSION),
+            "latency": _say("duration_ms"),
+            **{name: _one_of("tokens", name) for name in TOKENS},
+        },
+        {"trace_name": _one_of("tags", keys.TAG_TRACE_NAME), "trace_status": _say("state")},
+        {},
+    ),
+    "SPANS": Counted(
+        _spans,
+        {
+            "span_count": lambda _: 1,
+            "latency": lambda span: (span.end - span.start) // MILLISECOND,
+            **{name: _one_of("costs", name) for name in COSTS},
+        },
+        {
+            "span_name": _say("name"),
+            "span_type": _say("type"),
+            "span_status": _say("status"),
+            "span_model_name": _say("model"),
+            "span_model_provider": _say("provider"),
+        },
+        {"name": _say("name"), "status": _say("status"), "type": _say("type")},
+    ),
+    "ASSESSMENTS": Counted(
+        _assessments,
+        {"assessment_count": lambda _: 1, "assessment_value": _say("number")},
+        {"assessment_name": _say("name"), "assessment_value": _say("value")},
+        {"name": _say("name"), "type": _say("kind")},
+    ),
 }
 """What each view counts."""

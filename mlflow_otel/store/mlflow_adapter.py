@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from typing_extensions import assert_never
+
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping.assessment import AssessmentView
@@ -97,7 +99,7 @@ def assessment(trace_id: str, view: AssessmentView) -> Any:
     elif view.kind == "expectation":
         made = Expectation(name=view.name, value=view.value, **common)
         made.rationale = view.rationale
-    else:
+    elif view.kind == "feedback":
         error = None
         if view.error_code is not None:
             error = AssessmentError(view.error_code, view.error_message, view.error_stack_trace)
@@ -110,6 +112,8 @@ def assessment(trace_id: str, view: AssessmentView) -> Any:
             valid=view.valid is not False,
             **common,
         )
+    else:
+        assert_never(view.kind)
     made.assessment_id = view.assessment_id
     return made
 

@@ -20,6 +20,7 @@ from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.mapping.trace import STAMPS
 from mlflow_otel.settings import OtlpSettings, Settings
 from mlflow_otel.settings.otlp import read_otlp
+from mlflow_otel.store import in_memory
 from mlflow_otel.store.sending import OtlpSender
 from mlflow_otel.store.traces import LOOK_BACK_DAYS, Traces
 
@@ -52,6 +53,8 @@ def open_traces(uri: str, settings: Settings | None = None) -> Traces:
     settings = Settings.from_environment() if settings is None else settings
     parts = urlsplit(uri)
     kind, secure = parts.scheme.removesuffix("+https"), parts.scheme.endswith("+https")
+    if kind == in_memory.SCHEME:
+        return in_memory.open_received(settings.trace_lookup_timeout, _options(settings))
     if kind not in KINDS or not parts.hostname:
         raise BackendError(
             "The tracking URI names no trace backend: write otel+jaeger://host:16686 or "

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.backends.model import BackendError
+from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping.experiment import DEFAULT_ID, experiment_id
 from mlflow_otel.store import mlflow_adapter
 from mlflow_otel.store.experiments import FoundExperiment
@@ -60,8 +61,13 @@ class PagesStore(TraceMethods, SqlAlchemyStore):  # type: ignore[misc]
     def __init__(self, traces: Traces, database_uri: str, artifact_root: str) -> None:
         self.traces = traces
         self._written: set[str] = set()
-        self._writing = threading.Lock()
+        self.begin_anew()
+        begin_anew_in_child(self)
         super().__init__(database_uri, artifact_root)
+
+    def begin_anew(self) -> None:
+        """Make the lock anew. Called in a forked child too."""
+        self._writing = threading.RLock()
 
     @property
     def supports_trace_archival(self) -> bool:

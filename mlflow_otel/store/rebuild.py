@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mlflow_otel.backends.model import BackendSpan, BackendTrace, is_entry, is_later
@@ -70,7 +70,7 @@ def stored_info(held: BackendTrace) -> StoredTrace:
     )
     later = _said_later(updates)
     said = {**_said(entries), **later}
-    stamps = {**_said([*entries, *own]), **later}
+    stamps = {**_stamped([*entries, *own]), **later}
     previews = _previews(said, first)
     tags = _tags(said, first)
     _change(tags, updates)
@@ -98,6 +98,17 @@ def _said(spans: Iterable[BackendSpan]) -> dict[str, Any]:
     for span in spans:
         for key, value in span.attributes.items():
             said.setdefault(key, value)
+    return said
+
+
+def _stamped(spans: Sequence[BackendSpan]) -> dict[str, Any]:
+    """Return what every span says of its trace; the first that says something wins."""
+    said: dict[str, Any] = {}
+    for key in trace.STAMPS:
+        for span in spans:
+            if key in span.attributes:
+                said[key] = span.attributes[key]
+                break
     return said
 
 
@@ -135,11 +146,7 @@ def _previews(said: Mapping[str, Any], first: BackendSpan | None) -> tuple[str |
 
 
 def _tags(said: Mapping[str, Any], first: BackendSpan | None) -> dict[str, str]:
-    tags = {
-        key.removeprefix(keys.TRACE_TAG_PREFIX): as_text(value)
-        for key, value in said.items()
-        if key.startswith(keys.TRACE_TAG_PREFIX)
-    }
+    tags = {key: as_text(value) for key, value in _below(said, keys.TRACE_TAG_PREFIX).items()}
     for attribute, tag in TAG_OF.items():
         if attribute in said:
             tags[tag] = as_text(said[attribute])
@@ -170,9 +177,7 @@ def _metadata(
     said: Mapping[str, Any], stamps: Mapping[str, Any], tags: Mapping[str, str]
 ) -> dict[str, str]:
     metadata = {
-        key.removeprefix(keys.TRACE_METADATA_PREFIX): as_text(value)
-        for key, value in said.items()
-        if key.startswith(keys.TRACE_METADATA_PREFIX)
+        key: as_text(value) for key, value in _below(said, keys.TRACE_METADATA_PREFIX).items()
     }
     for attribute, key in METADATA_OF.items():
         if attribute in said:
@@ -184,11 +189,17 @@ def _metadata(
     # What is among the tags was set as one.
     metadata |= {k: v for k, v in whose.items() if v is not None and k not in tags}
     for key, prefix in NUMBERS:
-        numbers = {k.removeprefix(prefix): v for k, v in said.items() if k.startswith(prefix)}
+        numbers = _below(said, prefix)
         if numbers:
             metadata[key] = json.dumps(numbers)  # in MLflow's own spelling
     metadata[keys.METADATA_SCHEMA_VERSION] = SCHEMA_VERSION
     return metadata
+
+
+def _below(said: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what is said under a prefix, by the rest of its name."""
+    length = len(prefix)
+    return {key[length:]: said[key] for key in said if key[:length] == prefix}
 
 
 def _session(stamps: Mapping[str, Any]) -> str | None:

@@ -36,7 +36,7 @@ def completed(
     """
     earliest, latest = last
     ends: dict[str, int] = {}
-    for stored, _ in searcher.matching((), [experiment], Span(earliest, searcher.end())):
+    for stored, _ in searcher.matching((), [experiment], Span(earliest, searcher.reach.end())):
         session = stored.metadata.get(keys.METADATA_SESSION)
         if session is not None:
             ends[session] = max(ends.get(session, 0), stored.request_time_ms)

@@ -13,7 +13,7 @@ from mlflow_otel.backends.model import BackendSpan
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace
-from mlflow_otel.mapping.values import as_dict, as_list, decode
+from mlflow_otel.mapping.values import as_dict, as_list, decode, decode_nested
 from mlflow_otel.store.model import StoredSpan
 
 JSON_KEYS: Final = frozenset(
@@ -60,8 +60,9 @@ PAGE_CONTENT: Final = "page_content"
 def stored_span(span: BackendSpan) -> StoredSpan:
     """Return a span as MLflow knows it."""
     said = span.attributes
+    read = decode_nested if _is_decoded(said) else decode
     attributes = {
-        key: decode(value) if key in JSON_KEYS else value
+        key: read(value) if key in JSON_KEYS else value
         for key, value in said.items()
         if key not in OF_THE_TRACE_KEYS
         and not key.startswith(OF_THE_TRACE)
@@ -81,6 +82,15 @@ def stored_span(span: BackendSpan) -> StoredSpan:
             attributes[key] = whole
     name = said.get(keys.SPAN_NAME)
     return StoredSpan(span, name if isinstance(name, str) else span.name, attributes)
+
+
+def _is_decoded(said: Mapping[str, Any]) -> bool:
+    """Tell whether values left decoded, as this package writes them: then the text ``5`` is no number.
+
+    MLflow's own exporter writes JSON, so a type of span has quotes there.
+    """
+    written = said.get(keys.SPAN_TYPE)
+    return isinstance(written, str) and not written.startswith('"')
 
 
 def _below(said: Mapping[str, Any], prefix: str) -> dict[str, Any]:

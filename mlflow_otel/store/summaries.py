@@ -2,7 +2,7 @@
 
 A page of charts asks some twenty questions about the same time. The traces are read once; after that
 only what is new is read: traces that began since, and traces that were changed since, each by the spans
-that were added to it.
+that were added to it. Some minutes later all is read anew.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mlflow_otel.backends.model import (
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.filtering.grammar import FilterError
 from mlflow_otel.forking import begin_anew_in_child
+from mlflow_otel.mapping.assessment import KINDS
 from mlflow_otel.store import scan
 from mlflow_otel.store.facts import TraceFacts
 from mlflow_otel.store.scan import Span
@@ -33,11 +34,14 @@ GROUPS: Final = 8
 """Groups of experiments that are kept; the one that was asked for longest ago goes first."""
 FRESH_SECONDS: Final = 2.0
 """For so long what was read is not looked at again."""
+ANEW_SECONDS: Final = 600.0
+"""After so long all is read anew: a trace that took long, or waited for its backend, came late; old
+ones are dropped there."""
 OVERLAP_MILLIS: Final = 60_000
 """What began or changed so short a time before the last look is looked at again: it may have come later."""
 ADDED: Final = (
     Condition(keys.TRACE_UPDATE, "true"),
-    *(Condition(keys.ASSESSMENT_TYPE, kind) for kind in ("feedback", "expectation", "issue")),
+    *(Condition(keys.ASSESSMENT_TYPE, kind) for kind in KINDS),
 )
 """What stands on the spans that are added to a trace."""
 
@@ -52,6 +56,7 @@ class _Read:
         self.span: Span | None = None
         self.facts: dict[int, TraceFacts] = {}
         self.looked_at = 0.0
+        self.read_at = 0.0
 
 
 class Summaries:
@@ -124,8 +129,11 @@ class Summaries:
 
     def _bring_up_to_date(self, held: _Read, group: Group, span: Span) -> None:
         now = self._now()
-        until = now + scan.FIRST_MILLIS  # clocks of others may be ahead
+        until = now + scan.AHEAD_MILLIS  # clocks of others may be ahead
+        if held.span is not None and self._clock() - held.read_at >= ANEW_SECONDS:
+            held.facts, held.span = {}, None
         if held.span is None:
+            held.read_at = self._clock()
             self._add(held, self._read(group, Span(span.start, until)))
             held.span = Span(span.start, now)
             held.looked_at = self._clock()

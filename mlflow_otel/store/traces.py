@@ -13,13 +13,15 @@ from mlflow_otel.mapping.assessment import AssessmentView
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.store import changes, metrics
 from mlflow_otel.store.changes import ChangeError, LaterSpan, Remembered, SendsChanges
-from mlflow_otel.store.experiments import Experiments
+from mlflow_otel.store.experiments import KEPT_SECONDS, Experiments
 from mlflow_otel.store.facts import TraceFacts, facts_of
 from mlflow_otel.store.metrics import Point, Question
 from mlflow_otel.store.model import StoredTrace
+from mlflow_otel.store.paging import Page
+from mlflow_otel.store.reach import Reach
 from mlflow_otel.store.rebuild import stored_info, stored_spans
 from mlflow_otel.store.scan import MILLISECOND, Span
-from mlflow_otel.store.search import Page, Search, Searcher
+from mlflow_otel.store.search import Search, Searcher
 from mlflow_otel.store.summaries import Group, Summaries, changed_in
 
 AT_ONCE: Final = 8
@@ -42,6 +44,7 @@ class Traces:
         look_back_days: How far back traces are looked for, where a filter does not say it.
         default_service: See ``Experiments``.
         sampled: See ``Experiments``.
+        look_again_seconds: How long the experiments that were found are not looked for again.
         now: Returns nanoseconds since the epoch.
     """
 
@@ -55,6 +58,7 @@ class Traces:
         look_back_days: float = LOOK_BACK_DAYS,
         default_service: str | None = None,
         sampled: bool = True,
+        look_again_seconds: float = KEPT_SECONDS,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.backend = backend
@@ -72,16 +76,12 @@ class Traces:
             default_service,
             now,
             sampled=sampled,
+            kept_seconds=look_again_seconds,
         )
-        self.searcher = Searcher(
-            backend,
-            self.experiments,
-            self.info,
-            timeout,
-            look_back_ms,
-            lambda: now() // MILLISECOND,
+        reach = Reach(
+            backend, self.experiments, timeout, look_back_ms, lambda: now() // MILLISECOND
         )
-
+        self.searcher = Searcher(reach, self.experiments, self.info)
         self._summaries = Summaries(self._facts, self._facts_changed, lambda: now() // MILLISECOND)
 
     @property
@@ -138,7 +138,7 @@ class Traces:
             BackendError: The backend did not answer in time or as expected.
         """
         metrics.check(question)
-        span = self.searcher.span_of(question.start, question.end)
+        span = self.searcher.reach.span_of(question.start, question.end)
         # A span's cost counts by the span's own time: its trace may have begun before.
         span = span._replace(start=max(span.start - LONG_TRACE_MILLIS, 0))
         facts = self._summaries.of(tuple(sorted(set(experiments))), span)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.filtering.grammar import Clause
@@ -16,6 +16,8 @@ from mlflow_otel.store.model import StoredSpan, StoredTrace
 NO_TYPE: Final = "UNKNOWN"
 """MLflow's span type of a span that has none."""
 JUDGED: Final = frozenset({"feedback", "expectation"})
+_written: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
+"""``json.dumps`` with these options makes an encoder for each value: a search by text writes very many."""
 
 
 def trace_values(
@@ -65,18 +67,14 @@ def type_of(stored: StoredSpan) -> str:
 def content_of(stored: StoredSpan) -> str:
     """Return a span as JSON text: what ``span.content`` and ``trace.text`` are searched in."""
     span = stored.span
-    return _json(
+    return _written(
         {
             "name": stored.name,
-            "attributes": {key: _json(value) for key, value in stored.attributes.items()},
+            "attributes": {key: _written(value) for key, value in stored.attributes.items()},
             "events": [{"name": e.name, "attributes": dict(e.attributes)} for e in span.events],
             "status": {"code": span.status, "message": span.status_message},
         }
     )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _assessment(view: AssessmentView) -> AssessmentValues:

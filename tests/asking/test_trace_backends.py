@@ -38,9 +38,11 @@ from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.backends.otlp_json import spans_of
 from tests.delivery.faults import free_port
 
+REFUSED = b"range specified by start and end exceeds 168h0m0s"
+
 
 class Api:
-    """Answers every GET with ``answers`` by path; keeps what was asked."""
+    """Answers every GET with ``answers`` by path, or what they return for its query; keeps what was asked."""
 
     def __init__(self, answers, status=200):
         self.asked = []
@@ -51,8 +53,10 @@ class Api:
                 parts = urlsplit(self.path)
                 outer.asked.append((parts.path, parse_qs(parts.query), dict(self.headers)))
                 body = answers.get(parts.path)
+                body = body(parse_qs(parts.query)) if callable(body) else body
                 body = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status if parts.path in answers else 404)
+                refused = body == REFUSED
+                self.send_response(400 if refused else status if parts.path in answers else 404)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -128,6 +132,31 @@ def test_tempo_is_asked_in_traceql_for_the_entry_span_of_the_request():
     assert '(resource.service.name = "chat")' in text
     assert "select(" in text
     assert int(sent["start"][0]) < int(sent["end"][0])
+
+
+@given(st.lists(st.integers(0, 60 * 24 * 3600), min_size=1, max_size=8, unique=True))
+@settings(max_examples=20, deadline=None)
+def test_tempo_is_asked_for_no_longer_time_than_it_searches_and_nothing_is_left_out(ages):
+    now = time.time_ns() // 10**9 * 10**9
+    held = {number: now - age * 10**9 for number, age in enumerate(ages, 1)}
+
+    def search(asked):
+        start, end = (int(asked[name][0]) for name in ("start", "end"))
+        if end - start > 168 * 3600:
+            return REFUSED
+        traces = [
+            {"traceID": f"{number:032x}", "startTimeUnixNano": str(at)}
+            for number, at in held.items()
+            if start <= at // 10**9 < end
+        ]
+        return json.dumps({"traces": traces[: int(asked["limit"][0])]}).encode()
+
+    with Api({"/api/search": search}) as api:
+        backend = backend_for(f"tempo+http://{api.url}")
+        for days in (1, 30, 60):
+            start = now - days * 24 * 3600 * 10**9
+            found = backend.find(TraceQuery((), start, now, limit=100), 5)
+            assert {t.trace_id for t in found} == {i for i, at in held.items() if at >= start}
 
 
 OTLP_JSON = {
@@ -408,14 +437,32 @@ def test_an_answer_is_read_up_to_a_size(monkeypatch):
         "elastic+http://host",
         "jaeger",
         "jaeger+",
-        "tempo+nonsense",
         "http://host:16686",
+        "https://host:4317",
         "jaeger+http://[host",
     ],
 )
 def test_what_names_no_backend_is_refused_with_what_would(named):
     with pytest.raises(BackendError, match=r"jaeger\+http://host:16686"):
         backend_for(named)
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("jaeger+host:9", "jaeger+http://host:9"),
+        ("jaeger://host:9", "jaeger+http://host:9"),
+        ("tempo+host", "tempo+http://host"),
+        ("host:16686", "jaeger+http://host:16686"),
+        ("jaeger:16686", "jaeger+http://jaeger:16686"),
+        ("https://ann:secret@host:3200/path", "tempo+https://host:3200/path"),
+        ("HTTP://host:5000", "mlflow+http://host:5000"),
+    ],
+)
+def test_what_names_no_backend_is_told_what_was_meant_where_that_is_plain(named, meant):
+    with pytest.raises(BackendError) as raised:
+        backend_for(named)
+    assert raised.value.todo == f"write {meant}"
 
 
 def test_mlflow_without_a_server_says_what_is_missing():

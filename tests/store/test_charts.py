@@ -92,6 +92,21 @@ def test_what_is_new_or_was_changed_since_is_counted(held):
     ]  # its own, at once
 
 
+def test_a_trace_that_came_long_after_it_began_and_one_that_was_dropped_are_counted_right(held):
+    dropped = held.add(NOW - 7200 * SECOND)
+    clock = [0.0]
+    store = store_on(held)
+    store.traces._summaries._clock = lambda: clock[0]
+    assert count(store) == 1
+    held.add(NOW - 3600 * SECOND)
+    held.add(NOW - 3500 * SECOND)
+    del held.spans[int(dropped.removeprefix("tr-"), 16)]
+    clock[0] += summaries.FRESH_SECONDS
+    assert count(store) == 1  # as read
+    clock[0] += summaries.ANEW_SECONDS
+    assert count(store) == 2
+
+
 def test_more_than_can_be_counted_is_refused_and_a_shorter_time_is_answered(held, monkeypatch):
     monkeypatch.setattr(summaries, "MOST_KEPT", 20)
     for number in range(30):

@@ -1,0 +1,156 @@
+"""Jaeger's answer to a search, read into types of its own: three times as fast as into dictionaries.
+
+A list of traces has thousands of tags, and nearly every answer has the shape that Jaeger documents. An
+answer of another shape is not read here; ``jaeger_json`` then reads what of it can be read. Both read the
+same from the same answer (``tests/asking/test_jaeger_json.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mlflow_otel.backends.jaeger_json import (
+    EVENT_NAME,
+    KIND,
+    MICROSECOND,
+    OF_JAEGER,
+    SCOPES,
+    STATUS_CODE,
+    STATUS_MESSAGE,
+    ToldTrace,
+    trace_id_of,
+)
+from mlflow_otel.backends.model import BackendSpan, SpanEvent
+from mlflow_otel.backends.otlp_json import KINDS, SERVERS_OWN, identity_of
+
+MARK = SERVERS_OWN.encode()
+
+Tags = Callable[[Sequence[Any] | None], dict[str, Any]]
+
+try:
+    import msgspec
+except ImportError:  # on another Python than CPython
+
+    def read(body: bytes) -> list[ToldTrace] | None:  # noqa: ARG001 (the other one's)
+        """Return None: nothing is read here."""
+        return None
+
+else:
+
+    class _Tag(msgspec.Struct, gc=False):
+        key: str
+        value: Any = None
+
+    class _Reference(msgspec.Struct, gc=False):
+        refType: str = ""  # noqa: N815 (Jaeger's names)
+        traceID: str = ""  # noqa: N815
+        spanID: str = ""  # noqa: N815
+
+    class _Log(msgspec.Struct):
+        timestamp: int = 0
+        fields: list[_Tag] | None = None
+
+    class _Span(msgspec.Struct):
+        traceID: str = ""  # noqa: N815
+        spanID: str = ""  # noqa: N815
+        parentSpanID: str = ""  # noqa: N815
+        operationName: str = ""  # noqa: N815
+        startTime: int = 0  # noqa: N815
+        duration: int = 0
+        processID: str = ""  # noqa: N815
+        tags: list[_Tag] | None = None
+        references: list[_Reference] | None = None
+        logs: list[_Log] | None = None
+
+    class _Process(msgspec.Struct):
+        serviceName: Any = None  # noqa: N815
+        tags: list[_Tag] | None = None
+
+    class _Trace(msgspec.Struct):
+        traceID: str = ""  # noqa: N815
+        spans: list[_Span] | None = None
+        processes: dict[str, _Process] | None = None
+
+    class _Answer(msgspec.Struct):
+        data: list[_Trace] | None = None
+
+    _decode = msgspec.json.Decoder(_Answer).decode
+
+    def read(body: bytes) -> list[ToldTrace] | None:
+        """Return the traces of an answer, or None when its shape is not the one that is known here."""
+        try:
+            answer = _decode(body)
+        except ValueError:
+            return None
+        # One look through the whole answer spares one at each of its tags.
+        tags = _tags_without_servers if MARK in body else _tags
+        return [_told(trace, tags) for trace in answer.data or ()]
+
+    def _told(trace: _Trace, tags: Tags) -> ToldTrace:
+        start = min((span.startTime for span in trace.spans or ()), default=0)
+        return ToldTrace(
+            trace_id_of(trace.traceID),
+            max(start, 0) * MICROSECOND or None,
+            lambda: _spans(trace, tags),
+        )
+
+    def _spans(trace: _Trace, tags: Tags) -> Iterator[BackendSpan]:
+        resources = {
+            key: {"service.name": process.serviceName, **tags(process.tags)}
+            for key, process in (trace.processes or {}).items()
+        }
+        for span in trace.spans or ():
+            identity = identity_of(span.spanID)
+            if identity is not None:
+                yield _span(identity, span, resources.get(span.processID, {}), tags)
+
+    def _span(identity: int, span: _Span, resource: Mapping[str, Any], tags: Tags) -> BackendSpan:
+        said = tags(span.tags)
+        own = {key: said.pop(key) for key in OF_JAEGER if key in said}
+        status = own.get(STATUS_CODE)
+        start = max(span.startTime, 0) * MICROSECOND
+        parent, links = _references(span)
+        kind = str(own.get(KIND, "")).upper()
+        by_error = "ERROR" if own.get("error") is True else "UNSET"
+        return BackendSpan(
+            identity,
+            parent,
+            span.operationName,
+            start,
+            start + max(span.duration, 0) * MICROSECOND,
+            said,
+            kind if kind in KINDS else "",
+            status if status in {"OK", "ERROR"} else by_error,
+            str(own.get(STATUS_MESSAGE, "")),
+            tuple(_event(log, tags) for log in span.logs) if span.logs else (),
+            links,
+            resource,
+            str(next((own[key] for key in SCOPES if key in own), "")),
+        )
+
+    def _references(span: _Span) -> tuple[int | None, tuple[tuple[int, int], ...]]:
+        parent = identity_of(span.parentSpanID)
+        links = []
+        for reference in span.references or ():
+            other = identity_of(reference.spanID)
+            is_parent = reference.refType == "CHILD_OF"
+            if is_parent:
+                if parent is None and reference.traceID == span.traceID:
+                    parent = other
+                continue
+            trace = trace_id_of(reference.traceID)
+            if other is not None and trace is not None:
+                links.append((trace, other))
+        return parent, tuple(links)
+
+    def _event(log: _Log, tags: Tags) -> SpanEvent:
+        fields = tags(log.fields)
+        name = str(fields.pop(EVENT_NAME, ""))
+        return SpanEvent(name, max(log.timestamp, 0) * MICROSECOND, fields)
+
+    def _tags(tags: Sequence[_Tag] | None) -> dict[str, Any]:
+        return {tag.key: tag.value for tag in tags or ()}
+
+    def _tags_without_servers(tags: Sequence[_Tag] | None) -> dict[str, Any]:
+        return {tag.key: tag.value for tag in tags or () if not tag.key.startswith(SERVERS_OWN)}
