@@ -5,20 +5,20 @@ the pair for a ``TracerProvider`` of your own. ``MlflowSampler`` keeps whole tra
 ``log_feedback`` and ``log_expectation`` find the trace by the client's request ID.
 """
 
+import importlib as _importlib
 import typing as _typing
 
-from mlflow_otel.api import TraceNotFoundError, log_expectation, log_feedback
-from mlflow_otel.export.exporter import MlflowSpanExporter
-from mlflow_otel.flushing import flush_after
-from mlflow_otel.instrumentation import Handle, instrument, uninstrument
-from mlflow_otel.scoring.model import ScorerError
-from mlflow_otel.settings import Settings
-from mlflow_otel.tracing.processor import MlflowSpanProcessor
-from mlflow_otel.tracing.sampler import MlflowSampler
 from mlflow_otel.version import __version__
 
 if _typing.TYPE_CHECKING:
-    from mlflow_otel.scoring.model import ScorerSamplingConfig
+    from mlflow_otel.api import TraceNotFoundError, log_expectation, log_feedback
+    from mlflow_otel.export.exporter import MlflowSpanExporter
+    from mlflow_otel.flushing import flush_after
+    from mlflow_otel.instrumentation import Handle, instrument, uninstrument
+    from mlflow_otel.scoring.model import ScorerError, ScorerSamplingConfig
+    from mlflow_otel.settings import Settings
+    from mlflow_otel.tracing.processor import MlflowSpanProcessor
+    from mlflow_otel.tracing.sampler import MlflowSampler
 
 __all__ = [
     "Handle",
@@ -37,11 +37,35 @@ __all__ = [
     "uninstrument",
 ]
 
+_MODULES: _typing.Final = {
+    "Handle": "instrumentation",
+    "MlflowSampler": "tracing.sampler",
+    "MlflowSpanExporter": "export.exporter",
+    "MlflowSpanProcessor": "tracing.processor",
+    "ScorerError": "scoring.model",
+    "Settings": "settings",
+    "TraceNotFoundError": "api",
+    "flush_after": "flushing",
+    "instrument": "instrumentation",
+    "log_expectation": "api",
+    "log_feedback": "api",
+    "uninstrument": "instrumentation",
+}
+"""Where the public names are. They are imported when asked for (PEP 562): commands need few of them."""
+
 
 def __getattr__(name: str) -> object:
-    """Return ``ScorerSamplingConfig``: MLflow's own is looked for only when it is asked for."""
-    if name == "ScorerSamplingConfig":
-        from mlflow_otel.scoring.mlflow_adapter import sampling_config_class  # noqa: PLC0415
+    """Import a public name."""
+    if name == "ScorerSamplingConfig":  # MLflow's own, where it is there
+        return _importlib.import_module(
+            "mlflow_otel.scoring.mlflow_adapter"
+        ).sampling_config_class()
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return sampling_config_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

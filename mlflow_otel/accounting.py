@@ -105,6 +105,14 @@ class _Prefixed(Accounting):
         return {key[start:]: n for key, n in counts if key.startswith(self._prefix)}
 
 
+class Silent(Accounting):
+    """Counts what would be warned about, and logs nothing: for commands that show it themselves."""
+
+    def warn(self, cause: str, message: str, *args: object, number: int = 1) -> None:  # noqa: ARG002
+        """Count ``cause``."""
+        self.count(cause, number)
+
+
 class _Shown:
     """A value in a message. Secrets are hidden in it when the message is written."""
 

@@ -126,11 +126,32 @@ def variables(options: Mapping[str, Any], accounting: Accounting = ACCOUNTING) -
                 "effect. Remove it, or see docs/configuration.md.",
                 name,
             )
-        elif name == "endpoint" and urlsplit(str(value)).path.rstrip("/") not in {"", TRACES_PATH}:
-            found["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = str(value)  # as it stands
+            continue
+        try:
+            text = _text(name, value)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            accounting.warn(
+                f"declared.unreadable.{name}",
+                "OTEL_CONFIG_FILE: the option %s of the exporter mlflow_otlp cannot be read (%s), so that "
+                "line has no effect. Correct it, see docs/configuration.md.",
+                name,
+                type(error).__name__,
+            )
+            continue
+        if name == "endpoint" and _has_path_of_its_own(text):
+            found["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = text  # as it stands
+        elif name == "endpoint":
+            found[variable] = text.rstrip("/").removesuffix(TRACES_PATH)
         else:
-            found[variable] = _text(name, value)
+            found[variable] = text
     return found
+
+
+def _has_path_of_its_own(endpoint: str) -> bool:
+    try:
+        return urlsplit(endpoint).path.rstrip("/") not in {"", TRACES_PATH}
+    except ValueError:  # no URL: reading the variable says so
+        return False
 
 
 def _flat(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -142,14 +163,19 @@ def _flat(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _text(name: str, value: Any) -> str:
-    if name == "endpoint":
-        return str(value).rstrip("/").removesuffix(TRACES_PATH)
-    if name == "timeout" and isinstance(value, (int, float)):
-        return str(value / 1000)
+    """Return an option as its variable has it.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: The option has a shape that the variable cannot have.
+    """
     if isinstance(value, bool):
         return str(value).lower()
+    if name == "timeout" and isinstance(value, (int, float)):
+        return str(value / 1000)
     if name == "headers" and isinstance(value, list):  # of the schema: name and value
-        value = {str(pair.get("name")): pair.get("value") or "" for pair in value}
+        value = {str(pair["name"]): pair.get("value") or "" for pair in value}
+    if name in OTLP and name != "headers" and not isinstance(value, (str, int, float)):
+        raise TypeError(f"{name} is a text or a number")
     if isinstance(value, Mapping):
         return ",".join(f"{quote(str(k))}={quote(str(v))}" for k, v in value.items())
     if isinstance(value, (list, tuple)):

@@ -35,6 +35,7 @@ from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
 from mlflow_otel.tracing.recent import RECENT
 from mlflow_otel.tracing.recent_spans import RECENT_SPANS
 from mlflow_otel.tracing.store import answer_with
+from mlflow_otel.waiting import call_with_timeout
 from mlflow_otel.wiring import resource, sampler, signals_of_assessments
 
 
@@ -74,6 +75,7 @@ class Handle:
         self.begin_anew()
         begin_anew_in_child(self)
         self._own: TracerProvider | None = None
+        self._mlflows: tuple[SpanProcessor, ...] = ()  # in dual export
         self._at_roots: FlushAtRoots | None = None
         self._idle_server = IdleServerWarning(settings)
         self._at_end = FlushAtEnd(self, signals=settings.flush != "atexit")
@@ -143,7 +145,7 @@ class Handle:
     def _entries(self) -> Mapping[str, str]:
         """Return the baggage of the trace under way. Never raises: this runs in the app's calls."""
         try:
-            return {} if self._processor is None else self._processor.entries_of_current()
+            return {} if self._processor is None else self._processor.under_way.current_baggage()
         except Exception as error:
             self.accounting.warn(
                 "baggage.failed",
@@ -199,7 +201,7 @@ class Handle:
     def _start_scoring(self) -> None:
         """Have traces scored, where there are scorers."""
         if self._processor is not None:
-            self._processor.wanting = self.scorers.wanting if self.scorers.wanted else None
+            self._processor.whole.wanting = self.scorers.wanting if self.scorers.wanted else None
 
     def _start_measuring(self) -> None:
         """Have spans measured, if someone takes the metrics."""
@@ -253,8 +255,10 @@ class Handle:
             shutdown_on_exit=False,
         )
         if self.settings.dual_export:
-            for processor in mlflow_provider.own_processors():
+            self._mlflows = tuple(mlflow_provider.own_processors())
+            for processor in self._mlflows:
                 provider.add_span_processor(processor)
+            self._at_end.be_first()  # before MLflow's own exit, which ends its queue
         provider.add_span_processor(
             self._processor or self._make_processor(self._own_export_processor())
         )
@@ -333,7 +337,8 @@ class Handle:
         """Export what ended traces have released, and assessments.
 
         Returns:
-            True if everything that ended or was logged since the last flush was accepted in time.
+            True if everything that ended or was logged since the last flush was accepted in time. In dual
+            export, also MLflow's own export must have ended in time.
         """
         until = time.monotonic() + timeout_millis / 1000
 
@@ -344,7 +349,14 @@ class Handle:
         scored = self.scorers.drain(left() / 2)
         drained = self._signals.jobs.drain(left())
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
-        return self._signals.force_flush(left()) and flushed and drained and scored
+        sent = self._signals.force_flush(left()) and flushed and drained and scored
+        return self._flush_mlflows(left()) and sent
+
+    def _flush_mlflows(self, seconds: float) -> bool:
+        """Flush MLflow's own export, in dual export; False when it takes longer."""
+        if not self._mlflows:
+            return True
+        return bool(call_with_timeout(seconds, lambda: mlflow_provider.flush_own(self._mlflows)))
 
     def flush_in_flight(self, seconds: float) -> None:
         """Wait for what every ``MlflowSpanExporter`` of this process has in flight.
@@ -386,6 +398,7 @@ class Handle:
             kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0
             self._processor.shutdown(max(timeout_millis - int(kept), timeout_millis // 2))
         self._signals.shutdown(max(until - time.monotonic(), 0.0))
+        self._flush_mlflows(max(until - time.monotonic(), SETTLING_SECONDS))
 
     def stop(self) -> None:
         """Give MLflow its exporter back."""

@@ -12,9 +12,9 @@ FIXTURES = Path(__file__).parent / "fixtures"
 ALL = frozenset({"genai", "openinference", "mlflow"})
 
 
-def recorded():
-    """Yield (id, span) of every recorded span."""
-    for file in sorted(FIXTURES.glob("*.json")):
+def recorded(name="*"):
+    """Yield (id, span) of every recorded span, or of those in one file."""
+    for file in sorted(FIXTURES.glob(f"{name}.json")):
         for scenario, found in json.loads(file.read_text())["scenarios"].items():
             for index, span in enumerate(found["spans"]):
                 yield f"{file.stem}/{scenario}/{index}:{span['name']}", span

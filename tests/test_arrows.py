@@ -208,8 +208,8 @@ MLFLOWS = {
 """Where those of MLflow may be."""
 
 
-NAMED_TUPLES = {"_replace", "_asdict", "_fields"}
-"""Public, whatever they begin with."""
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_PARTITION_EOF"}
+"""Public, whatever they begin with: of named tuples, and of librdkafka's errors."""
 
 
 def own_names(tree):
@@ -247,7 +247,7 @@ def private_parts(code):
     private part that is inherited from the SDK is found, since the package defines no such name.
     """
     tree = ast.parse(code)
-    of_the_file = set(own_names(tree)) | NAMED_TUPLES
+    of_the_file = set(own_names(tree)) | DOCUMENTED
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -127,6 +128,32 @@ def test_feedback_by_request_id_alone_ends_up_in_its_trace(receiver, protocol, t
     assert event["attributes"]["mlflow.assessment.source.id"] == "ann"
     counted = {p["name"] for p in store.metrics()}
     assert counted >= {"mlflow.assessment.count", "mlflow.assessment.score", "mlflow.trace.count"}
+
+
+@pytest.mark.parametrize(
+    ("server", "file", "port"),
+    [(FASTAPI, "chat_app.py", 8000), (FLASK, "chat_app_flask.py", 5000)],
+    ids=["fastapi", "flask"],
+)
+def test_the_requests_at_the_top_of_an_example_work_as_pasted(
+    receiver, server, file, port, tmp_path
+):
+    text = (EXAMPLES / file).read_text()
+    pasted = re.search(r"^    curl .*?(?=\n\n|\n[^ ])", text, re.MULTILINE | re.DOTALL)[0]
+    answers = []
+
+    def paste(base):
+        script = pasted.replace(f"http://localhost:{port}", base)
+        done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=True)
+        answers.append(done.stdout)
+
+    serve({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint}, [], tmp_path, paste, server)
+    assert "You said: Hello" in answers[0]
+    assert "logged" in answers[0]
+    (verdict,) = [
+        s for s in receiver.store.spans() if s["name"] == "evaluation response_is_correct"
+    ]
+    assert verdict["attributes"]["user.id"] == "ann"
 
 
 @pytest.mark.parametrize("server", [FASTAPI, FLASK], ids=["fastapi", "flask"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mlflow_otel import declared
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.export.declared import DeclaredSpanExporter
 from mlflow_otel.export.exporter import MlflowSpanExporter
+from tests.conftest import ROOT
 
 FILE = """
 file_format: "1.0"
@@ -157,3 +159,46 @@ def test_an_unknown_option_is_one_warning_and_never_an_error():
     exporter = DeclaredSpanExporter(colour="red", compression="gzip")
     assert isinstance(exporter, MlflowSpanExporter)
     exporter.shutdown()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"headers": ["x-key"]},
+        {"headers": [{"value": "S3CRET"}]},
+        {"headers": [5]},
+        {"endpoint": {"url": "S3CRET"}},
+        {"timeout": ["S3CRET"]},
+        {"tls": {"ca_file": ["S3CRET"]}},
+    ],
+)
+def test_an_option_of_another_shape_is_one_warning_and_the_others_hold(option, caplog):
+    accounting = Accounting()
+    settings = declared.settings({**option, "compression": "gzip"}, accounting)
+    assert settings.traces.compression == "gzip"
+    assert len(accounting.snapshot()) == len(caplog.records) == 1
+    assert "S3CRET" not in caplog.text
+
+
+def test_an_endpoint_that_is_no_url_is_one_warning_without_its_password(caplog):
+    accounting = Accounting()
+    settings = declared.settings({"endpoint": "http://ann:S3CRET@[::1"}, accounting)
+    assert settings.traces.endpoint == "http://localhost:4317"
+    assert len(caplog.records) == 1
+    assert "S3CRET" not in caplog.text
+
+
+PAGES_APP = """
+import json, mlflow_otel
+made = mlflow_otel.instrument().settings
+print(json.dumps([made.traces.endpoint, sorted(made.conventions)]))
+"""
+
+
+@pytest.mark.newest
+def test_the_file_of_the_docs_names_the_exporter_and_its_options(run_app, tmp_path):
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "otel.yaml").write_text(f'file_format: "1.0"\n{shown}')
+    found = run_app(PAGES_APP, {**BEFORE, "OTEL_CONFIG_FILE": str(tmp_path / "otel.yaml")})
+    assert found == ["http://localhost:4317", ["genai", "mlflow"]]

@@ -98,7 +98,10 @@ def test_env_says_where_each_value_came_from():
         for row in table({"OTEL_EXPORTER_OTLP_TIMEOUT": "3", "MLFLOW_TRACE_SAMPLING_RATIO": "x"})
     }
     assert rows["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"][1:3] == ("3", "OTEL_EXPORTER_OTLP_TIMEOUT")
-    assert rows["MLFLOW_TRACE_SAMPLING_RATIO"][1:3] == ("1", "default: the value is bad")
+    assert rows["MLFLOW_TRACE_SAMPLING_RATIO"][1:3] == (
+        "1",
+        "MLFLOW_TRACE_SAMPLING_RATIO is not valid and not used: set it to a number from 0 to 1",
+    )
     assert rows["MLFLOW_EXPERIMENT_ID"][1:3] == ("-", "default")
 
 

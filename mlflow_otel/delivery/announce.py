@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from typing import Final
-from urllib.parse import urlsplit
 
 from mlflow_otel import wording
 from mlflow_otel.accounting import logger
@@ -81,8 +80,8 @@ class Announcer:
 
 
 def _place(settings: OtlpSettings) -> str:
-    endpoint = settings.endpoint
-    return urlsplit(endpoint).netloc or endpoint if "://" in endpoint else endpoint
+    _, is_url, rest = settings.endpoint.partition("://")
+    return rest.partition("/")[0] if is_url else settings.endpoint
 
 
 ANNOUNCER: Final = Announcer()

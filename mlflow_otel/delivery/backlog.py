@@ -130,9 +130,9 @@ class Backlog:
                 self._waiting[entry.name] = entry.number
             news = outcome is not None and not self.is_down
             if outcome is not None and news:
-                self._down(outcome)
-        if outcome is not None and news:
-            self._say_down(outcome)
+                self._down(outcome)  # the announcer of the endpoint has said so
+        if news:
+            self._accounting.count("backend_down")
         self._accounting.count("spool.written", request.number)
         self._size += entry.size
         if self._size > self._spool.max_bytes:
@@ -166,15 +166,6 @@ class Backlog:
         pause = retry.backoff(self._failures - 1) if asked is None else asked
         self._due = time.monotonic() + pause
         self._changed.notify_all()
-
-    def _say_down(self, outcome: Outcome) -> None:
-        self._accounting.warn(
-            "backend_down",
-            "The OTLP endpoint takes nothing now (%s %s): requests are kept in MLFLOW_OTEL_SPOOL_DIR and "
-            "sent when it is back. Check it with `mlflow-otel doctor`.",
-            outcome.status,
-            outcome.message,
-        )
 
     def _work(self) -> None:
         while True:
@@ -297,7 +288,7 @@ class Backlog:
             elif not outcome.unanswered:
                 self._failures = 0
         if news:
-            self._say_down(outcome)
+            self._accounting.count("backend_down")
         if outcome.unanswered:
             self._spool.unclaim(entry)
             return False

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
+
+
+def _ended(call: Callable[[], T]) -> Callable[[], T]:
+    """Call, and return what returns or raises what the call did.
+
+    gevent prints the traceback of all that is raised in a thread of its pool: no app is to see that of
+    each request that fails.
+    """
+    try:
+        result = call()
+    except Exception as error:
+        return functools.partial(_raise, error)
+    return lambda: result
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 class RealThreads:
@@ -29,7 +47,7 @@ class RealThreads:
         """Call and return what it returns."""
         monkey = sys.modules.get("gevent.monkey")
         if monkey is not None and monkey.is_module_patched("threading"):
-            result: T = self._gevent_pool().apply(call)
+            result: T = self._gevent_pool().apply(_ended, (call,))()
             return result
         patcher = sys.modules.get("eventlet.patcher")
         if patcher is not None and patcher.is_monkey_patched("thread"):

@@ -7,7 +7,6 @@ https://opentelemetry.io/docs/specs/otlp/#failures-1
 from __future__ import annotations
 
 import email.utils
-import math
 import random
 import re
 import time
@@ -65,8 +64,8 @@ def retry_after(header: str | None, now: float | None = None) -> float | None:
     return _bounded(until - (time.time() if now is None else now))
 
 
-def _bounded(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), MAX_ASKED_SECONDS) if math.isfinite(seconds) else None
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), MAX_ASKED_SECONDS)
 
 
 def says_too_large(message: str) -> bool:

@@ -269,12 +269,15 @@ class Sender:
         return kept
 
     def _send(self, request: Request, budget: float) -> Outcome:
-        give_up_at = time.monotonic() + budget
+        started = time.monotonic()
+        give_up_at = started + budget
+        # The first try is no retry: it has all of its time, also where nothing is retried.
+        until_first = max(give_up_at, started + self._timeout)
         attempt = 0
         if self._backlog is not None and self._backlog.is_down and self._keep(request):
             return SPOOLED
         while True:
-            outcome = self._try(request, give_up_at)
+            outcome = self._try(request, give_up_at if attempt else until_first)
             if outcome.result != "retryable":
                 return outcome
             if self._keep(request, outcome):

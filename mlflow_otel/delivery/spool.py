@@ -219,11 +219,13 @@ class Spool:
             for file in files:
                 match = NAME.fullmatch(file.name)
                 if match is not None and file.is_file(follow_symlinks=False):
-                    created, number, size, to, corrupt = match.groups()
+                    created, number, said, to, corrupt = match.groups()
+                    size = int(said)
+                    if size > self._max_request_bytes:  # none is so large: the name is wrong
+                        with contextlib.suppress(FileNotFoundError):
+                            size = file.stat(follow_symlinks=False).st_size
                     entries.append(
-                        Entry(
-                            int(created), file.name, int(number), int(size), to, corrupt is not None
-                        )
+                        Entry(int(created), file.name, int(number), size, to, corrupt is not None)
                     )
         entries.sort()
         self._note_ages(entries)
@@ -267,7 +269,8 @@ class Spool:
             OSError: It cannot be read, or is gone.
         """
         with os.fdopen(self._open(self._folder / entry.name, os.O_RDONLY), "rb") as source:
-            data = source.read(entry.size + 1)
+            # Never by the name alone: that may ask for more memory than there is.
+            data = source.read() if os.fstat(source.fileno()).st_size == entry.size else b""
         if len(data) != entry.size:
             raise CorruptError("it has not the size that its name says")
         stream = zlib.decompressobj(wbits=31)

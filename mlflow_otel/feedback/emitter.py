@@ -120,13 +120,15 @@ class Emitter:
             )
 
     def _open(self) -> None:
-        # In the caller's thread, once: when the interpreter exits, no other can open them.
+        # In the caller's thread, once: when the interpreter exits, no other can open them, nor make the
+        # resource, whose detectors the SDK runs in a pool of threads.
         with self._opening:
             if self._ready:
                 return
             try:
                 if "traces" in self._wanted:
                     self._hand_on = self._open_spans()
+                    self._resource()
                 if "logs" in self._wanted:
                     self._events = self._signals.events()
                 if "metrics" in self._wanted:

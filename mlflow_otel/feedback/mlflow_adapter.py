@@ -8,7 +8,7 @@ import time
 from typing import Any, Final
 
 from mlflow_otel.feedback.assessment_target import parse_span_id, parse_trace_id
-from mlflow_otel.mapping.assessment import AssessmentView, Kind, Operation
+from mlflow_otel.mapping.assessment import KINDS, AssessmentView, Kind, Operation
 
 MAX_NAME: Final = 250
 """Characters of an assessment's name: the width of MLflow's database column."""
@@ -25,7 +25,7 @@ def view_of(assessment: Any, operation: Operation = "create") -> AssessmentView:
     """Return the plain values of one of MLflow's assessments.
 
     Raises:
-        UnknownKindError: It is no feedback, no expectation and no issue.
+        UnknownKindError: It is of none of ``KINDS``.
     """
     kind, value = _kind_and_value(assessment)
     error = getattr(assessment.feedback, "error", None)
@@ -62,7 +62,7 @@ def _kind_and_value(assessment: Any) -> tuple[Kind, Any]:
     issue = getattr(assessment, "issue", None)
     if issue is not None:
         return "issue", getattr(issue, "issue_name", None)
-    raise UnknownKindError(f"{type(assessment).__name__} is no feedback, expectation or issue")
+    raise UnknownKindError(f"{type(assessment).__name__} is none of: {', '.join(KINDS)}")
 
 
 def invalid(message: str) -> Exception:

@@ -51,6 +51,7 @@ def attributes(draft: Draft, name: str) -> tuple[dict[str, Any], Shared | None]:
         if "genai" in options.conventions:
             if not draft.own.keys().isdisjoint(draft.genai):
                 keep_displaced(draft)
+            keep_unsaid(draft)
             leaving |= draft.genai
             leaving[keys.SPAN_INPUTS] = rest(draft.rest_inputs)
             leaving[keys.SPAN_OUTPUTS] = rest(draft.rest_outputs)
@@ -114,6 +115,16 @@ def keep_displaced(draft: Draft) -> None:
             theirs.setdefault(key, draft.raw[key])
 
 
+def keep_unsaid(draft: Draft) -> None:
+    """Keep MLflow's values that are said in no other way, such as a list of prompts without names."""
+    for key in SAID_WHOLE & draft.raw.keys():
+        said = BESIDE[key]
+        if said.isdisjoint(draft.genai) and said.isdisjoint(draft.own):
+            value = decode(draft.raw[key]) if key in UNREAD_KEYS else draft.raw[key]
+            if value:
+                draft.own.setdefault(key, value)
+
+
 def _differs(said: Any, theirs: Any) -> bool:
     return bool((decode(str(said)) if type(said) is Json else said) != theirs)
 
@@ -159,6 +170,8 @@ BESIDE: Final = {
     keys.LINKED_PROMPTS: frozenset({genai.PROMPT_NAME, genai.PROMPT_VERSION}),
 }
 """MLflow's keys, and the attributes that their values leave as."""
+SAID_WHOLE: Final = BESIDE.keys() - {keys.CHAT_TOKEN_USAGE}
+"""Those whose value leaves as one of these attributes or not at all. Counts have a place each."""
 
 
 def _stand_alone(draft: Draft) -> bool:

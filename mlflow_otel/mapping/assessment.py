@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
@@ -19,6 +19,7 @@ from mlflow_otel.mapping.values import as_float, as_text, dumps
 
 Kind = Literal["feedback", "expectation", "issue"]
 Operation = Literal["create", "update", "delete"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 SPAN_TYPE: Final = "EVALUATOR"
 ANNOTATOR_KINDS: Final = {"HUMAN": "HUMAN", "LLM_JUDGE": "LLM", "CODE": "CODE"}

@@ -119,7 +119,8 @@ def tokens(draft: Draft) -> None:
 
 def cost(draft: Draft) -> None:
     """Place the cost that MLflow worked out."""
-    draft.own |= token_counts.of_cost(draft.raw[keys.LLM_COST])
+    said = draft.raw[keys.LLM_COST]
+    draft.own |= token_counts.of_cost(said) or ({keys.LLM_COST: said} if said else {})
 
 
 def messages(draft: Draft) -> None:
@@ -235,12 +236,13 @@ def _named(draft: Draft, key: str) -> None:
 
 def prompts(draft: Draft) -> None:
     """Say which registered prompt was used."""
-    linked = [as_dict(item) for item in as_list(draft.raw.get(keys.LINKED_PROMPTS))]
-    if linked and linked[0].get("name"):
-        draft.genai[genai.PROMPT_NAME] = as_text(linked[0]["name"])
-        if linked[0].get("version") is not None:
-            draft.genai[genai.PROMPT_VERSION] = as_text(linked[0]["version"])
-        if len(linked) > 1 or linked[0].keys() - {"name", "version"}:
+    linked = as_list(draft.raw.get(keys.LINKED_PROMPTS))
+    first = as_dict(linked[0]) if linked else {}
+    if first.get("name"):
+        draft.genai[genai.PROMPT_NAME] = as_text(first["name"])
+        if first.get("version") is not None:
+            draft.genai[genai.PROMPT_VERSION] = as_text(first["version"])
+        if len(linked) > 1 or first.keys() - {"name", "version"}:
             draft.own[keys.LINKED_PROMPTS] = as_json(linked)
 
 

@@ -19,6 +19,9 @@ _loads_exactly: Final = json.JSONDecoder(parse_constant=str).decode
 NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
+JSONS_OWN: Final[tuple[type[Any], ...]] = (float, int, dict, list, tuple)
+"""Types whose subclasses are written as they are, such as NumPy's ``float64``."""
+
 _dumps_exactly: Final = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), default=str
 ).encode
@@ -38,7 +41,13 @@ except ImportError:
         return _write_exactly(_loads_exactly(text))
 else:
     _read = msgspec.json.Decoder().decode
-    _write_quickly: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=str).encode
+
+    def _nearest(value: Any) -> Any:
+        """Return what `json` writes for a value of a type that msgspec does not know."""
+        kind = next((kind for kind in JSONS_OWN if isinstance(value, kind)), str)
+        return kind(value)
+
+    _write_quickly: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=_nearest).encode
     _format: Callable[..., bytes] = msgspec.json.format
 
     def _loads(text: str) -> Any:

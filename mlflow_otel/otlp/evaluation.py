@@ -34,6 +34,7 @@ class Evaluation:
         span_id: The judged span's, or the root's; None where it is not known.
         resource: ``ResourceSpans`` without spans, encoded: whose trace it is.
         options: How to map.
+        own_id: Of the evaluation span, 8 bytes; a new one when empty.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Evaluation:
         span_id: int | None,
         resource: bytes,
         options: MappingOptions,
+        own_id: bytes = b"",
     ) -> None:
         self._view = view
+        self._own_id = own_id
         self._trace_id = trace_id.to_bytes(16, "big")
         self._span_id = b"" if span_id is None else span_id.to_bytes(8, "big")
         self._resource = resource
@@ -75,7 +78,7 @@ class Evaluation:
         attributes = assessment.span_attributes(self._event, self._options)
         span = Span(
             trace_id=self._trace_id,
-            span_id=secrets.token_bytes(8),
+            span_id=self._own_id or secrets.token_bytes(8),
             parent_span_id=self._span_id,
             name=name,
             kind=Span.SPAN_KIND_INTERNAL,

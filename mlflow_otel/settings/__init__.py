@@ -25,6 +25,7 @@ from mlflow_otel.settings.otlp import (
     read_otlp,
 )
 from mlflow_otel.settings.parsers import sendable
+from mlflow_otel.settings.reading import refusal
 from mlflow_otel.settings.variables import (
     OTLP_OPTIONS,
     SDK_VARIABLES,
@@ -46,6 +47,7 @@ __all__ = [
     "Variable",
     "otlp_source",
     "read_otlp",
+    "refusal",
     "sendable",
     "shown",
 ]

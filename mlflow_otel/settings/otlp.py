@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from mlflow_otel import wording
 from mlflow_otel.accounting import ACCOUNTING, Accounting
@@ -57,7 +56,7 @@ class OtlpSettings:
     @property
     def secure(self) -> bool:
         """Whether the connection uses TLS: the scheme says, else ``insecure`` does."""
-        scheme = urlsplit(self.endpoint).scheme if "://" in self.endpoint else ""
+        scheme = self.endpoint.partition("://")[0].lower() if "://" in self.endpoint else ""
         return scheme == "https" if scheme in {"http", "https"} else not self.insecure
 
 
@@ -69,7 +68,8 @@ def read_otlp(
     for option in OTLP_OPTIONS:
         name = otlp_source(signal, option.name, environ)
         if name is not None:
-            values[option.field] = read(option, name, environ, None, accounting)
+            default = getattr(OtlpSettings, option.field, None)
+            values[option.field] = read(option, name, environ, default, accounting)
     values = {field: value for field, value in values.items() if value is not None}
     protocol: str = values.get("protocol", "grpc")
     endpoint: str | None = values.get("endpoint")

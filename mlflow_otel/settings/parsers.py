@@ -6,13 +6,23 @@ import math
 import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from mlflow_otel.settings.choices import DEFAULT_PROMOTIONS
 
 
 def text(value: str) -> str:
     """Take any text."""
+    return value
+
+
+def endpoint(value: str) -> str:
+    """Take a URL, or what gRPC takes as a target: a host and a port, ``unix:/path``."""
+    url = value if "://" in value else ""  # a target is read where it is used
+    try:
+        urlsplit(url).port  # noqa: B018 (it raises what is wrong with the URL)
+    except ValueError:
+        raise ValueError("a URL such as http://host:port") from None
     return value
 
 
@@ -60,6 +70,16 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return value.lower()
 
     return parse
+
+
+def protocol(value: str) -> str:
+    """Take a protocol of OTLP's. ``http`` alone is none: it may mean protobuf or JSON, and JSON is not sent."""
+    try:
+        return one_of("grpc", "http/protobuf")(value)
+    except ValueError:
+        if value.lower().startswith("http"):
+            raise ValueError("http/protobuf") from None
+        raise
 
 
 def some_of(*choices: str, nothing: str | None = None) -> Callable[[str], frozenset[str]]:

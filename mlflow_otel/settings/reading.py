@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TypeVar, cast
 
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.settings.choices import SIGNALS
 from mlflow_otel.settings.parsers import PartlyInvalidError
-from mlflow_otel.settings.variables import Variable
+from mlflow_otel.settings.variables import OTLP_OPTIONS, VARIABLES, Variable
 
 T = TypeVar("T")
 
@@ -47,6 +48,32 @@ def read(
         )
         return default
     return value
+
+
+def refusal(name: str, environ: Mapping[str, str]) -> str:
+    """Return what a variable takes whose value is not valid; nothing if the value is valid.
+
+    Args:
+        name: The variable.
+        environ: Where it is set.
+    """
+    try:
+        _variable(name).parse(environ.get(name, "").strip())
+    except PartlyInvalidError as error:
+        return f"key=value,key=value, percent-encoded ({error} is not)"
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _variable(name: str) -> Variable:
+    for variable in VARIABLES:
+        if variable.name == name:
+            return variable
+    option = name.removeprefix("OTEL_EXPORTER_OTLP_")
+    for signal in SIGNALS:
+        option = option.removeprefix(f"{signal.upper()}_")
+    return next(one for one in OTLP_OPTIONS if one.name == option)
 
 
 def _as_written(value: object) -> str:

@@ -11,6 +11,7 @@ from mlflow_otel.settings.parsers import (
     PartlyInvalidError,
     boolean,
     capture,
+    endpoint,
     headers,
     integer,
     number,
@@ -18,6 +19,7 @@ from mlflow_otel.settings.parsers import (
     opted_in,
     patterns,
     promotions,
+    protocol,
     some_of,
     text,
 )
@@ -57,12 +59,11 @@ OTLP_OPTIONS: Final[tuple[Variable, ...]] = (
     Variable(
         "ENDPOINT",
         "endpoint",
-        text,
+        endpoint,
         "where to send; for HTTP the general one gets the signal's path",
+        secret=True,
     ),
-    Variable(
-        "PROTOCOL", "protocol", one_of("grpc", "http/protobuf"), "grpc (default) or http/protobuf"
-    ),
+    Variable("PROTOCOL", "protocol", protocol, "what is spoken there; grpc if not set"),
     Variable(
         "HEADERS", "headers", headers, "sent with every request: key=value,key=value", secret=True
     ),
@@ -76,7 +77,7 @@ OTLP_OPTIONS: Final[tuple[Variable, ...]] = (
         "COMPRESSION",
         "compression",
         one_of("none", "gzip", "deflate"),
-        "none (default), gzip or deflate",
+        "of each request; none if not set",
     ),
     Variable("INSECURE", "insecure", boolean, "gRPC without TLS for an endpoint without a scheme"),
     Variable("CERTIFICATE", "certificate", text, "file with the CA certificates to trust"),

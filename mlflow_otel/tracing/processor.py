@@ -10,27 +10,26 @@ from typing import Any, Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.signal_delivery import SHUTDOWN_SECONDS
 from mlflow_otel.export.guards import Guards
 from mlflow_otel.export.mapped import BatchContext, made_by_mlflow
-from mlflow_otel.holding.held_trace import EARLY, HoldBounds, Reason, Release
+from mlflow_otel.holding.held_trace import HoldBounds, Reason, Release
 from mlflow_otel.holding.holder import Holder
 from mlflow_otel.holding.sweeper import Sweeper
-from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import baggage, mlflow_adapter, otel_adapter, scorer_calls
+from mlflow_otel.tracing.contexts import TraceContexts
 from mlflow_otel.tracing.filtering import filtering
-from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.next_processor import NextProcessor, batched
 from mlflow_otel.tracing.recent import RECENT, KnownTrace, RecentTraces
 from mlflow_otel.tracing.recent_spans import RECENT_SPANS, RecentSpans
-from mlflow_otel.tracing.snapshot import Snapshot
 from mlflow_otel.tracing.span_trace import SpanTrace, ended_root, find_root, known
-from mlflow_otel.tracing.whole import EndedTrace, Parts
+from mlflow_otel.tracing.under_way import UnderWay
+from mlflow_otel.tracing.whole import WholeTraces
 
 SWEEPS_PER_TIMEOUT: Final = 4
 SHUTDOWN_MILLIS: Final = int(SHUTDOWN_SECONDS * 1000)
@@ -94,12 +93,6 @@ class MlflowSpanProcessor(SpanProcessor):
     on_assessments: Callable[[KnownTrace, list[Any]], object] | None = None
     """Called when a trace has ended, with the assessments that were logged on it before that."""
 
-    wanting: Callable[[int], Callable[[EndedTrace], bool] | None] | None = None
-    """Called with the ID of each trace of MLflow's whose last local root ended.
-
-    Returns what takes the whole trace, or None. What takes it returns whether it is read later.
-    """
-
     on_released: (
         Callable[[list[ReadableSpan], BatchContext, ReadableSpan | None], object] | None
     ) = None
@@ -119,13 +112,11 @@ class MlflowSpanProcessor(SpanProcessor):
             Settings.from_environment(accounting=accounting) if settings is None else settings
         )
         self._guards = Guards.of(self._settings, accounting)
-        self._cost = mlflow_adapter.cost if self._settings.work_out_cost else _no_cost
         behind = batched(next, self._settings) if isinstance(next, SpanExporter) else next
         if self._guards.keep is not None:
             behind = filtering(behind)
         self._next = NextProcessor(behind, self._settings.max_held_bytes, accounting)
         self._accounting = accounting
-        self._no_facts = TraceFacts(experiment_name=self._settings.experiment_name)
         self._holder: Holder[ReadableSpan, SpanTrace] = Holder(
             HoldBounds(
                 max_traces=self._settings.max_traces,
@@ -136,17 +127,18 @@ class MlflowSpanProcessor(SpanProcessor):
             SpanTrace,
             clock,
         )
-        self._parts = Parts(self._settings.max_held_bytes)
+        self._contexts = TraceContexts(self._settings, accounting, recent)
+        self.whole = WholeTraces(self._settings.max_held_bytes, accounting)
+        self.under_way = UnderWay(self._holder, self._contexts.facts, self._settings.baggage)
         self._sweeper = Sweeper(
             self.release_aged,
             self._settings.trace_timeout / SWEEPS_PER_TIMEOUT,
             "MlflowSpanProcessor",
         )
         self._stopped = False
-        self._recent_traces = recent
         recent.limit = self._settings.recent_traces
         self._recent_spans = recent_spans
-        recent.watch(self)
+        recent.watch(self.under_way)
         self._next_starts = otel_adapter.hears_of_starts(behind)
         self._early: set[int] = set()
 
@@ -202,7 +194,7 @@ class MlflowSpanProcessor(SpanProcessor):
             trace.sampled = bool(flags & TraceFlags.SAMPLED)
         trace.roots += (span_id,)
         trace.entries.append(span_id)
-        call = scorer_calls.current.get()
+        call = scorer_calls.at_work()
         if call is not None:
             trace.scorer = call
             if self._settings.scorer_traces:
@@ -224,7 +216,8 @@ class MlflowSpanProcessor(SpanProcessor):
             return
         said = {keys.METADATA_SESSION: session, keys.METADATA_USER: user}
         metadata = {key: value for key, value in said.items() if value is not None}
-        trace.received = replace(self._no_facts, client_request_id=request, metadata=metadata)
+        nothing = self._contexts.facts(None)
+        trace.received = replace(nothing, client_request_id=request, metadata=metadata)
 
     def _follow(
         self, span: Span, span_id: int, trace: SpanTrace, parent: SpanContext | None
@@ -291,8 +284,8 @@ class MlflowSpanProcessor(SpanProcessor):
                 return
             find_root(trace, release.items)
         root = None if trace is None else ended_root(trace)
-        batch = self._batch_context(spans, release.size, trace)
-        read_later = self._ended(release, spans, root)
+        batch = self._contexts.batch(self._guards, spans, release.size, trace)
+        read_later = trace is not None and self.whole.ended(release, trace, spans, root)
         handed_on = 0
         if trace is None or trace.sampled is not False:
             if self.on_released is not None:
@@ -307,110 +300,15 @@ class MlflowSpanProcessor(SpanProcessor):
         elif not handed_on and not read_later and trace is not None and trace.context is not None:
             trace.context.forget_spans()  # or the remembered traces would keep their spans
 
-    def _ended(
-        self, release: _Release, spans: list[ReadableSpan], root: ReadableSpan | None
-    ) -> bool:
-        """Tell of a trace whose last local root ended; True when it is read later."""
-        trace, trace_id = release.trace, release.trace_id
-        if self.wanting is None or trace is None or trace.scorer is not None:
-            return False
-        if root is None:
-            if release.reason in EARLY or trace_id in self._parts:
-                self._parts.keep(trace_id, spans, release.size)
-            return False
-        take = self.wanting(trace_id)
-        if take is None:
-            self._parts.forget(trace_id)
-            return False
-        assert trace.context is not None  # noqa: S101 (a root has ended)
-        assessments = mlflow_adapter.assessments(trace.info)
-        ended = EndedTrace(trace_id, root, spans, trace.context, assessments, release.size)
-        if trace_id not in self._parts:
-            return take(ended)
-        joined = self._parts.join(ended, trace.context)
-        if joined is not None:
-            return take(joined)
-        self._accounting.warn(
-            "scorer.dropped.not_whole",
-            "A trace is not scored, because it is larger than what may be held. "
-            "MLFLOW_OTEL_MAX_HELD_BYTES sets how many bytes may be.",
-        )
-        return False
-
-    def _batch_context(
-        self, spans: list[ReadableSpan], size: int, trace: SpanTrace | None
-    ) -> BatchContext:
-        known = TraceContext if trace is None else self._context(spans, trace)
-        entries = None if trace is None else trace.entries
-        return BatchContext(
-            known,
-            self._guards.options,
-            self._accounting,
-            self._cost,
-            entries,
-            size,
-            keep=self._guards.keep,
-        )
-
-    def _context(self, spans: list[ReadableSpan], trace: SpanTrace) -> Callable[[], TraceContext]:
-        if trace.context is not None and trace.released and trace.root is None:
-            return trace.context  # late spans carry the context that their trace was released with
-        info = trace.info
-        if info is not None and mlflow_adapter.in_use():
-            # MLflow's own processor may have registered the trace anew behind ours.
-            info = mlflow_adapter.info_of(spans[0].context.trace_id) or info
-            trace.info = info
-        facts = trace.received if info is None and trace.received else self._facts(info)
-        if trace.released and info is not None:
-            self._recent_traces.remember(known(spans[0].context.trace_id, trace, facts))
-        trace.context = Snapshot(facts, trace.root, spans, self._cost)
-        if trace.released:
-            trace.root = None  # what is remembered of traces holds no spans
-        return trace.context
-
-    def _facts(self, info: Any) -> TraceFacts:
-        if info is None:
-            return self._no_facts
-        return mlflow_adapter.facts(info, self._settings.experiment_name)
-
     def _report_assessments(self, trace_id: int, trace: SpanTrace) -> None:
         found = mlflow_adapter.assessments(trace.info)[trace.assessed :]
         if found and self.on_assessments is not None:
             trace.assessed += len(found)
-            self.on_assessments(known(trace_id, trace, self._facts(trace.info)), found)
-
-    def entries_of_current(self) -> dict[str, str]:
-        """Return the baggage that says what is known of the trace under way (``MLFLOW_OTEL_BAGGAGE``)."""
-        current = get_current_span().get_span_context().trace_id
-        for trace_id in (current, mlflow_adapter.active_trace_id()):
-            known = self.find(trace_id) if trace_id else None
-            if known is not None:
-                return baggage.of_trace(known.facts, self._settings.baggage)
-        return {}
-
-    def find(self, trace_id: int) -> KnownTrace | None:
-        """Return a trace under way, by OpenTelemetry's ID; None when there is none."""
-        trace = self._holder.get(trace_id)
-        if trace is None or trace.info is None:
-            return None
-        return known(trace_id, trace, self._facts(trace.info))
-
-    def of_request(self, client_request_id: str) -> list[KnownTrace]:
-        """Return the traces under way of a request, the newest first."""
-        infos = [(i, t.info) for i, t in self._holder.under_way() if t.info is not None]
-        matching = [i for i, info in infos if info.client_request_id == client_request_id]
-        found = (self.find(trace_id) for trace_id in reversed(matching))
-        return [known for known in found if known is not None]
+            self.on_assessments(known(trace_id, trace, self._contexts.facts(trace.info)), found)
 
     def hand_on(self, span: ReadableSpan) -> None:
         """Hand on a span that belongs to no held trace, such as an evaluation."""
-        guards = self._guards
-        batch = BatchContext(
-            options=guards.options,
-            accounting=self._accounting,
-            size=otel_adapter.size_of(span),
-            keep=guards.keep,
-        )
+        batch = self._contexts.batch(self._guards, [span], otel_adapter.size_of(span), None)
         handed_on = self._next.hand_on([span], batch)
         assert span.context is not None  # noqa: S101 (an ended span has one)
         if handed_on:
@@ -466,7 +364,3 @@ class MlflowSpanProcessor(SpanProcessor):
             type(error).__name__,
             error,
         )
-
-
-def _no_cost(_attributes: Mapping[str, Any]) -> Mapping[str, float]:
-    return {}

@@ -13,9 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from mlflow_otel.accounting import Accounting
 from mlflow_otel.forking import begin_anew_in_child
+from mlflow_otel.holding.held_trace import EARLY, Release
 from mlflow_otel.mapping.model import TraceContext
+from mlflow_otel.tracing import mlflow_adapter
 from mlflow_otel.tracing.snapshot import Snapshot
+from mlflow_otel.tracing.span_trace import SpanTrace
 
 MOST: Final = 10_000
 """Traces released in parts that are remembered."""
@@ -110,3 +114,68 @@ class Parts:
         return trace._replace(
             spans=spans, context=context.over(trace.root, spans), size=trace.size + parts.size
         )
+
+
+class WholeTraces:
+    """Gives each trace of MLflow's, when its last local root ended, to whoever wants it.
+
+    It has no lock of its own: the parts have one.
+
+    Args:
+        max_bytes: Of the spans that were released before their root ended.
+        accounting: Counts the traces that cannot be given whole.
+    """
+
+    wanting: Callable[[int], Callable[[EndedTrace], bool] | None] | None = None
+    """Called with the ID of each trace of MLflow's whose last local root ended.
+
+    Returns what takes the whole trace, or None. What takes it returns whether it is read later.
+    """
+
+    def __init__(self, max_bytes: int, accounting: Accounting) -> None:
+        self._parts = Parts(max_bytes)
+        self._accounting = accounting
+
+    def ended(
+        self,
+        release: Release[ReadableSpan, SpanTrace],
+        trace: SpanTrace,
+        spans: Sequence[ReadableSpan],
+        root: ReadableSpan | None,
+    ) -> bool:
+        """Take note of spans that are released.
+
+        Args:
+            release: The release.
+            trace: The spans' trace.
+            spans: The spans.
+            root: The local root when the trace ended, else None.
+
+        Returns:
+            Whether the spans are read later.
+        """
+        trace_id = release.trace_id
+        if self.wanting is None or trace.scorer is not None:
+            return False
+        if root is None:
+            if release.reason in EARLY or trace_id in self._parts:
+                self._parts.keep(trace_id, spans, release.size)
+            return False
+        take = self.wanting(trace_id)
+        if take is None:
+            self._parts.forget(trace_id)
+            return False
+        assert trace.context is not None  # noqa: S101 (a root has ended)
+        assessments = mlflow_adapter.assessments(trace.info)
+        whole = EndedTrace(trace_id, root, spans, trace.context, assessments, release.size)
+        if trace_id not in self._parts:
+            return take(whole)
+        joined = self._parts.join(whole, trace.context)
+        if joined is not None:
+            return take(joined)
+        self._accounting.warn(
+            "scorer.dropped.not_whole",
+            "A trace is not scored, because it is larger than what may be held. "
+            "MLFLOW_OTEL_MAX_HELD_BYTES sets how many bytes may be.",
+        )
+        return False

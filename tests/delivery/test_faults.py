@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 
 import grpc
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
 
 from mlflow_otel import MlflowSpanExporter, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
 from mlflow_otel.export.mapped import BatchContext, MappedSpan
-from mlflow_otel.export.spans import ATTRIBUTES, encode_spans
-from mlflow_otel.otlp import envelope, split, wire
+from mlflow_otel.export.spans import encode_spans
+from mlflow_otel.otlp import envelope, split
 from tests.delivery.faults import Grpc, Http
 from tests.export.test_exporter import make_spans
 
@@ -62,12 +60,6 @@ def test_the_server_says_when_to_come_back(kind):
         exporter.shutdown()
     first, second = server.times
     assert second - first >= 1.9
-
-
-def test_retry_after_may_be_a_date():
-    assert retry.retry_after(email.utils.formatdate(1000, usegmt=True), now=990) == 10
-    assert retry.retry_after("15") == 15
-    assert retry.retry_after("soon") is None
 
 
 @pytest.mark.parametrize(("seconds", "tries"), [(None, 1), (0.1, 2)])
@@ -156,28 +148,6 @@ def test_requests_are_cut_by_encoded_bytes():
     again = [found for part in parts for found in envelope.parse(part.body, "traces")]
     assert [span for found in again for span in found.items] == group.items
     assert {(g.resource, g.scope) for g in again} == {(group.resource, group.scope)}
-
-
-def test_a_truncated_span_says_what_was_truncated():
-    values = {"small": "s", "large": "é" * 10_000, "larger": "x" * 50_000}
-    span = Span.FromString(wire.attributes(ATTRIBUTES, values))
-    assert split.truncate(span, 12_000)
-    found = {p.key: p.value for p in span.attributes}
-    assert span.ByteSize() <= 12_000
-    assert found["small"].string_value == "s"
-    assert found["larger"].string_value.endswith("…")
-    marked = [v.string_value for v in found[split.TRUNCATED].array_value.values]
-    assert marked[0] == "larger=50000"
-
-
-@pytest.mark.parametrize("limit", [300, 1000, 5000])
-def test_whatever_is_too_large_is_made_to_fit(limit):
-    values = {f"k{i}": "x" * 900 for i in range(50)} | {"list": ["y" * 50] * 90, "b": b"z" * 999}
-    span = Span.FromString(wire.attributes(ATTRIBUTES, values))
-    for _ in range(50):
-        span.events.add(name="e").attributes.add(key="v").value.string_value = "w" * 400
-    split.truncate(span, limit)
-    assert span.ByteSize() <= limit
 
 
 class App:
@@ -272,3 +242,21 @@ def test_exit_with_the_backend_down_takes_the_shutdown_bound(run_app):
     seconds, dropped = run_app(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
     assert seconds <= 5 + SLACK_SECONDS
     assert dropped == 5
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("seconds", [0.0, 0.001])
+def test_where_nothing_is_retried_each_request_is_tried_once(seconds, asynchronous):
+    with Http("ok", fails(Http), "ok") as server:
+        settings = Settings.from_environment(
+            server.environ, Accounting(), retry_timeout=seconds, asynchronous=asynchronous
+        )
+        accounting = Accounting()
+        exporter = MlflowSpanExporter(settings, accounting=accounting)
+        for _ in range(2):
+            exporter.export(make_spans(1))
+            exporter.force_flush(10_000)
+        exporter.shutdown()
+    counts = accounting.snapshot()
+    assert (counts["exported"], counts["dropped.unreachable"]) == (1, 1)
+    assert "retried" not in counts

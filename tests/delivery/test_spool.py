@@ -333,10 +333,11 @@ def test_what_a_killed_writer_left_half_written_is_swept_away(tmp_path):
 
 def test_a_backend_that_is_down_is_said_once_when_its_requests_are_spooled(tmp_path, caplog):
     environ = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{free_port()}",  # that no test spoke of
         "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem",
     }
-    leave_behind(tmp_path, 3, environ)
+    accounting = leave_behind(tmp_path, 3, environ)
+    assert accounting.snapshot()["backend_down"] == 1
     said = [r.getMessage() for r in caplog.records if r.name == "mlflow_otel"]
     assert len(said) == 1
     assert "/nowhere.pem" in said[0]
@@ -523,7 +524,7 @@ def test_without_locks_each_request_is_claimed_and_one_message_says_so(
         for exporter, _ in exporters:
             exporter.shutdown()
     assert len(server.names) == 40
-    assert not list((tmp_path / "traces").glob("*.claim"))
+    wait_for(lambda: not list((tmp_path / "traces").glob("*.claim")))  # a thread may just look
     said = [r.getMessage() for r in caplog.records if "has no file locks" in r.getMessage()]
     assert 1 <= len(said) <= 10  # one a minute for each exporter here; each is a process as a rule
     assert "No locks available" in said[0]
@@ -578,6 +579,21 @@ def test_a_file_that_unpacks_to_far_more_than_a_request_is_damaged(tmp_path):
     entry = spool.put(Request(b"\0" * (65 * 1024 * 1024), 1))
     with pytest.raises(CorruptError, match="more than"):
         spool.read(entry)
+
+
+def test_a_name_with_a_size_that_no_file_has_takes_no_memory_and_no_other_requests_place(tmp_path):
+    port = free_port()
+    leave_behind(tmp_path, 4, at(port))
+    for path, size in zip(files(tmp_path), ["9" * 15, "9" * 30, "1"], strict=False):
+        created, number, _, rest = path.name.split("-", 3)
+        path.rename(path.with_name(f"{created}-{number}-{size}-{rest}"))
+    with Grpc("ok", "ok", "ok", port=port) as server:
+        exporter, accounting = exporter_for(tmp_path, at(port))
+        wait_for(lambda: not files(tmp_path))
+        exporter.shutdown()
+        assert len(server.names) == 6
+    assert accounting.snapshot()["spool_corrupt"] == 1  # the one that is longer than its name says
+    assert accounting.snapshot()["recovered.dropped"] == 2
 
 
 def test_two_folders_give_one_endpoint_two_fingerprints_and_one_folder_always_the_same(tmp_path):

@@ -497,7 +497,7 @@ def test_an_assessment_of_a_kind_that_is_not_known_is_left_out_with_a_warning(ba
     """A later MLflow may have kinds that we do not know: none of them is an issue."""
     unknown = Feedback(name="later", value=1, trace_id=UNKNOWN, source=HUMAN)
     unknown.feedback = None
-    with pytest.raises(MlflowException, match="no feedback, expectation or issue"):
+    with pytest.raises(MlflowException, match="none of: feedback, expectation, issue"):
         mlflow.log_assessment(UNKNOWN, unknown)
     backend.handle.assessments.send(unknown)  # as after a tracking server took it
     mlflow.log_feedback(trace_id=UNKNOWN, name="known", value=1)

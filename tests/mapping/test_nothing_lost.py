@@ -14,7 +14,7 @@ from mlflow_otel.mapping import placeholders
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
 from tests import payloads
-from tests.mapping import more_shapes
+from tests.mapping import more_shapes, spelt_shapes
 from tests.mapping.leaves import lost
 from tests.mapping.shapes import SHAPES
 from tests.mapping.test_recorded_payloads import SCHEMA
@@ -46,7 +46,8 @@ def _invented(message_format, span_type, inputs, outputs):
 
 
 RECORDED = {identity: _load(span) for identity, span in payloads.recorded()}
-INVENTED = {name: _invented(*shape) for name, shape in (SHAPES | more_shapes.SHAPES).items()}
+EVERY_SHAPE = SHAPES | more_shapes.SHAPES | spelt_shapes.SHAPES
+INVENTED = {name: _invented(*shape) for name, shape in EVERY_SHAPE.items()}
 ALL = RECORDED | INVENTED
 VALID = {
     shape: jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{shape}"})

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from mlflow_otel.export.spans import ATTRIBUTES
-from mlflow_otel.mapping import usage
+from mlflow_otel.mapping import content, usage
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
-from mlflow_otel.mapping.trace import entry, stamp
+from mlflow_otel.mapping.trace import STAMPS, entry, stamp
 from mlflow_otel.otlp import wire
 
 
@@ -127,6 +127,13 @@ def test_the_older_tag_style_and_the_newer_one_mean_the_same():
     )
     assert stamp(older, MappingOptions()) == stamp(newer, MappingOptions())
     assert stamp(older, MappingOptions())["deployment.environment.name"] == "prod"
+
+
+@pytest.mark.parametrize("key", STAMPS)
+def test_a_stamp_is_known_not_to_be_content(key):
+    # Updates of a trace carry the stamps through the same rule as everything else.
+    off = MappingOptions(capture_content=False)
+    assert content.attributes({key: "word"}, off) == {key: "word"}
 
 
 def test_entry_spans_carry_the_trace():
@@ -290,3 +297,70 @@ def test_whatever_an_attribute_holds_the_span_leaves_and_can_be_encoded(
     assert sent == wire.attributes(ATTRIBUTES, found.attributes)
     encoded = Span.FromString(sent).attributes
     assert [pair.key for pair in encoded] == [wire.text(key).decode() for key in found.attributes]
+
+
+PROMPTS = {
+    '[{"name": "p"}]': ("p", None, False),
+    '[{"name": "p", "version": 3}]': ("p", "3", False),
+    '[{"name": "p", "version": "0"}]': ("p", "0", False),
+    '[{"name": 7, "version": "3"}, {"name": "q"}]': ("7", "3", True),
+    '[{"name": "p", "version": "3", "alias": "live"}]': ("p", "3", True),
+    '[{"name": "p", "alias": "live"}]': ("p", None, True),
+}
+
+
+@pytest.mark.parametrize("linked", PROMPTS)
+def test_the_first_prompt_of_a_span_is_named_and_the_list_leaves_where_it_says_more(linked):
+    name, version, whole = PROMPTS[linked]
+    found = map_span(
+        SpanView("call", {"mlflow.linkedPrompts": linked}), TraceContext(), MappingOptions()
+    ).attributes
+    assert found.get("gen_ai.prompt.name") == name
+    assert found.get("gen_ai.prompt.version") == version
+    left = json.loads(found["mlflow.linkedPrompts"]) if "mlflow.linkedPrompts" in found else None
+    assert left == (json.loads(linked) if whole else None)
+
+
+MISSHAPEN = ["zq", 717, ["zq"], {"a": "zq"}, [{"a": "zq"}], [{"version": "zq"}], [["zq"]]]
+MLFLOWS_KEYS = (
+    "mlflow.linkedPrompts",
+    "mlflow.chat.tools",
+    "mlflow.chat.tokenUsage",
+    "mlflow.llm.cost",
+    "mlflow.llm.model",
+    "mlflow.llm.provider",
+    "mlflow.spanFunctionName",
+)
+
+
+@pytest.mark.parametrize("value", MISSHAPEN, ids=str)
+@pytest.mark.parametrize("key", MLFLOWS_KEYS)
+def test_what_stands_under_a_key_of_mlflows_in_another_shape_than_mlflows_leaves(key, value):
+    given = {"mlflow.spanType": '"CHAT_MODEL"', key: json.dumps(value)}
+    mapped = map_span(SpanView("call", given), TraceContext(), MappingOptions())
+    assert mapped.failures == ()
+    assert "zq" in str(mapped.attributes) or "717" in str(mapped.attributes)
+
+
+@pytest.mark.parametrize("value", [None, "", [], {}])
+@pytest.mark.parametrize("key", sorted(set(MLFLOWS_KEYS) - {"mlflow.chat.tokenUsage"}))
+def test_what_says_nothing_under_a_key_of_mlflows_stays_out(key, value):
+    given = {"mlflow.spanType": '"CHAT_MODEL"', key: json.dumps(value)}
+    mapped = map_span(SpanView("call", given), TraceContext(), MappingOptions())
+    assert key not in mapped.attributes
+
+
+def test_costs_are_doubles_and_openinference_leaves_mlflows_own_metadata_out():
+    trace = TraceContext(metadata={"mlflow.source.name": "app.py", "team": "red"})
+    found = mapped(
+        "LLM",
+        CHAT,
+        trace=trace,
+        entry=True,
+        options=MappingOptions(frozenset({"genai", "openinference"})),
+        mlflow__llm__cost={"input_cost": 2, "total_cost": 2.5},
+    ).attributes
+    assert json.loads(found["metadata"]) == {"team": "red"}
+    costs = {k: v for k, v in found.items() if k.startswith("mlflow.llm.cost.")}
+    assert costs["mlflow.llm.cost.input_cost"] == 2
+    assert {type(cost) for cost in costs.values()} == {float}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 
 import pytest
 from hypothesis import example, given, settings
@@ -71,3 +72,21 @@ def test_a_key_that_may_not_be_there_is_not(said, escaped):
 def test_json_is_utf8_whatever_it_holds():
     for value in ({"a": "\ud800"}, {1: "é"}, {"a": {1, 2}}, {"x": float("nan")}, [{"d": b"x"}]):
         as_json(value).utf8.decode()
+
+
+class Float(float):
+    pass
+
+
+class Int(int):
+    pass
+
+
+class Texts(list):
+    pass
+
+
+@given(SAID)
+def test_subclasses_of_jsons_types_are_written_as_these(value):
+    for kind, base in ((Float, 0.5), (Int, 7), (OrderedDict, {"a": value}), (Texts, [value])):
+        assert str(as_json([kind(base)])) == str(as_json([base]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import signal
 import sys
 
@@ -66,6 +67,107 @@ def test_flush_after_handlers_and_apps(tmp_path):
     with Http("ok") as backend, script(HANDLERS, tmp_path, backend.environ) as app:
         assert app.wait() == 3, app.output
     assert sorted(backend.names) == both("a", "b", "c", "raises")
+
+
+KINDS = (
+    "import asyncio, functools, json\n"
+    + TRACED
+    + """
+def plain(name):
+    work(name)
+
+async def of_async(name):
+    work(name)
+
+def generator(name):
+    yield name
+    work(name)
+
+async def async_generator(name):
+    yield name
+    work(name)
+
+async def every(stream):
+    return [item async for item in stream]
+
+async def thrown_into(stream):
+    await stream.asend(None)
+    try:
+        await stream.athrow(KeyError("given up"))
+    except KeyError:
+        work("thrown")
+
+class Async:
+    async def __call__(self, name, context):
+        work(name)
+
+def said(name, run):
+    run(name)
+    print(json.dumps([name, current().stats()["exported"]]), flush=True)
+
+from mlflow_otel.instrumentation import current
+after = mlflow_otel.flush_after
+for name, run in {
+    "plain": after(plain),
+    "async": lambda name: asyncio.run(after(of_async)(name)),
+    "partial": lambda name: asyncio.run(after(functools.partial(of_async, name))()),
+    "generator": lambda name: list(after(generator)(name)),
+    "traced generator": lambda name: list(after(mlflow.trace(generator))(name)),
+    "async generator": lambda name: asyncio.run(every(after(async_generator)(name))),
+    "returns a coroutine": lambda name: asyncio.run(after(lambda name: of_async(name))(name)),
+    "returns a generator": lambda name: list(after(lambda name: generator(name))(name)),
+    "object": lambda name: asyncio.run(after(Async())(name, None)),
+    "another loop": lambda name: after(of_async)(name).send(None),
+}.items():
+    try:
+        said(name, run)
+    except StopIteration:
+        print(json.dumps([name, current().stats()["exported"]]), flush=True)
+asyncio.run(thrown_into(after(async_generator)("x")))
+"""
+)
+
+
+def test_each_kind_of_handler_is_flushed_when_it_has_run(tmp_path):
+    with Http("ok") as backend, script(KINDS, tmp_path, backend.environ) as app:
+        assert app.wait() == 0, app.output
+    said = [json.loads(line) for line in app.output.splitlines() if line.startswith("[")]
+    assert len(said) == 10, app.output
+    before = 0
+    for name, exported in said:
+        assert exported > before, name
+        before = exported
+
+
+ONE_FUNCTION = (
+    TRACED
+    + """
+@mlflow_otel.flush_after
+async def app(scope, receive, send):
+    assert scope["type"] in {"lifespan", "http"}
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    work("asked")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for piece in range(3):
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    work("streamed")
+    await send({"type": "http.response.body", "body": b"x"})
+"""
+)
+
+
+def test_an_app_that_is_one_function_is_an_app_and_no_factory_to_uvicorn(tmp_path):
+    (tmp_path / "web.py").write_text(ONE_FUNCTION)
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--port", str(port), "web:app"]
+    with Http("ok") as backend, running(command, tmp_path, backend.environ) as app:
+        get(app, f"http://127.0.0.1:{port}/a")
+        get(app, f"http://127.0.0.1:{port}/b")
+        arrived = sorted(backend.names)
+        assert app.end(signal.SIGKILL) == -signal.SIGKILL
+    assert set(both("asked", "streamed")) <= set(arrived), app.output
+    assert "factory" not in app.output
 
 
 def test_a_flush_takes_no_longer_than_one_request_may(tmp_path):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.processes.apps import TRACED, Http, both, script
+from tests.processes.apps import TRACED, Http, both, free_port, script
 
 WAITING = ["signal.pause()", "threading.Event().wait()", "asyncio.run(asyncio.sleep(600))"]
 IMPORTS = "import asyncio, json, os, signal, sys, threading, time\n"
@@ -20,6 +20,38 @@ def test_a_script_that_sigterm_ends_by_its_default_action(tmp_path, waiting):
         assert app.end() == -signal.SIGTERM
     assert sorted(server.names) == both("a")
     assert "went on" not in app.output
+
+
+GREEN = {
+    "sleep": "import gevent; gevent.sleep(600)",
+    "event": "threading.Event().wait()",
+    "server": "from gevent.pywsgi import WSGIServer; WSGIServer(('127.0.0.1', 0), None).serve_forever()",
+    "busy": "while True: pass",
+}
+
+
+@pytest.mark.parametrize("waiting", list(GREEN))
+def test_a_gevent_app_that_sigterm_ends_by_its_default_action(tmp_path, waiting):
+    patched = "from gevent import monkey; monkey.patch_all()\n"
+    code = f"{patched}{IMPORTS}{TRACED}work('a')\nprint('ready')\n{GREEN[waiting]}\n"
+    with Http("ok") as server, script(code, tmp_path, server.environ) as app:
+        app.wait_for("ready")
+        assert app.end() == -signal.SIGTERM, app.output
+    assert sorted(server.names) == both("a")
+    assert "Traceback" not in app.output
+
+
+def test_a_request_that_fails_in_a_gevent_app_prints_no_traceback(tmp_path):
+    patched = "from gevent import monkey; monkey.patch_all()\n"
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://ann:S3CRET@127.0.0.1:{free_port()}",
+        "MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT": "0",
+    }
+    with script(f"{patched}{TRACED}work('a')\n", tmp_path, environ) as app:
+        assert app.wait() == 0
+    assert "does not answer" in app.output
+    assert "Traceback" not in app.output
+    assert "S3CRET" not in app.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=["SIGHUP", "SIGINT"])

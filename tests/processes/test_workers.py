@@ -35,6 +35,30 @@ def test_a_pool_that_is_left_by_with(tmp_path, method):
     assert sorted(backend.names) == both(*(f"t{number}" for number in range(6)))
 
 
+FUTURES = (
+    TRACED
+    + """
+import concurrent.futures, multiprocessing
+
+def task(number):
+    work(f"t{number}")
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(METHOD)
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(task, range(6)))
+"""
+)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_pool_of_concurrent_futures(tmp_path, method):
+    code = FUTURES.replace("METHOD", repr(method))
+    with Http("ok") as backend, script(code, tmp_path, backend.environ) as app:
+        assert app.wait() == 0, app.output
+    assert sorted(backend.names) == both(*(f"t{number}" for number in range(6)))
+
+
 CELERY = (
     TRACED
     + """

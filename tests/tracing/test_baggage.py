@@ -15,8 +15,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from mlflow_otel.receiver.server import Receiver
 from mlflow_otel.tracing.baggage import TraceBaggage
+from tests.conftest import ROOT
+from tests.pasted.blocks import blocks
 from tests.processes.apps import free_port, get, running
 
+(_export,) = blocks(ROOT / "docs" / "across-services.md")
+PASTED = _export.text.strip().removeprefix("export MLFLOW_OTEL_BAGGAGE=")
 SAID = {"session.id": "s 1,ü=;", "user.id": "u-1", "mlflow.trace.client_request_id": "req-1"}
 TRACE_CONTEXT = TraceContextTextMapPropagator()
 BOTH = CompositePropagator([TRACE_CONTEXT, W3CBaggagePropagator()])
@@ -124,7 +128,7 @@ def test_a_service_without_a_call_of_mlflow_takes_over_session_user_and_request(
             "OTEL_TRACES_EXPORTER": "mlflow_otlp",
             "OTEL_LOGS_EXPORTER": "none",
             "OTEL_METRICS_EXPORTER": "none",
-            "MLFLOW_OTEL_BAGGAGE": "session,user,request",
+            "MLFLOW_OTEL_BAGGAGE": PASTED,
             "BEHIND": f"http://127.0.0.1:{ports[1]}",
         }
         apps = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 
 import pytest
@@ -142,3 +143,28 @@ def test_what_an_exporter_reads_after_the_queue_was_found_empty_does_not_count_t
     following.hand_on([], BatchContext())
     assert following._waiting_bytes >= 0
     behind.shutdown()
+
+
+def test_what_the_sdks_thread_takes_at_the_last_moment_is_not_counted_as_dropped():
+    class Racing(collections.deque):
+        """The SDK's thread takes a span whenever somebody looks how many there are."""
+
+        def __len__(self):
+            number = super().__len__()
+            if shutting_down and number:
+                taken.append(self.pop())
+            return number
+
+    class Nothing(SpanExporter):
+        def export(self, spans):
+            taken.extend(spans)
+            return SpanExportResult.SUCCESS
+
+    shutting_down, taken, accounting = [], [], Accounting()
+    batching = BatchSpanProcessor(Nothing(), schedule_delay_millis=600_000)
+    batching.shutdown()  # no thread takes part
+    batching._batch_processor._queue = Racing(range(10), 2048)
+    next_processor = NextProcessor(batching, 10**9, accounting)
+    shutting_down.append(True)
+    next_processor.shutdown(0.0)
+    assert len(taken) + accounting.snapshot().get("dropped", 0) == 10

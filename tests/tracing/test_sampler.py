@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 
 import mlflow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from mlflow_otel import MlflowSampler
-from mlflow_otel.tracing.sampler import from_environment
+from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.tracing.recent import RECENT
+from mlflow_otel.tracing.sampler import from_environment, from_file
 
 
 def kept(sampler, ids):
@@ -40,8 +54,6 @@ def test_a_child_follows_its_parent():
 
 def test_a_bad_ratio_keeps_everything_and_says_so_once(monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACE_SAMPLING_RATIO", "often")
-    from mlflow_otel.accounting import ACCOUNTING
-
     ACCOUNTING._warned_at.clear()
     with caplog.at_level(logging.WARNING, "mlflow_otel"):
         samplers = [MlflowSampler(), MlflowSampler()]
@@ -71,3 +83,93 @@ def test_whole_traces_leave_or_none(monkeypatch, memory):
     traces = {s.context.trace_id for s in spans}
     assert 5 < len(traces) < 55
     assert len(spans) == 2 * len(traces)
+
+
+def decision(sampler, parent=None, trace_id=1, **said):
+    return sampler.should_sample(parent, trace_id, "root", SpanKind.SERVER, **said).decision
+
+
+def below(*, sampled, remote):
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else 0)
+    return set_span_in_context(NonRecordingSpan(SpanContext(1, 2, remote, flags)))
+
+
+@pytest.mark.parametrize("remote", [True, False])
+@pytest.mark.parametrize(("record", "left_out"), [(False, "DROP"), (True, "RECORD_ONLY")])
+def test_what_is_left_out_is_recorded_on_request_whoever_decided(remote, record, left_out):
+    sampler = MlflowSampler(0.0, record=record)
+    assert decision(sampler) is Decision[left_out]
+    assert decision(sampler, below(sampled=False, remote=remote)) is Decision[left_out]
+    assert decision(sampler, below(sampled=True, remote=remote)) is Decision.RECORD_AND_SAMPLE
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan"), float("inf")])
+def test_a_ratio_out_of_range_keeps_every_trace(ratio):
+    sampler = MlflowSampler(ratio)
+    kept = {decision(sampler, trace_id=2**128 - 1 - number) for number in range(50)}
+    assert kept == {Decision.RECORD_AND_SAMPLE}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(min_value=1, max_value=2**128 - 1), st.floats(min_value=0, max_value=1))
+def test_mlflows_override_decides_as_opentelemetrys_ratio_does(trace_id, ratio):
+    seen = []
+
+    @mlflow.trace(sampling_ratio_override=ratio)
+    def app():
+        seen.append(decision(MlflowSampler(0.5), trace_id=trace_id))
+
+    app()
+    stock = TraceIdRatioBased(ratio).should_sample(None, trace_id, "root")
+    assert seen == [stock.decision]
+
+
+def test_the_result_has_the_attributes_and_links_go_to_the_ratio_as_they_came():
+    link = Link(SpanContext(5, 6, True))
+    ours = MlflowSampler(1.0).should_sample(
+        None, 1, "root", SpanKind.CLIENT, {"a": 1}, [link], None
+    )
+    stock = TraceIdRatioBased(1.0).should_sample(None, 1, "root", SpanKind.CLIENT, {"a": 1}, [link])
+    assert dict(ours.attributes) == dict(stock.attributes) == {"a": 1}
+
+
+@pytest.mark.parametrize("variable", ["true", "false"])
+def test_the_variable_says_whether_what_is_left_out_is_recorded(monkeypatch, variable):
+    monkeypatch.setenv("MLFLOW_OTEL_RECORD_SAMPLED_OUT", variable)
+    monkeypatch.setenv("MLFLOW_TRACE_SAMPLING_RATIO", "0")
+    wanted = Decision.RECORD_ONLY if variable == "true" else Decision.DROP
+    assert decision(from_environment()) is wanted
+    assert decision(from_file()) is wanted
+
+
+def test_an_argument_of_the_file_beats_the_variables(monkeypatch):
+    monkeypatch.setenv("MLFLOW_OTEL_RECORD_SAMPLED_OUT", "true")
+    monkeypatch.setenv("MLFLOW_TRACE_SAMPLING_RATIO", "1")
+    assert decision(from_file(0.0, False)) is Decision.DROP
+    assert decision(from_file(0, True)) is Decision.RECORD_ONLY
+    assert decision(from_file("no number")) is Decision.RECORD_AND_SAMPLE
+
+
+@given(st.lists(st.integers(2**100, 2**128 - 1), min_size=1, max_size=20, unique=True))
+@settings(max_examples=30, deadline=None)
+def test_traces_that_are_not_kept_are_remembered_as_such_and_no_others(ids):
+    left = kept(MlflowSampler(0.5), ids)
+    assert [i for i in ids if not RECENT.was_sampled_out(i)] == left
+
+
+@pytest.mark.parametrize("ratio", [1.5, -0.1, math.nan])
+def test_a_ratio_out_of_range_is_a_warning_that_names_it_and_the_range(ratio, caplog):
+    ACCOUNTING._warned_at.clear()
+    with caplog.at_level(logging.WARNING, "mlflow_otel"):
+        assert kept(MlflowSampler(ratio), IDS[:50]) == IDS[:50]
+    (record,) = caplog.records
+    assert str(ratio) in record.getMessage()
+    assert "from 0 to 1" in record.getMessage()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 1.0])
+def test_a_ratio_in_range_is_no_warning_and_is_in_the_description(ratio, caplog):
+    ACCOUNTING._warned_at.clear()
+    with caplog.at_level(logging.WARNING, "mlflow_otel"):
+        assert f"MlflowRatio{{{ratio}}}" in MlflowSampler(ratio).get_description()
+    assert not caplog.records

@@ -230,7 +230,8 @@ def _opened(item: dict[str, Any]) -> Fields:
         beside = {k: v for k, v in item.items() if k != "data"}
         return Fields(carry({**item["data"]}, beside))
     if "_role" in item:
-        return Fields({key.removeprefix("_"): value for key, value in item.items()})
+        hidden = {key[1:]: v for key, v in item.items() if key[:1] == "_" and v is not None}
+        return Fields(carry(hidden, {k: v for k, v in item.items() if k[:1] != "_"}))
     return Fields(item)
 
 
