@@ -9,7 +9,19 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import app_thread, export, feedback, growth, load, measuring, scoring, whole
+from benchmarks import (
+    app_thread,
+    bridge,
+    export,
+    feedback,
+    growth,
+    load,
+    measuring,
+    scoring,
+    start,
+    store,
+    whole,
+)
 from benchmarks.sink import Sink
 
 PACKAGES = (
@@ -36,6 +48,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp, Sink() as sink:
         for found in (
             whole.tables(sink),
+            start.tables(),
             app_thread.tables(tmp),
             feedback.tables(tmp),
             measuring.tables(),
@@ -43,6 +56,8 @@ def main():
             export.tables(sink),
             growth.tables(),
             load.tables(sink, tmp),
+            bridge.tables(sink, tmp),
+            store.tables(tmp),
         ):
             for title, rows in found:
                 print(f"\n{title}\n\n{rows}", flush=True)

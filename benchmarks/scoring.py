@@ -39,11 +39,11 @@ for _ in range(300):
     make()
 del processor._ended
 ended = []
-processor.wanting = lambda _: lambda trace: ended.append(trace) or False
+processor.whole.wanting = lambda _: lambda trace: ended.append(trace) or False
 for given in releases:
     told(*given)
 def app_thread(on):
-    processor.wanting = handle.scorers.wanting if on else None
+    processor.whole.wanting = handle.scorers.wanting if on else None
     gc.collect(); gc.disable()
     started = time.thread_time()
     for given in releases:

@@ -1,0 +1,357 @@
+"""The bridge beside a real MLflow server: traces a second, CPU a trace, and how long a client waits.
+
+Each client sends a trace's spans and its ``TraceInfo`` at the same time, on a connection each, and the
+next trace when all are answered. A trace counts when all of it is stored: MLflow's server answers then;
+what the bridge takes must have arrived behind it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import random
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import mlflow_requests
+from benchmarks.measure import OWN, ROOT, table
+
+CLIENTS = 16
+MANY = (64, 256)
+ROUNDS = int(os.environ.get("MLFLOW_OTEL_BENCH_BRIDGE_ROUNDS", "3"))
+BRIDGE_TRACES, SERVER_TRACES = 800, 80
+"""Of one round: some seconds of either."""
+START_SECONDS = 240
+SPANS = 8
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Found(NamedTuple):
+    """What a round found.
+
+    Args:
+        rate: Traces a second, from the first request until the last trace was stored.
+        cpu: Milliseconds of the server's processes, a trace.
+        waits: Seconds that each trace's answers took.
+        busiest: Milliseconds of the process that used most, a trace.
+        first: Those of the process that accepts.
+    """
+
+    rate: float
+    cpu: float
+    waits: list[float]
+    busiest: float
+    first: float
+
+
+class Peer:
+    """A server in a process of its own.
+
+    Args:
+        command: Starts it.
+        url: Where it then listens.
+        environ: Its own variables.
+        stored: Returns how many spans were stored behind it, or None: they are when it answers.
+    """
+
+    def __init__(self, command, url, environ, stored=None):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(OWN)}
+        self.host = url.removeprefix("http://")
+        self.stored = stored
+        self.process = subprocess.Popen(
+            command,
+            env={**clean, **environ},
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + START_SECONDS
+        while not _answers(f"{url}/health"):
+            assert self.process.poll() is None, command
+            assert time.monotonic() < until, command
+            time.sleep(0.2)
+
+    def close(self):
+        """End it."""
+        self.process.terminate()
+        self.process.wait(60)
+
+    def cpu(self):
+        """Return the seconds of CPU that it and its children used."""
+        return sum(self.each().values())
+
+    def each(self):
+        """Return the seconds of CPU that each of its processes used, its own first."""
+        return {pid: _spent(pid) for pid in family(self.process.pid)}
+
+
+def _answers(url):
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+        return answer.status == 200
+    return False
+
+
+def family(pid):
+    """Yield a process and those below it."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from family(int(child))
+
+
+def _spent(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def run(peer, said, traces, clients=CLIENTS, rate=None):
+    """Send traces to a server; return what was found.
+
+    Args:
+        peer: The server.
+        said: What a trace's requests say.
+        traces: How many.
+        clients: At once.
+        rate: Traces a second, or None: as fast as they are answered.
+    """
+    work = [mlflow_requests.requests(said, peer.host) for _ in range(traces)]
+    waits: list[float] = []
+    failed: list[Any] = []
+    stored, before = peer.stored and peer.stored(), peer.each()
+    began = time.monotonic()
+    threads = [
+        threading.Thread(target=_client, args=(peer.host, work[n::clients], waits, failed, pace))
+        for n in range(clients)
+        for pace in [None if rate is None else (began + n / rate, clients / rate)]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while peer.stored and peer.stored() < stored + traces * SPANS and not failed:
+        time.sleep(0.02)
+    seconds = time.monotonic() - began
+    assert not failed, failed[:1]
+    assert len(waits) == traces
+    spent = [(seconds - before.get(pid, 0)) / traces * 1000 for pid, seconds in peer.each().items()]
+    return Found(traces / seconds, sum(spent), waits, max(spent), spent[0])
+
+
+class Line:
+    """A kept connection. One that the server closed while it was idle is opened anew, as clients do."""
+
+    def __init__(self, host):
+        name, _, port = host.partition(":")
+        self._where = name, int(port)
+        self._open()
+
+    def _open(self):
+        self._socket = socket.create_connection(self._where, 120)
+
+    def send(self, request):
+        """Send a request."""
+        self._request = request
+        self._socket.sendall(request)
+
+    def read(self):
+        """Read the answer; it must be 200."""
+        came = self._socket.recv(65536)
+        if not came:
+            self._open()
+            self.send(self._request)
+        while b"\r\n\r\n" not in came:
+            piece = self._socket.recv(65536)
+            assert piece, "closed"
+            came += piece
+        head, _, body = came.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head[:300]
+        length = LENGTH.search(head)
+        left = int(length[1]) - len(body) if length else 0
+        while left > 0:
+            left -= len(self._socket.recv(min(left, 65536)))
+
+    def close(self):
+        """Close it."""
+        self._socket.close()
+
+
+def _client(host, work, waits, failed, pace):
+    try:
+        with contextlib.ExitStack() as stack:
+            lines = [stack.enter_context(contextlib.closing(Line(host))) for _ in work[0]]
+            for number, requests in enumerate(work):
+                if pace is not None:
+                    time.sleep(max(pace[0] + number * pace[1] - time.monotonic(), 0))
+                began = time.monotonic()
+                order = list(zip(lines, requests, strict=True))
+                random.shuffle(order)
+                for line, request in order:
+                    line.send(request)
+                for line in lines:
+                    line.read()
+                waits.append(time.monotonic() - began)
+    except (OSError, AssertionError) as error:
+        failed.append(error)
+
+
+def bridge(sink, *arguments):
+    """Return a bridge in front of the sink."""
+    port, grpc = _free_port(), _free_port()
+    command = [sys.executable, "-m", "mlflow_otel", "bridge", "--grpc", f"127.0.0.1:{grpc}"]
+    return Peer(
+        [*command, "--http", f"127.0.0.1:{port}", *arguments],
+        f"http://127.0.0.1:{port}",
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint("grpc")},
+        sink.taken,
+    )
+
+
+def server(tmp):
+    """Return MLflow's server on SQLite, with a pool of connections that these clients do not exhaust."""
+    port = _free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    store = ["--backend-store-uri", f"sqlite:///{tmp}/mlflow.db"]
+    return Peer(
+        [*command, "--workers", "1", *store, "--default-artifact-root", f"{tmp}/artifacts"],
+        f"http://127.0.0.1:{port}",
+        {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "100",
+            "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "100",
+        },
+    )
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def p99(waits):
+    """Return the 99th percentile, in ms."""
+    return sorted(waits)[math.ceil(len(waits) * 0.99) - 1] * 1000
+
+
+def tables(sink, tmp):
+    """Yield the tables."""
+    said = mlflow_requests.recorded()
+    with contextlib.ExitStack() as stack:
+        peers = {
+            "MLflow's server, SQLite": (server(tmp), SERVER_TRACES),
+            "mlflow-otel bridge": (bridge(sink), BRIDGE_TRACES),
+        }
+        for peer, traces in peers.values():
+            stack.callback(peer.close)
+            run(peer, said, traces // 4)  # warm
+        found = {name: [] for name in peers}
+        for _ in range(ROUNDS):
+            for name, (peer, traces) in peers.items():
+                found[name].append(run(peer, said, traces))
+        rows, first = [], None
+        for name, (peer, traces) in peers.items():
+            rate, cpu = (
+                statistics.median(getattr(f, w) for f in found[name]) for w in ("rate", "cpu")
+            )
+            waits = [wait for f in found[name] for wait in f.waits]
+            half = run(peer, said, traces, rate=rate / 2)
+            first = first or (rate, cpu)
+            rows.append(
+                [
+                    name,
+                    f"{rate:.0f}",
+                    f"{rate / first[0]:.1f}",
+                    f"{cpu:.2f}",
+                    f"1/{first[1] / cpu:.1f}",
+                    f"{p99(waits):.0f}",
+                    f"{p99(half.waits):.0f}",
+                ]
+            )
+        yield (
+            f"MLflow's clients into the bridge and into MLflow's server, {CLIENTS} clients, 8 spans and 20 KB a trace",
+            table(
+                [
+                    "",
+                    "traces/s",
+                    "times the server's",
+                    "CPU ms a trace",
+                    "of the server's",
+                    "p99 ms, full load",
+                    "p99 ms, half load",
+                ],
+                rows,
+            ),
+        )
+        many = []
+        for clients in (CLIENTS, *MANY):
+            one = run(peers["mlflow-otel bridge"][0], said, BRIDGE_TRACES, clients)
+            many.append([clients, f"{one.rate:.0f}", f"{one.cpu:.2f}", f"{p99(one.waits):.0f}"])
+        yield (
+            "The bridge with more clients",
+            table(["clients", "traces/s", "CPU ms a trace", "p99 ms"], many),
+        )
+    yield workers(sink, said)
+
+
+def workers(sink, said):
+    """Return the table of a bridge with workers.
+
+    Its clients and the sink share the machine's cores with it. So what more cores would give is told by the
+    CPU of the busiest process, which is the limit when each process has a core.
+    """
+    with contextlib.ExitStack() as stack:
+        peers = {
+            "one process": bridge(sink),
+            "--workers 1": bridge(sink, "--workers", "1"),
+            "--workers 2": bridge(sink, "--workers", "2"),
+        }
+        for peer in peers.values():
+            stack.callback(peer.close)
+            run(peer, said, BRIDGE_TRACES // 4)  # warm
+        found = {name: [] for name in peers}
+        for _ in range(2 * ROUNDS):
+            for name, peer in peers.items():
+                found[name].append(run(peer, said, BRIDGE_TRACES))
+    rows, allowed = [], []
+    for name, rounds in found.items():
+        rate, cpu, busiest, first = (
+            statistics.median(getattr(one, what) for one in rounds)
+            for what in ("rate", "cpu", "busiest", "first")
+        )
+        allowed.append(1000 / busiest)
+        rows.append(
+            [
+                name,
+                f"{rate:.0f}",
+                f"{cpu:.2f}",
+                f"{first:.2f}",
+                f"{busiest:.2f}",
+                f"{allowed[-1]:.0f}",
+                f"{allowed[-1] / allowed[0]:.1f}",
+            ]
+        )
+    return (
+        f"The bridge with workers, {CLIENTS} clients; clients and backend on the same cores",
+        table(
+            [
+                "",
+                "traces/s",
+                "CPU ms a trace",
+                "of the accepting process",
+                "of the busiest process",
+                "traces/s that this allows, a core each",
+                "of one process's",
+            ],
+            rows,
+        ),
+    )
