@@ -1,7 +1,14 @@
-"""MLflow's production-monitoring app, seen whole in OpenTelemetry: ``POST /chat`` and ``POST /chat_feedback``.
+r"""MLflow's production-monitoring app, seen whole in OpenTelemetry: ``POST /chat`` and ``POST /chat_feedback``.
 
     pip install 'mlflow-otel[tracing]' fastapi uvicorn
-    OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 uvicorn chat_app:app
+    OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 OTEL_SERVICE_NAME=chat uvicorn chat_app:app
+
+In another terminal, a question and what its user thinks of the answer:
+
+    curl http://localhost:8000/chat -H 'Content-Type: application/json' -d '{"message": "Hello"}' \
+        -H 'X-Request-ID: req-1' -H 'X-Session-ID: s-1' -H 'X-User-ID: ann'
+    curl 'http://localhost:8000/chat_feedback?client_request_id=req-1' \
+        -H 'Content-Type: application/json' -H 'X-User-ID: ann' -d '{"is_correct": true}'
 
 ``X-Request-ID``, ``X-Session-ID`` and ``X-User-ID`` end up on every span of the request's trace; one that is
 absent stays absent. With the request ID alone a user's feedback ends up in that trace, as an evaluation.

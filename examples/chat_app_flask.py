@@ -1,7 +1,14 @@
-"""chat_app.py in Flask: ``POST /chat`` and ``POST /chat_feedback``.
+r"""chat_app.py in Flask: ``POST /chat`` and ``POST /chat_feedback``.
 
     pip install 'mlflow-otel[tracing]' flask
-    OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 flask --app chat_app_flask run
+    OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 OTEL_SERVICE_NAME=chat flask --app chat_app_flask run
+
+In another terminal, a question and what its user thinks of the answer:
+
+    curl http://localhost:5000/chat -H 'Content-Type: application/json' -d '{"message": "Hello"}' \
+        -H 'X-Request-ID: req-1' -H 'X-Session-ID: s-1' -H 'X-User-ID: ann'
+    curl 'http://localhost:5000/chat_feedback?client_request_id=req-1' \
+        -H 'Content-Type: application/json' -H 'X-User-ID: ann' -d '{"is_correct": true}'
 
 Under gunicorn, or behind a load balancer, another process may get the feedback than the one that answered:
 ``MLFLOW_OTEL_TRACE_LOOKUP=jaeger+http://localhost:16686`` says where else traces are found.

@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [ROOT / "README.md", CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)]*)?\)")
 
 
@@ -30,3 +31,18 @@ def test_generated_tables_are_what_the_code_says(page):
 def test_links_between_pages_lead_somewhere(page):
     for target, _ in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_contributing_names_every_target_of_make_and_no_other():
+    rows = CONTRIBUTING.read_text().partition("\n## ")[0]
+    named = {word for told in re.findall(r"`make ([a-z -]+)", rows) for word in told.split()}
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert named == {*targets} - {"help"}
+
+
+def test_every_picture_is_shown():
+    shown = {
+        target.rpartition("/")[2] for page in PAGES for target, _ in LINK.findall(page.read_text())
+    }
+    pictures = (ROOT / "docs" / "pictures").iterdir()
+    assert {one.name for one in pictures if one.suffix in {".png", ".svg"}} <= shown

@@ -16,7 +16,11 @@ ELSEWHERE = {
     "README.md": "tests/backends/test_first_hour.py",
     "quickstart.md": "tests/backends/test_first_hour.py",
     "testing.md": "tests/test_testing.py",
-    "bridge.md": "tests/bridge/test_feedback.py",
+    "bridge.md": "tests/backends/test_first_hour.py",
+    "store.md": "tests/backends/test_first_hour.py",
+    "scorers.md": "tests/backends/test_first_hour.py",
+    "frameworks.md": "tests/backends/test_first_hour.py",
+    "across-services.md": "tests/tracing/test_baggage.py",
     "privacy.md": "tests/export/test_privacy_docs.py",
 }
 

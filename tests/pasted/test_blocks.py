@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,16 @@ def test_a_shell_block_can_be_pasted(page):
             f"{page.name}:{block.line}: ```bash, no prompts"
         )
         assert not block.text.lstrip().startswith("$ "), f"{page.name}:{block.line}"
+
+
+COMMAND = re.compile(
+    r"^(\$ |pip |python3? |mlflow(-otel)? |docker |export |curl |[A-Z_]+=\S+ )", re.MULTILINE
+)
+SHOWN = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_looks_like_a_command_is_in_a_block_that_is_run(page):
+    for language, text in SHOWN.findall(page.read_text()):
+        assert language in {"bash", "python", "yaml", ""}, language
+        assert language or not COMMAND.search(text), text
