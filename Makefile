@@ -66,17 +66,21 @@ WITHOUT_MLFLOW := mapping holding conformance receiver delivery/test_faults.py d
 test-mlflow: .venv-backends/ready  ## the tests on the full mlflow package instead of mlflow-tracing
 	PYTHONHASHSEED=0 .venv-backends/bin/python -m pytest -m "not backend" $(WITHOUT_MLFLOW:%=--ignore=tests/%) -n 2 --dist worksteal
 
+# What a machine may lack is said first, before minutes are spent: `packages`, then `servers`, then the rest.
 servers:         ## build the Collector, Jaeger, Prometheus and checkers once, into a cache folder outside the checkout
 	nice -n 10 bash tests/backends/build-servers.sh
 
-packages:        ## install nginx, HAProxy, tinyproxy and Chromium as Debian packages, where they are missing
+packages:        ## install nginx, HAProxy, tinyproxy, Redis, systemd-analyze and Chromium as Debian packages, where they are missing
 	bash tests/backends/install-packages.sh
 
-test-backends: $(VENV)/ready .venv-backends/ready .venv-frameworks/ready servers packages  ## the tests on real servers and frameworks: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy, Chromium, Strands, Haystack, Semantic Kernel
+test-backends: packages servers $(VENV)/ready .venv-backends/ready .venv-frameworks/ready  ## the tests on real servers and frameworks: Collector, Jaeger, MLflow, nginx, HAProxy, tinyproxy, Chromium, Strands, Haystack, Semantic Kernel
 	$(BIN)/python -m pytest -m backend
 
-evidence: $(VENV)/ready servers  ## run the demo into Collector, Jaeger and Prometheus, and show what they then have
+evidence: servers $(VENV)/ready  ## run the demo into Collector, Jaeger and Prometheus, and show what they then have
 	$(BIN)/python -m tests.backends.stack
+
+pictures: packages servers $(VENV)/ready .venv-backends/ready  ## draw the terminal and take the pictures of MLflow's pages that the docs show
+	$(BIN)/python -m tests.backends.pictures
 
 dashboards: .venv-backends/ready  ## write Grafana's dashboards anew
 	.venv-backends/bin/python collector-config/grafana/generate.py collector-config/grafana/dashboards
@@ -98,6 +102,7 @@ check-proto:     ## see that what is checked in is what proto/ says
 	rm -rf .proto-check
 
 record:          ## record fixtures anew from the real libraries, needs uv: make record LIB="haystack-ai crewai"
+	@command -v uv >/dev/null || { echo "make record needs uv: pip install uv" >&2; exit 1; }
 	uv run --no-project --python 3.11 tests/recorder/record.py $(LIB)
 
 .venv-peers/ready: benchmarks/peers.txt  # apart: they may clash with ours
@@ -106,16 +111,19 @@ record:          ## record fixtures anew from the real libraries, needs uv: make
 	.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
 	touch $@
 
-bench: .venv-backends/ready .venv-peers/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
+bench: servers .venv-backends/ready .venv-peers/ready  ## measure us beside the stock exporters and MLflow's own; writes benchmarks/RESULTS.md
 	MLFLOW_DISABLE_TELEMETRY=true .venv-backends/bin/python -m benchmarks
 
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
-	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -n 4 tests/delivery/test_soak.py
+	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -n 4 tests/delivery/test_soak.py tests/bridge/test_soak.py
 
 mutants: $(VENV)/ready  ## change the pure code at random places and show what no test noticed (ROOM=mapping SAMPLE=140)
 	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"
 
+approve: $(VENV)/ready  ## write down anew what the mapping makes of every payload; read the diff before you commit it
+	$(BIN)/python -m tests.mapping.approved
+
 clean:           ## remove what the targets made here
 	rm -rf mutants .site .venv .venv-oldest .venv-backends .venv-frameworks .venv-peers .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo docs record bench soak mutants test lint types format test-oldest test-mlflow servers packages test-backends clean
+.PHONY: help setup demo test lint types format test-oldest test-mlflow servers packages test-backends evidence pictures dashboards docs docs-tables proto check-proto record bench soak mutants approve clean

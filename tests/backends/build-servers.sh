@@ -19,12 +19,6 @@ for program in java mvn npm; do
     exit 1
   fi
 done
-if ! command -v redis-server >/dev/null; then  # for RQ's work horses
-  if ! { apt-get -qq update && apt-get -qqy install redis-server; } >&2; then
-    echo "The backend tests need redis-server: install your distribution's package of Redis and run this again." >&2
-    exit 1
-  fi
-fi
 if ! command -v go >/dev/null; then
   echo "The backend tests build the Collector, Jaeger, Prometheus and others, which are Go programs, and there is no Go here." >&2
   echo "Install Go 1.26 or later (https://go.dev/doc/install, or your distribution's package) and run this again." >&2

@@ -1,4 +1,4 @@
-"""Stands in for `docker run --detach jaegertracing/jaeger:…`: the same Jaeger as a process, on the ports that are published."""
+"""Stands in for `docker run --detach …`: the same server as a process, on the ports that are published."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.backends.servers import JAEGER, JAEGER_CONFIG, free_ports
-
-IMAGE = "jaegertracing/jaeger:2.13.0"  # what JAEGER is: v1.76.0 is v2.13.0
+from tests.backends.servers import JAEGER, JAEGER_CONFIG, free_ports, kafka_command
 
 
-def main(arguments):
-    assert arguments[:2] == ["run", "--detach"], arguments
-    assert arguments[-1] == IMAGE, arguments
-    published = {}
-    for place, argument in enumerate(arguments):
-        if argument == "--publish":
-            address, here, there = arguments[place + 1].split(":")
-            assert address == "127.0.0.1"
-            published[there] = int(here)
-    config = Path(os.environ["DOCKER_FOLDER"]) / "jaeger.yaml"
+def jaeger(folder, published):
+    config = folder / "jaeger.yaml"
     query_grpc, spare = free_ports(2)
     config.write_text(
         JAEGER_CONFIG.format(
@@ -31,10 +21,31 @@ def main(arguments):
             http=published.get("4318", spare),
         )
     )
-    with config.with_suffix(".log").open("wb") as log:
-        subprocess.Popen(
-            [str(JAEGER), "--config", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
+    return [str(JAEGER), "--config", str(config)]
+
+
+def kafka(folder, published):
+    return kafka_command(folder, published["9092"], *free_ports(1))
+
+
+IMAGES = {
+    "jaegertracing/jaeger:2.13.0": jaeger,  # v1.76.0 of the repository is v2.13.0
+    "apache/kafka:4.1.0": kafka,
+}
+
+
+def main(arguments):
+    assert arguments[:2] == ["run", "--detach"], arguments
+    published = {}
+    for place, argument in enumerate(arguments):
+        if argument == "--publish":
+            address, here, there = arguments[place + 1].split(":")
+            assert address == "127.0.0.1"
+            published[there] = int(here)
+    folder = Path(os.environ["DOCKER_FOLDER"])
+    command = IMAGES[arguments[-1]](folder, published)
+    with (folder / f"{arguments[-1].rpartition('/')[2]}.log").open("wb") as log:
+        subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

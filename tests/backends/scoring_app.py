@@ -8,15 +8,24 @@ from __future__ import annotations
 import json
 import os
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
 from mlflow.genai.judges import make_judge
-from mlflow.genai.scorers import RegexMatch, ResponseLength, ScorerSamplingConfig, scorer
+from mlflow.genai.scorers import (
+    RegexMatch,
+    ResponseLength,
+    Safety,
+    Scorer,
+    ScorerSamplingConfig,
+    scorer,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import mlflow_otel
+from mlflow_otel.scoring.mlflow_adapter import prepare
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 ANSWER = json.dumps({"result": "friendly", "rationale": "It says please."})
@@ -60,6 +69,28 @@ def words(outputs):
 def look(trace, inputs, outputs):
     seen.append((trace, inputs, outputs))
     return True
+
+
+@scorer
+async def later(outputs):
+    return True
+
+
+def above(least):
+    def longer(outputs):
+        return len(outputs) > least
+
+    return longer
+
+
+class Above(Scorer):
+    """A class of the user's, which MLflow does not serialize."""
+
+    name: str = "above"
+    least: int
+
+    def __call__(self, *, outputs):
+        return len(outputs) > self.least
 
 
 @mlflow.trace(span_type="TOOL")
@@ -118,7 +149,10 @@ def main():
         instructions="Is the answer friendly? {{ outputs }}",
         model="openai:/gpt-4o-mini",
     )
-    without_key = refused(lambda: handle.scorers.start(judge))
+    without_key = [refused(partial(handle.scorers.start, one)) for one in (judge, Safety())]
+    asynchronous = refused(lambda: handle.scorers.start(later))
+    digests = [prepare(scorer(above(least))).digest for least in (1, 2, 1)]
+    digests += [prepare(Above(least=least)).digest for least in (1, 2, 1)]
     os.environ["OPENAI_API_KEY"] = "none"
     os.environ["OPENAI_BASE_URL"] = os.environ["OPENAI_API_BASE"] = (
         f"http://127.0.0.1:{model.server_port}/v1"
@@ -142,6 +176,8 @@ def main():
             {
                 "flushed": flushed,
                 "without_key": without_key,
+                "asynchronous": asynchronous,
+                "digests": digests,
                 "said": said,
                 "traces": len({s.context.trace_id for s in memory.get_finished_spans()}),
                 "started": [one.name for one in handle.scorers.list()],

@@ -161,9 +161,16 @@ def jaeger(folder, grpc=None):
 
 
 @contextlib.contextmanager
-def mlflow_server(folder):
-    """Yield the URL of a real MLflow tracking server on SQLite."""
-    (port,) = free_ports(1)
+def mlflow_server(folder, port=None, store=None, more=()):
+    """Yield the URL of a real MLflow tracking server.
+
+    Args:
+        folder: Its own.
+        port: Where it listens; a free port when None.
+        store: Its backend store's URI; SQLite when None.
+        more: Arguments after the others.
+    """
+    port = port or free_ports(1)[0]
     command = [
         str(MLFLOW_PYTHON),
         "-m",
@@ -176,9 +183,12 @@ def mlflow_server(folder):
         "--workers",
         "1",
         "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
+        store or f"sqlite:///{folder}/mlflow.db",
         "--default-artifact-root",
         str(folder / "artifacts"),
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+        *more,
     ]
     environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with running(command, f"http://127.0.0.1:{port}/health", folder / "mlflow.log", **environ):
@@ -309,15 +319,24 @@ group.initial.rebalance.delay.ms=0
 """
 
 
-@contextlib.contextmanager
-def kafka(folder):
-    """Yield the address of a Kafka broker whose topics have 4 partitions."""
-    port, controller = free_ports(2)
+def kafka_command(folder, port, controller):
+    """Return what starts a broker whose topics have 4 partitions, in a folder that is made ready for it."""
     config = folder / "kafka.properties"
     config.write_text(KAFKA_CONFIG.format(port=port, controller=controller, folder=folder))
     java = ["java", "-Xmx384m", "-cp", f"{KAFKA}/*"]
-    identity = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "a")
-    formatting = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(config)]
+    identity = base64.urlsafe_b64encode(b"mlflow-otel-test").decode().rstrip("=")
+    formatting = [*java, "kafka.tools.StorageTool", "format", "-t", identity]
+    formatting += ["--ignore-formatted", "-c", str(config)]
     subprocess.run(formatting, check=True, capture_output=True)
-    with running([*java, "kafka.Kafka", str(config)], port, folder / "kafka.log"):
+    return [*java, "kafka.Kafka", str(config)]
+
+
+@contextlib.contextmanager
+def kafka(folder, ports=None):
+    """Yield the address of a Kafka broker whose topics have 4 partitions.
+
+    In the same folder and on the same ports it goes on with what it has.
+    """
+    port, controller = ports or free_ports(2)
+    with running(kafka_command(folder, port, controller), port, folder / "kafka.log"):
         yield f"127.0.0.1:{port}"

@@ -37,6 +37,7 @@ class Stack:
     logs: Receiver
     health: int = 0  # the gateway's port for it
     jaeger_otlp: int = 0  # Jaeger's own port for traces
+    jaeger_http: int = 0  # the same over HTTP
 
     def demo(self, rounds, *, python=None, **environ):
         """Run the demo, batches and metrics every half second."""
@@ -112,7 +113,7 @@ def stack(folder):
     """Yield all of it, running."""
     scraped, health = servers.free_ports(2)
     with (
-        servers.jaeger(folder) as (jaeger, jaeger_grpc, _),
+        servers.jaeger(folder) as (jaeger, jaeger_grpc, jaeger_http),
         _tempo(folder) as (tempo_grpc, tempo),
         Receiver() as logs,
         servers.prometheus(folder, scraped) as prometheus,
@@ -127,7 +128,7 @@ def stack(folder):
             HEALTH=f"127.0.0.1:{health}",
         ) as otlp,
     ):
-        yield Stack(otlp, jaeger, prometheus, tempo, logs, health, jaeger_grpc)
+        yield Stack(otlp, jaeger, prometheus, tempo, logs, health, jaeger_grpc, jaeger_http)
 
 
 def eventually(find, seconds=30):
@@ -144,7 +145,7 @@ def main():
     from tests.backends.dashboards import expressions
 
     with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as running:
-        running.demo(6)
+        running.demo(60)  # for some seconds: a rate needs two values of a counter
         found = eventually(lambda: running.traces(**{"session.id": "s-alice-1"}))
         print(f"\nJaeger: {len(found)} traces of session.id=s-alice-1, the first {min(found)}.")
         if running.tempo:
@@ -152,9 +153,10 @@ def main():
             print(f"Tempo: {len(eventually(lambda: running.traceql(query)))} traces of {query}")
         else:
             print("Tempo: not asked; put `tempo` on the PATH to have it join.")
-        time.sleep(2)
+        until = time.monotonic() + 30
         for dashboard, panel, expression in expressions("prometheus"):
-            rows = running.promql(expression)
+            while not (rows := running.promql(expression)) and time.monotonic() < until:
+                time.sleep(0.5)
             shown = "; ".join(f"{_short(labels)} {values[-1]:.3g}" for labels, values in rows[:3])
             print(f"{dashboard}, {panel}: {len(rows)} rows: {shown}")
         print(f"Log store: {len(running.logs.store.logs())} evaluation events.")

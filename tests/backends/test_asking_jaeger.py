@@ -25,8 +25,11 @@ def jaeger(tmp_path_factory):
         yield url, http
 
 
-def send(http, service, *traces):
-    """Send traces, each a list of (start, attributes); the first span of each is the root."""
+def send(http, service, *traces, times=1):
+    """Send traces, each a list of (start, attributes); the first span of each is the root.
+
+    As often as ``times`` says: an exporter that got no answer sends once more.
+    """
     request = ExportTraceServiceRequest()
     holder = request.resource_spans.add()
     name = holder.resource.attributes.add(key="service.name")
@@ -49,11 +52,12 @@ def send(http, service, *traces):
             root = root or span.span_id
             for key, value in attributes.items():
                 fill(span.attributes.add(key=key).value, value)
-    httpx.post(
-        f"http://127.0.0.1:{http}/v1/traces",
-        content=request.SerializeToString(),
-        headers={"content-type": "application/x-protobuf"},
-    ).raise_for_status()
+    for _ in range(times):
+        httpx.post(
+            f"http://127.0.0.1:{http}/v1/traces",
+            content=request.SerializeToString(),
+            headers={"content-type": "application/x-protobuf"},
+        ).raise_for_status()
     return sent
 
 

@@ -331,7 +331,7 @@ def test_feedback_by_request_id_is_an_evaluation_in_jaeger_and_a_log_record_and_
 
 
 FEEDBACK = """
-import json, sys, mlflow_otel
+import json, sys, mlflow_otel, mlflow_otel.instrumentation
 handle = {instrument}
 made = mlflow_otel.log_feedback(client_request_id=sys.argv[1], name="later", value=4)
 assert handle.force_flush(10000)

@@ -33,6 +33,10 @@ def search(bridge, **said):
     return answer.raise_for_status().json()["traces"]
 
 
+def tags_of(bridge, trace_id):
+    return next(info["tags"] for info in search(bridge) if info["trace_id"] == trace_id)
+
+
 def test_another_bridge_reads_and_judges_what_the_first_one_sent(tmp_path):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
     own = {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT)}
@@ -95,3 +99,17 @@ def test_another_bridge_reads_and_judges_what_the_first_one_sent(tmp_path):
                 timeout=60,
             ).json()["trace"]
             assert {span["name"] for span in got["spans"]} == {"agent", "chat"}
+            path = f"{second.http}/api/2.0/mlflow/traces/{judged['trace_id']}/tags"
+            for body in ({"key": "seen", "value": "1"}, {"key": "gone", "value": "1"}):
+                httpx.patch(path, json=body, timeout=60).raise_for_status()
+            assert until(lambda: "gone" in tags_of(second, judged["trace_id"]))
+            gone = httpx.request("DELETE", path, json={"key": "gone"}, timeout=60)
+            assert gone.status_code == 200
+            assert until(lambda: "gone" not in tags_of(second, judged["trace_id"]))
+            assert tags_of(second, judged["trace_id"])["seen"] == "1"
+            unknown = httpx.patch(
+                path.replace(judged["trace_id"], f"tr-{7:032x}"),
+                json={"key": "seen", "value": "1"},
+                timeout=60,
+            )
+            assert unknown.status_code == 404

@@ -257,6 +257,9 @@ def test_redaction_masks_personal_data_or_drops_content(tmp_path, drop):
         chat = next(s for s in gateway.store.spans() if s["name"].startswith("chat"))["attributes"]
         assert ("gen_ai.input.messages" in chat) is (drop == "false")
         assert chat["session.id"] == "s-1"
+        assert ("gen_ai.input.messages" in chat.get("redaction.masked.keys", "")) is (
+            drop == "false"
+        )
         (event,) = gateway.store.logs()
         assert event["attributes"]["gen_ai.evaluation.score.label"] == "true"
         assert ("gen_ai.evaluation.explanation" in event["attributes"]) is (drop == "false")

@@ -20,15 +20,28 @@ from tests.backends.stack import eventually
 pytestmark = [pytest.mark.backend, pytest.mark.timeout(200)]
 
 SCORERS = "from mlflow_otel.cli.agent import all_steps_ok, tone\nSCORERS = [all_steps_ok, tone]\n"
+LATER = """
+from mlflow.entities import AssessmentSource, Feedback
+
+def brief(outputs):
+    return len(str(outputs)) < 1000
+
+def kind(outputs):
+    return Feedback(value=True, source=AssessmentSource("LLM_JUDGE", "scripted"))
+
+SCORERS = [brief, kind]
+"""
+KINDS = ("mlflow_assessment_source_type", "gen_ai_evaluation_name")
 ID = "mlflow.assessment.id"
 SOURCE = "mlflow.assessment.source.type"
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """Collector with ``scoring.yaml``, Jaeger and the worker, with the demo's traces in them."""
+    """Collector with ``scoring.yaml``, Jaeger, Prometheus and the worker, with the demo's traces in them."""
     folder = tmp_path_factory.mktemp("ways")
     (folder / "demos_scorers.py").write_text(SCORERS)
+    (folder / "later_scorers.py").write_text(LATER)
     gateway, scraped = servers.free_ports(2)
     sends = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{gateway}"}
     with (
@@ -54,9 +67,16 @@ def running(tmp_path_factory):
             MLFLOW_ENDPOINT=logs.http_endpoint,
             PROMETHEUS_ENDPOINT=f"127.0.0.1:{scraped}",
         ),
+        servers.prometheus(folder, scraped) as prometheus,
     ):
         run(folder, "demo", OTEL_BSP_SCHEDULE_DELAY="500", **sends)
-        yield folder, jaeger, worker, f"http://127.0.0.1:{scraped}/metrics", sends
+        yield folder, jaeger, worker, prometheus, sends
+
+
+def held_by(prometheus, query):
+    """Return the labels of each series that Prometheus answers with."""
+    answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}).json()
+    return [row["metric"] for row in answer["data"]["result"]]
 
 
 def said_in(jaeger):
@@ -78,7 +98,7 @@ def counted(jaeger):
         (trace, values["gen_ai.evaluation.name"], values[ID])
         for trace, several in said_in(jaeger).items()
         for values in several
-        if "mlflow.assessment.metadata.scorer_name" in values
+        if values.get("mlflow.assessment.metadata.scorer_name") in {"all_steps_ok", "tone"}
     )
 
 
@@ -105,14 +125,26 @@ def test_the_demos_traces_carry_the_same_assessments_from_app_worker_and_backfil
     for several in said_in(jaeger).values():
         assert {values[SOURCE] for values in several} == {"HUMAN", "CODE", "LLM_JUDGE"}
 
-    def kinds():
-        text = httpx.get(prometheus).text
-        lines = [li for li in text.splitlines() if li.startswith("mlflow_assessment_count")]
-        kinds = {re.search(r'source_type="(\w+)"', line)[1] for line in lines}
-        runs = "mlflow_otel_scorer_runs" in text
-        return runs and kinds >= {"HUMAN", "CODE", "LLM_JUDGE"}
+    more = [f"--from=jaeger+{jaeger}", "--since=1h", "--service=mlflow-otel-demo"]
+    run(folder, "score", "--scorers=later_scorers:SCORERS", *more, **sends)
 
-    eventually(kinds, 30)
+    def counted_by(query):
+        """Return what Prometheus has by process: the app's, the worker's, and those of backfill."""
+        found = defaultdict(set)
+        for labels in held_by(prometheus, query):
+            found[labels["job"], labels["instance"]].add(tuple(labels[key] for key in KINDS))
+        return sorted((job, sorted(kinds)) for (job, _), kinds in found.items())
+
+    code, judge = ("CODE", "all_steps_ok"), ("LLM_JUDGE", "tone")
+    human, scripted = ("HUMAN", "helpful"), ("LLM_JUDGE", "relevance")
+    expected = [
+        ("mlflow-otel-demo", sorted([code, judge, human, scripted])),
+        ("mlflow-otel-score", [code, judge]),
+        ("mlflow-otel-score", [("CODE", "brief"), ("LLM_JUDGE", "kind")]),
+    ]
+    eventually(lambda: counted_by("mlflow_assessment_count_total > 0") == expected, 30)
+    runs = held_by(prometheus, "sum by (job, instance) (mlflow_otel_scorer_runs_total) > 0")
+    assert len(runs) == 4  # the app, the worker, two backfills
     assert httpx.get(f"{worker.http}/readyz").text == "ok\n"
 
 

@@ -78,7 +78,19 @@ def test_mlflows_scorers_and_judges_run_unmodified(scored):
 
 
 def test_a_judge_without_a_key_is_refused_at_start(scored):
-    assert "set OPENAI_API_KEY" in scored["without_key"]
+    judge, of_mlflows_default_model = scored["without_key"]
+    assert "set OPENAI_API_KEY" in judge
+    assert "set OPENAI_API_KEY" in of_mlflows_default_model
+
+
+def test_an_async_scorer_is_refused_at_start(scored):
+    assert "async" in scored["asynchronous"]
+
+
+def test_what_a_scorer_of_mlflows_was_made_with_is_part_of_its_digest(scored):
+    closed, of_a_class = scored["digests"][:3], scored["digests"][3:]
+    assert closed[0] == closed[2] != closed[1]
+    assert of_a_class[0] == of_a_class[2] != of_a_class[1]
 
 
 def test_a_scorer_sees_what_get_trace_shows(scored):

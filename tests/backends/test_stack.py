@@ -14,7 +14,7 @@ import pytest
 
 from mlflow_otel.cli import doctor, probing, recognise
 from mlflow_otel.receiver.server import Receiver
-from mlflow_otel.settings import SIGNALS, Settings
+from mlflow_otel.settings import Settings
 from tests.backends import servers
 from tests.backends.dashboards import expressions
 from tests.backends.stack import WITHOUT_TEMPO, Stack, eventually, stack
@@ -100,54 +100,87 @@ def test_prometheus_evaluates_the_alerts(running):
 
 def recognised(monkeypatch, endpoint, *, protocol="grpc", headers="", **ports):
     """What doctor says of who answers, the ports of those beside it being others than usual."""
-    known = [
-        b._replace(port=ports.get(b.name.rsplit(" ", 1)[-1], b.port and 1)) for b in recognise.KNOWN
-    ]
-    monkeypatch.setattr(recognise, "KNOWN", known)
+    beside = [b._replace(port=ports.get(b.name.rsplit(" ", 1)[-1], 1)) for b in recognise.BESIDE]
+    monkeypatch.setattr(recognise, "BESIDE", beside)
     environ = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         "OTEL_EXPORTER_OTLP_HEADERS": headers,
     }
     settings = Settings.from_environment(environ)
-    taken = {s for s in SIGNALS if probing.probe(s, settings.otlp(s)).level == "ok"}
-    (found,) = doctor._who(settings, taken)
+    (found,) = doctor._who(settings, list(probing.probe_all(settings, environ)))
     return found
 
 
 def test_doctor_recognises_the_gateway_jaeger_and_mlflow(running, monkeypatch):
     jaeger = int(running.jaeger.rsplit(":", 1)[1])
     found = recognised(monkeypatch, running.otlp, Collector=running.health, Jaeger=jaeger)
-    assert found.text == "an OpenTelemetry Collector; takes traces, logs, metrics"
+    place = f"http://127.0.0.1:{running.health}"
+    assert found.text == (
+        "an OTLP backend; takes traces, logs, metrics; on the same host: "
+        f"an OpenTelemetry Collector at {place}"
+    )
+    assert not found.todo
     direct = f"http://127.0.0.1:{running.jaeger_otlp}"
-    found = recognised(monkeypatch, direct, Collector=1, Jaeger=jaeger)
-    assert found.text == "Jaeger; takes traces"
+    found = recognised(monkeypatch, direct, Jaeger=jaeger)
+    place = f"http://127.0.0.1:{jaeger}"
+    assert found.text == f"an OTLP backend; takes traces; on the same host: Jaeger at {place}"
     assert "MLFLOW_OTEL_METRICS=false" in found.todo
     found = recognised(
         monkeypatch, running.mlflow, protocol="http/protobuf", headers="x-mlflow-experiment-id=0"
     )
-    assert found.text == "MLflow's tracking server; takes traces"
+    assert found.text.startswith("MLflow's tracking server; takes traces")
     assert "MLFLOW_OTEL_CONVENTIONS=genai,mlflow" in found.todo
+
+
+def findings(environ):
+    return [one.finding for one in probing.probe_all(Settings.from_environment(environ), environ)]
 
 
 def test_doctor_leaves_nothing_behind_in_jaeger_and_names_the_protocol_that_is_spoken(running):
     direct = f"http://127.0.0.1:{running.jaeger_otlp}"
     for endpoint in (direct, running.otlp):
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
-        found = {
-            one.level for one, _ in probing.probe_all(Settings.from_environment(environ), environ)
-        }
-        assert found <= {"ok", "note"}
-        environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
-        (found,) = (
-            one for one, _ in probing.probe_all(Settings.from_environment(environ), environ)
-        )
+        assert {found.level for found in findings(environ)} <= {"ok", "note"}
+        (found,) = findings({**environ, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
         assert "gRPC is spoken there, and http/protobuf was sent" in found.text
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": running.mlflow}
-    (found,) = (one for one, _ in probing.probe_all(Settings.from_environment(environ), environ))
+    (found,) = findings({"OTEL_EXPORTER_OTLP_ENDPOINT": running.mlflow})
     assert "http/protobuf is spoken there, and gRPC was sent" in found.text
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{running.jaeger_http}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    assert {found.level for found in findings(environ)} <= {"ok", "note"}
     services = httpx.get(f"{running.jaeger}/api/services").json()["data"]
     assert services == ["mlflow-otel-demo"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "level", "said"),
+    [
+        ("x-mlflow-experiment-id=0", "ok", "a request without content was accepted"),
+        ("x-mlflow-experiment-id=77", "problem", "404"),
+        ("x-mlflow-experiment-id=shop", "problem", "400"),
+        ("", "problem", "422"),
+    ],
+)
+def test_doctor_leaves_nothing_behind_in_mlflow_and_sees_whether_the_experiment_is_there(
+    running, headers, level, said
+):
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": running.mlflow,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_HEADERS": headers,
+    }
+    traces = next(one for one in findings(environ) if one.about.startswith("traces"))
+    assert (traces.level, said in traces.text) == (level, True), traces
+    assert ("x-mlflow-experiment-id" in traces.todo) == (level == "problem")
+    asked = {
+        "locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}]
+    }
+    found = httpx.post(f"{running.mlflow}/api/3.0/mlflow/traces/search", json=asked).json()
+    assert found["traces"]
+    assert "doctor" not in json.dumps(found)
 
 
 @pytest.mark.parametrize(("asked", "mlflow", "jaeger", "traceql"), QUESTIONS)
@@ -291,6 +324,21 @@ def test_compose_pins_every_image_mounts_what_is_there_and_checks_health():
     asked = services["ready"]["healthcheck"]["test"][-1]
     for name in services.keys() - {"app", "demo"}:
         assert name in checked or f"http://{name}:" in asked, name
+
+
+@pytest.mark.parametrize("file", ["README.md", "compose.yaml"])
+def test_the_compose_commands_that_are_told_are_composes_own(file):
+    text = (servers.CONFIG / file).read_text()
+    told = re.findall(r"^(?:#   )?docker compose (.*?)(?:  +.*)?$", text, re.MULTILINE)
+    assert len(told) >= 3
+    for line in told:
+        words = line.split()
+        place = next(n for n, word in enumerate(words) if word in {"up", "run"})
+        services = servers.composed(*words[:place])["services"]
+        assert {word for word in words[place + 1 :] if not word.startswith("-")} <= {*services}
+        command = [str(servers.COMPOSE), words[place], "--help"]
+        taken = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert all(word in taken for word in words[place + 1 :] if word.startswith("-"))
 
 
 def test_compose_sends_to_mlflow_when_it_runs():

@@ -338,6 +338,29 @@ def test_traces_that_are_broken_are_shown_as_far_as_they_are(both):
     assert len(store.get_trace(f"tr-{long:032x}").data.spans) == 10_000
 
 
+def test_a_trace_of_clocks_apart_a_span_sent_twice_and_a_trace_without_its_root(both):
+    store, _, http = both
+    said = {"mlflow.trace.state": "OK", "mlflow.trace.entry": True}
+    apart, rootless = send(
+        http,
+        "torn",
+        [(NOW, said), (NOW - 3600 * SECOND, {}), (NOW + 3600 * SECOND, {})],
+        [(NOW, {}), (NOW + 1000, {"mlflow.trace.id": "tr-none"})],
+    )
+    (twice,) = send(http, "torn", [(NOW, said), (NOW + 1000, {})], times=2)
+    torn = experiment_id("torn")
+    listed = when(lambda: len(store.search_traces([torn])[0]) == 2 and store.search_traces([torn]))
+    assert {info.request_time for info in listed[0]} == {NOW // 1_000_000}
+    sizes = {
+        one: len(store.get_trace(f"tr-{one:032x}").data.spans) for one in (apart, twice, rootless)
+    }
+    assert sizes == {apart: 3, twice: 2, rootless: 2}
+    counted = store.query_trace_metrics(
+        [torn], MetricViewType.SPANS, "span_count", [MetricAggregation(AggregationType.COUNT)]
+    )
+    assert [point.values for point in counted] == [{"COUNT": 5}]
+
+
 def test_a_backend_that_is_gone_is_said_in_one_sentence():
     (port,) = servers.free_ports(1)
     store = OtelTraceStore(open_traces(f"otel+jaeger://127.0.0.1:{port}?timeout=1"))

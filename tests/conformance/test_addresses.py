@@ -9,10 +9,9 @@ import socket
 import pytest
 from proxy import Proxy as ProxyServer
 
-from tests.conformance.peers import GrpcPeer, HttpPeer, answering, transport
+from tests.conformance.peers import EVERY_PROTOCOL, GrpcPeer, HttpPeer, answering, transport
 from tests.delivery.faults import free_port
 
-BOTH = pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
 VARIABLES = [f"{name}_proxy" for name in ("grpc", "http", "https", "all", "no", "no_grpc")]
 
 
@@ -129,7 +128,7 @@ def test_an_unknown_protocol_is_an_error_that_names_the_known_ones():
         transport("http://host:1", "http/json")
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_credentials_in_the_endpoint_are_sent_as_basic_authentication(peer):
     with peer() as running:
         sender = transport(f"http://ann:p%40ss@127.0.0.1:{running.port}", peer.protocol)
@@ -139,7 +138,7 @@ def test_credentials_in_the_endpoint_are_sent_as_basic_authentication(peer):
     assert headers["authorization"] == "Basic " + base64.b64encode(b"ann:p@ss").decode()
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_an_authorization_header_that_was_set_beats_the_endpoints(peer):
     with peer() as running:
         sender = transport(
@@ -155,7 +154,7 @@ def test_an_authorization_header_that_was_set_beats_the_endpoints(peer):
     assert "x-tenant" in headers
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_headers_that_say_how_a_request_is_framed_are_not_the_users_to_set(peer):
     with peer() as running:
         sender = transport(
@@ -169,7 +168,7 @@ def test_headers_that_say_how_a_request_is_framed_are_not_the_users_to_set(peer)
     assert "x-forged" not in headers
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_the_first_address_of_a_name_may_be_a_black_hole(peer):
     """``localhost`` is ::1 and 127.0.0.1: what listens on the first takes no connection."""
     with peer() as running, black_hole("::1", running.port):
@@ -231,7 +230,7 @@ def test_a_proxy_is_taken_with_its_credentials(peer, variable, size, proxy_port,
     assert [length for _, length in running.calls] == [size] * 3
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_proxy_that_refuses_is_no_refusal_of_the_server(peer, proxy_port, monkeypatch):
     monkeypatch.setenv("http_proxy", f"http://ann:wrong@127.0.0.1:{proxy_port}")
     with peer() as running:
@@ -241,7 +240,7 @@ def test_a_proxy_that_refuses_is_no_refusal_of_the_server(peer, proxy_port, monk
     assert not running.calls
 
 
-@BOTH
+@EVERY_PROTOCOL
 @pytest.mark.parametrize(
     "proxy",
     [
@@ -261,7 +260,7 @@ def test_whatever_is_wrong_with_a_proxy_is_retryable(peer, proxy, monkeypatch):
         sender.close()
 
 
-@BOTH
+@EVERY_PROTOCOL
 @pytest.mark.parametrize(
     "proxy",
     [
@@ -295,7 +294,7 @@ def test_a_proxy_that_repeats_what_it_was_sent_makes_nothing_show_its_credential
     assert base64.b64encode(b"ann:S3CRET").decode() not in outcome.message
 
 
-@BOTH
+@EVERY_PROTOCOL
 @pytest.mark.parametrize(
     "excepted", ["127.0.0.1", "127.0.0.0/8", "example.com,127.0.0.1", "*", "127.0.0.1:{port}"]
 )

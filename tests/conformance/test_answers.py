@@ -24,6 +24,7 @@ from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
 from mlflow_otel.delivery.transport import Outcome
 from tests.conformance.peers import (
+    EVERY_PROTOCOL,
     GrpcPeer,
     Http2,
     HttpPeer,
@@ -474,7 +475,7 @@ def test_sending_threads_survive_a_fault_of_ours(caplog):
     assert (counted["exported"], counted["dropped"]) == (3, 2)
 
 
-@pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer])
+@EVERY_PROTOCOL
 def test_our_requests_are_not_traced_and_carry_no_trace(peer):
     seen = []
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from mlflow_otel.delivery import retry
-from tests.conformance.peers import GrpcPeer, HttpPeer, transport
+from tests.conformance.peers import EVERY_PROTOCOL, transport
 from tests.conformance.test_answers import exporter_for
 from tests.delivery import certificates
 from tests.delivery.faults import Grpc, Http, free_port
@@ -148,7 +148,7 @@ Allow 127.0.0.1
 
 @pytest.mark.parametrize("credentials", ["", "ann:secret@"], ids=["open", "credentials"])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
+@EVERY_PROTOCOL
 def test_through_tinyproxy_each_request_arrives(peer, secure, credentials, tmp_path, monkeypatch):
     port = free_port()
     config = tmp_path / "tinyproxy.conf"

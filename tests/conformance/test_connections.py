@@ -8,14 +8,13 @@ from collections import Counter
 import pytest
 
 from mlflow_otel.delivery import retry
-from tests.conformance.peers import GrpcPeer, Http2, HttpPeer, answering, transport
+from tests.conformance.peers import EVERY_PROTOCOL, Http2, answering, transport
 from tests.conformance.test_answers import exporter_for
 from tests.delivery import certificates
 from tests.delivery.faults import Grpc, Http, free_port
 from tests.delivery.proxy import Proxy
 from tests.export.test_exporter import make_spans
 
-BOTH = pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
 AGE = {"grpc.max_connection_age_ms": 1000, "grpc.max_connection_age_grace_ms": 20_000}
 
 
@@ -54,7 +53,7 @@ def test_goaway_before_each_answer_costs_no_second_call():
     assert len(calls) == 10
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_server_that_was_restarted_gets_the_next_request_at_the_first_try(peer):
     with peer(port=free_port()) as first:
         sender = transport(f"http://127.0.0.1:{first.port}", peer.protocol)
@@ -88,7 +87,7 @@ def test_when_all_kept_connections_went_silent_each_request_waits_for_one_timeou
     assert counted["retried"] <= kept
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_closing_breaks_off_a_request_that_hangs(peer):
     def hang(connection):
         while connection.recv(65536):
@@ -125,7 +124,7 @@ print(json.dumps(results))
 """
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_children_leave_their_parents_connection_alone(peer, run_app, tmp_path):
     import json
     import os

@@ -14,12 +14,10 @@ import pytest
 from mlflow_otel import MlflowSpanExporter, Settings
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.delivery import retry
-from tests.conformance.peers import GrpcPeer, HttpPeer, transport
+from tests.conformance.peers import EVERY_PROTOCOL, GrpcPeer, HttpPeer, transport
 from tests.delivery import certificates
 from tests.delivery.faults import free_port
 from tests.export.test_exporter import make_spans
-
-BOTH = pytest.mark.parametrize("peer", [GrpcPeer, HttpPeer], ids=["grpc", "http"])
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def secured(files, name="server", *, clients=False):
     return (files[f"{name}.pem"], files[f"{name}.key"], *([files["ca.pem"]] if clients else []))
 
 
-@BOTH
+@EVERY_PROTOCOL
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost."])
 def test_a_server_of_a_trusted_ca_is_taken(peer, host, files):
     with peer(tls=secured(files)) as running:
@@ -42,7 +40,7 @@ def test_a_server_of_a_trusted_ca_is_taken(peer, host, files):
         sender.close()
 
 
-@BOTH
+@EVERY_PROTOCOL
 @pytest.mark.parametrize("name", ["expired", "other"])
 def test_an_expired_certificate_or_another_hosts_is_refused_and_the_request_kept(peer, name, files):
     with peer(tls=secured(files, name)) as running:
@@ -55,7 +53,7 @@ def test_an_expired_certificate_or_another_hosts_is_refused_and_the_request_kept
     assert not running.calls
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_server_of_an_unknown_ca_is_refused_and_the_request_kept(peer, files):
     with peer(tls=secured(files)) as running:
         sender = transport(f"https://localhost:{running.port}", peer.protocol)
@@ -65,7 +63,7 @@ def test_a_server_of_an_unknown_ca_is_refused_and_the_request_kept(peer, files):
     assert not running.calls
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_server_without_tls_is_told_from_one_that_is_down(peer):
     with peer() as running:
         sender = transport(f"https://localhost:{running.port}", peer.protocol)
@@ -74,7 +72,7 @@ def test_a_server_without_tls_is_told_from_one_that_is_down(peer):
     assert (outcome.result, outcome.reason) == ("retryable", "tls")
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_server_with_tls_that_is_asked_without_gets_nothing(peer, files):
     with peer(tls=secured(files)) as running:
         sender = transport(f"http://localhost:{running.port}", peer.protocol)
@@ -84,7 +82,7 @@ def test_a_server_with_tls_that_is_asked_without_gets_nothing(peer, files):
     assert outcome.reason in ({"protocol"} if peer is GrpcPeer else {"protocol", "network"})
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_both_sides_show_certificates(peer, files):
     with peer(tls=secured(files, clients=True)) as running:
         endpoint = f"https://localhost:{running.port}"
@@ -104,7 +102,7 @@ def test_both_sides_show_certificates(peer, files):
     assert len(running.calls) == 1
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_certificate_and_key_may_be_in_one_file(peer, files, tmp_path):
     both = tmp_path / "both.pem"
     both.write_bytes(
@@ -121,7 +119,7 @@ def test_certificate_and_key_may_be_in_one_file(peer, files, tmp_path):
         sender.close()
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_renewed_certificates_are_read_again(peer, files, tmp_path):
     """The CA, the server's certificate and ours change on disk; the process goes on."""
     later = certificates.make(tmp_path / "later")
@@ -146,7 +144,7 @@ def test_renewed_certificates_are_read_again(peer, files, tmp_path):
         sender.close()
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_an_encrypted_key_is_an_error_and_no_question_at_the_terminal(peer, files, run_app):
     code = """
     import json, os, pty, sys
@@ -193,7 +191,7 @@ def test_variables_name_the_trusted_certificates(peer, variable, files, monkeypa
         sender.close()
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_folder_of_certificates_is_trusted_beside_the_file(peer, files, tmp_path, monkeypatch):
     for name in {name for names in VARIABLES.values() for name in names}:
         monkeypatch.delenv(name, raising=False)
@@ -209,13 +207,13 @@ def test_a_folder_of_certificates_is_trusted_beside_the_file(peer, files, tmp_pa
             sender.close()
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_file_that_is_not_there_is_an_error_that_names_it(peer):
     with pytest.raises(OSError, match=r"no\.pem"):
         transport("https://localhost:1", peer.protocol, certificate="/no.pem")
 
 
-@BOTH
+@EVERY_PROTOCOL
 def test_a_certificate_that_is_written_later_loses_nothing(peer, files, tmp_path, monkeypatch):
     monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 0.05)
     roots = tmp_path / "roots.pem"
