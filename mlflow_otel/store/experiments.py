@@ -23,7 +23,8 @@ from mlflow_otel.store.model import StoredTrace
 KEPT_SECONDS: Final = 30.0
 """How long what was found is not looked for again."""
 AGAIN_SECONDS: Final = 1.0
-"""How soon it is looked for again when somebody asks for an experiment that was not found."""
+"""How soon it is looked for again when somebody asks for an experiment that was not found, and no
+service is new."""
 AHEAD: Final = 600 * 1_000_000_000
 """Nanoseconds that others' clocks may be ahead."""
 SAMPLE: Final = 50
@@ -184,12 +185,9 @@ class Experiments:
             BackendError: The backend did not answer.
         """
         with self._lock:
-            known = {one.experiment_id: one for one in self.all()}.get(identity)
-            if known is None and self._clock() - self._looked > AGAIN_SECONDS:
-                self._until = 0.0  # a service may be new
-                known = {one.experiment_id: one for one in self.all()}.get(identity)
-            if known is None and identity in self._asked:
-                known = self._asked[identity]
+            known = self._first(lambda one: one.experiment_id == identity)
+            if known is None:
+                known = self._asked.get(identity)
             if known is None:
                 named = Condition(keys.EXPERIMENT_ID, identity)
                 traces = self._newest(Scope((), (ENTRY, named)), 1)
@@ -205,8 +203,26 @@ class Experiments:
             BackendError: The backend did not answer.
         """
         with self._lock:
-            known = [*self.all(), *self._asked.values()]
-        return next((one for one in known if one.name == name), None)
+            known = self._first(lambda one: one.name == name)
+            return known or next((one for one in self._asked.values() if one.name == name), None)
+
+    def _first(self, wanted: Callable[[FoundExperiment], bool]) -> FoundExperiment | None:
+        """Return the first experiment that is wanted; look again when there is none and one may be new."""
+        known = next(filter(wanted, self.all()), None)
+        if known is None and self._may_be_new():
+            self._until = 0.0
+            known = next(filter(wanted, self.all()), None)
+        return known
+
+    def _may_be_new(self) -> bool:
+        """Tell whether a look may find an experiment that the last one did not.
+
+        A new service is one, and is found by one short question. An experiment that a known service's
+        new traces name takes a long look, so that it waits for some time.
+        """
+        if self._clock() - self._looked > AGAIN_SECONDS:
+            return True
+        return not set(self._backend.services(self._timeout)) <= set(self._services)
 
     def create(self, name: str) -> str:
         """Return the ID that traces of an experiment have; it comes with its first trace."""

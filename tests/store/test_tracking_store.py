@@ -191,6 +191,18 @@ def test_experiments_are_the_services_and_what_traces_name(held):
     refused("INVALID_PARAMETER_VALUE", store.search_experiments, filter_string="color = 'x'")
 
 
+def test_an_experiment_is_found_as_soon_as_its_service_is_new(held):
+    held.add()
+    store = store_on(held)
+    assert len(ids(store)) == 1  # the services were looked at just now
+    new = held.add(service="new")
+    infos, _ = store.search_traces([experiment_id("new")])
+    assert [info.trace_id for info in infos] == [new]
+    newer = experiment_id("newer")
+    held.add(service="newer")
+    assert store.get_experiment_by_name("newer").experiment_id == newer
+
+
 def test_several_traces_come_with_spans_in_the_order_that_they_were_asked_for(held):
     first, second = held.add(), held.add(service="other")
     store = store_on(held)
