@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 import zlib
+from collections import Counter
 from concurrent.futures import Future
 
 import httpx
@@ -57,7 +58,7 @@ def post(http, *parts):
 
 def counted(http):
     lines = http.get("/metrics").text.splitlines()[1:]
-    return {line.split('"')[1]: int(line.split()[-1]) for line in lines}
+    return Counter({line.split('"')[1]: int(line.split()[-1]) for line in lines})
 
 
 def settled(http, met):
