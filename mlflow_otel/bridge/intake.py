@@ -12,6 +12,7 @@ from mlflow_otel.accounting import Accounting
 from mlflow_otel.bridge import span_message, traces_json
 from mlflow_otel.bridge.bodies import RefusedError
 from mlflow_otel.bridge.experiments import Experiments
+from mlflow_otel.bridge.gate import Gate
 from mlflow_otel.bridge.joining import Arrival, Joiner, Leaving
 from mlflow_otel.bridge.leaving import Keep, Mapper
 from mlflow_otel.bridge.remembering import TraceMemory
@@ -79,6 +80,8 @@ class Intake:
             clock,
         )
         self.memory = TraceMemory(self.mapper.groups, self._joiner.held, settings.max_held_bytes)
+        self.gate = Gate()
+        """What leaves goes through it."""
         self._outlets = {signal: Outlet(signal, settings, accounting) for signal in SIGNALS}
         # A backend need not take the bridge's own events. Logs of clients that it refuses are lost.
         self._events = Outlet("logs", settings, accounting.prefixed("events."), optional=True)
@@ -88,7 +91,7 @@ class Intake:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that wait for the backend."""
-        return sum(outlet.waiting_bytes for outlet in self._all_outlets())
+        return self.gate.bytes + sum(outlet.waiting_bytes for outlet in self._all_outlets())
 
     @property
     def unready(self) -> str | None:
@@ -159,12 +162,12 @@ class Intake:
         number = sum(len(group.items) for group in groups)
         if counted:
             self._accounting.count(f"received.{signal}", number)
-        _put(self._outlets[signal], groups)
+        self._put(self._outlets[signal], groups)
 
     def send(self, made: Made) -> None:
         """Send what the bridge itself made of a trace, and remember what of it is to be read."""
         self.memory.add(made.trace_id, made.remembered)
-        _put(self._events, made.logs)
+        self._put(self._events, made.logs)
         self._pass_on("traces", made.spans, counted=False)
 
     def info(self, info: TraceInfo) -> Known | None:
@@ -250,7 +253,15 @@ class Intake:
             number = len(one.arrivals) + one.update
             if one.update:
                 self._accounting.count("updates")
-            self._outlets["traces"].put(Waiting(self.memory.leaves(one), number, one.size))
+            self.gate.put(
+                self._outlets["traces"], Waiting(self.memory.leaves(one), number, one.size)
+            )
+
+    def _put(self, outlet: Outlet, groups: list[Group]) -> None:
+        number = sum(len(group.items) for group in groups)
+        if number:
+            size = sum(len(item) for group in groups for item in group.items)
+            self.gate.put(outlet, Waiting(lambda: groups, number, size))
 
     def release_aged(self) -> None:
         """Release what waited too long; a thread calls this."""
@@ -260,7 +271,7 @@ class Intake:
         """Return all counters, and how much is held or on its way now."""
         # In the order in which items go: one that goes on meanwhile is counted twice, and never left out.
         held = self._joiner.stats()
-        in_flight = sum(outlet.in_flight for outlet in self._all_outlets())
+        in_flight = self.gate.items + sum(outlet.in_flight for outlet in self._all_outlets())
         return {
             **self._accounting.snapshot(),
             **{f"held.{what}": number for what, number in held.items()},
@@ -272,16 +283,10 @@ class Intake:
         """Release all that is held and deliver what can be, in time."""
         self._sweeper.stop()
         self._leave(self._joiner.release_all())
+        self.gate.open()
         outlets = self._all_outlets()
         for outlet in outlets:
             outlet.close(seconds / len(outlets))
-
-
-def _put(outlet: Outlet, groups: list[Group]) -> None:
-    number = sum(len(group.items) for group in groups)
-    if number:
-        size = sum(len(item) for group in groups for item in group.items)
-        outlet.put(Waiting(lambda: groups, number, size))
 
 
 def _python_resource() -> bytes:

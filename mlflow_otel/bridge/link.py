@@ -25,6 +25,7 @@ from mlflow_otel.bridge.way_in import Seen
 
 Start: TypeAlias = Callable[[int], "subprocess.Popen[bytes]"]
 """Starts a worker's process that has the socket of this number."""
+READ_BYTES: Final = 256 * 1024
 START_SECONDS: Final = 120.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 MAX_PAUSE_SECONDS: Final = 30.0
@@ -94,6 +95,7 @@ class Link(asyncio.Protocol):
         self._out: list[bytes] = []
         self._asked: dict[int, _Question] = {}
         self._transport: asyncio.Transport | None = None
+        self._left: socket.socket | None = None  # reads what the loop did not, once the worker is gone
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = self._loop.create_future()
         self._ended = self._loop.create_future()
@@ -128,12 +130,14 @@ class Link(asyncio.Protocol):
         try:
             with theirs, _signals_held_back():
                 self._process = self._start(theirs.fileno())
+            self._left = ours.dup()
             await self._loop.create_unix_connection(lambda: self, sock=ours)
             await asyncio.wait_for(asyncio.shield(self._ready), START_SECONDS)
         except BaseException as error:
             if self._transport is not None:
                 self._transport.abort()
             ours.close()  # the process sees it, and ends
+            self._close_left()
             if isinstance(error, (OSError, asyncio.TimeoutError)):
                 said = str(error) or f"it is not ready after {START_SECONDS:g} s"
                 raise OSError(f"a worker of the bridge does not start: {said}") from error
@@ -260,6 +264,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Count what the worker lost, and start another."""
+        self._take_what_is_left()
         self._transport = None
         self._out.clear()  # questions are asked again
         self._buffer.clear()
@@ -270,6 +275,22 @@ class Link(asyncio.Protocol):
             self._restarting = self._loop.create_task(self._restart())
         if not self._ended.done() and self._stopping:
             self._ended.set_result(None)
+
+    def _take_what_is_left(self) -> None:
+        """Take the answers that the loop did not read: it stops reading when a write to a dead worker fails.
+
+        What is not answered is asked again, and what is answered may have been delivered.
+        """
+        if self._left is not None:
+            with contextlib.suppress(OSError):
+                while came := self._left.recv(READ_BYTES, socket.MSG_DONTWAIT):
+                    self.data_received(came)
+        self._close_left()
+
+    def _close_left(self) -> None:
+        if self._left is not None:
+            self._left.close()
+            self._left = None
 
     def _close_books(self) -> None:
         lost = sum(self._told.get(name, 0) for name in OWED) + self._taken_since_told

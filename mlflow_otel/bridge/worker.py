@@ -29,14 +29,16 @@ from mlflow_otel.settings import Signal
 
 READ_BYTES: Final = 256 * 1024
 ANSWER_SECONDS: Final = 0.001
-"""How long an answer may wait for others: each write wakes the accepting process. What was taken and is not
-answered when the worker dies is handed to the next one, so that it must not have been delivered by then."""
+"""How long an answer may wait for others: each write wakes the accepting process."""
 TELL_SECONDS: Final = 0.05
 """How old what the accepting process knows of the counters may be while they change."""
 
 
 class Worker:
-    """Does what is asked.
+    """Does what is asked. What comes of it goes out when the answer has left.
+
+    When this process dies, the next one is asked what this one did not answer. So nothing of that may have been
+    delivered. An answer that was written survives this process, in the socket.
 
     Args:
         own: The socket to the accepting process.
@@ -48,6 +50,7 @@ class Worker:
         self._intake = intake
         self._memory = Memory(intake.memory)
         self._reader = ThreadPoolExecutor(1, "bridge reads")
+        intake.gate.close()
         self._lock = threading.Lock()  # answers are written whole
         self._out: list[bytes] = []
         self._flush_at = 0.0
@@ -74,13 +77,14 @@ class Worker:
                     for said in cut(buffer):
                         asked = Asked(*said)
                         if asked.kind == "stop":
+                            self._flush()
                             self._intake.close(asked.said[0])
                             self._tell()
                             return
                         if asked.kind == "tell":
                             self._tell()
                         self._take(asked)
-                    self._flush()
+                self._flush()
                 if time.monotonic() >= self._tell_at:
                     self._tell()
         except OSError:  # the accepting process is gone
@@ -121,6 +125,8 @@ class Worker:
             with self._lock:
                 self._socket.sendall(b"".join(self._out))
             self._out.clear()
+        # All that was taken until now is answered; nothing is taken meanwhile.
+        self._intake.gate.let_through()
 
 
 def _answered(act: Callable[..., Any], of: Any, asked: Asked) -> Answered:

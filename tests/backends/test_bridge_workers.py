@@ -22,8 +22,6 @@ pytestmark = pytest.mark.backend
 APP = Path(__file__).with_name("workers_app.py")
 CLIENTS, TRACES = 3, 120
 KILLS = 2
-IN_A_MOMENT = 30
-"""Spans that may be on their way through a worker at once."""
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def environ():
 
 
 @pytest.mark.timeout(300)
-def test_of_what_was_accepted_next_to_nothing_comes_twice_and_what_is_missing_is_counted(
+def test_of_what_was_accepted_nothing_comes_twice_and_what_is_missing_is_counted(
     environ, tmp_path
 ):
     seed = int(os.environ.get("MLFLOW_OTEL_TEST_SOAK_SEED", "0")) or random.getrandbits(32)
@@ -71,9 +69,7 @@ def test_of_what_was_accepted_next_to_nothing_comes_twice_and_what_is_missing_is
     assert len(made) == CLIENTS * TRACES * 5
     arrived = Counter((span["trace_id"], span["span_id"]) for span in spans)
     assert set(arrived) <= made
-    # What a worker delivered in its last moment, before its answer had left, the next one delivers again.
-    twice = sum(arrived.values()) - len(arrived)
-    assert twice <= KILLS * IN_A_MOMENT, f"{twice} arrived twice"
+    assert not [span for span, times in arrived.items() if times > 1]
     lost = found.get("dropped.worker", 0)
     assert found.get("dropped", 0) == lost
     assert len(made - set(arrived)) <= lost < len(made) / 2
