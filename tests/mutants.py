@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # The tests of each room: those of the others take minutes and would notice by chance. `--ignore` would not leave
@@ -131,6 +133,46 @@ def run(place: Path, *names: str) -> None:
         sys.exit(f"mutmut could not run the tests:\n{ended.stdout[-4000:]}")
 
 
+def passes_alone(place: Path, name: str) -> bool:
+    """Tell whether the tests pass with a change that is there before anything is imported.
+
+    mutmut changes a process that has the modules and has run the tests: what runs at the import of a
+    module, and what is remembered from one call to the next, stays as it was.
+    """
+    tests = listed((place / "pyproject.toml").read_text(), LISTS[1])
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir=.",
+            *tests,
+        ],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=place / "mutants",
+        env={**os.environ, "MUTANT_UNDER_TEST": name},
+    )
+    if not name and ended.returncode:
+        sys.exit(f"The tests fail without any change:\n{ended.stdout[-4000:]}")
+    return ended.returncode == 0
+
+
+def missed_alone(place: Path, names: list[str]) -> list[str]:
+    """Return those changes that the tests do not notice in a process of their own either."""
+    if not names:
+        return []
+    with ThreadPoolExecutor(os.cpu_count()) as several:
+        passed = list(several.map(lambda name: passes_alone(place, name), ["", *names]))
+    return [name for name, unnoticed in zip(names, passed[1:], strict=True) if unnoticed]
+
+
 def main() -> None:
     """Sample, run, print what was not noticed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -145,7 +187,7 @@ def main() -> None:
     chosen = random.Random(asked.seed).sample(everything, min(asked.sample, len(everything)))
     run(place, *chosen)
     after = results(place)
-    missed = sorted(name for name in chosen if after[name] in UNNOTICED)
+    missed = missed_alone(place, sorted(name for name in chosen if after[name] in UNNOTICED))
     for name in missed:
         shown = subprocess.run(
             [sys.executable, "-m", "mutmut", "show", name],

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from tests.mutants import LISTS, TESTS, listed, narrowed
+from tests.mutants import LISTS, TESTS, listed, missed_alone, narrowed
 
 SECTION = (ROOT / "pyproject.toml").read_text().partition("[tool.mutmut]")[2]
 NAMED = re.findall(r'"((?:mlflow_otel|tests|docs|examples)[^"]*)"', SECTION)
@@ -36,3 +36,12 @@ def test_the_mutation_tester_is_given_a_rooms_code_and_its_tests_alone(room):
     assert changed
     assert all(path.startswith(f"mlflow_otel/{room}/") for path in changed)
     assert tests == TESTS[room]
+
+
+def test_what_runs_at_an_import_is_changed_before_it(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(f'{LISTS[1]} = ["test_import.py"]\n')
+    (tmp_path / "mutants").mkdir()
+    (tmp_path / "mutants" / "test_import.py").write_text(
+        "import os\nNAME = os.environ['MUTANT_UNDER_TEST']\ndef test_name(): assert NAME != 'noticed'\n"
+    )
+    assert missed_alone(tmp_path, ["noticed", "unnoticed"]) == ["unnoticed"]
