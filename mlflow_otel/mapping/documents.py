@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from mlflow_otel.mapping import typed
 from mlflow_otel.mapping.messages import parts
-from mlflow_otel.mapping.values import as_text
+from mlflow_otel.mapping.values import as_text, present
 
 SHORT_TEXTS: Final = ("chunk", "passage", "long_text")
 CONTENT_KEYS: Final = (
@@ -60,9 +60,7 @@ def document(item: Any) -> dict[str, Any] | None:
         return None if scored is None else {**scored, "score": score}
     if not isinstance(item, dict):
         return None
-    held = item
-    if None in item.values():
-        held = {key: value for key, value in item.items() if value is not None}
+    held = present(item)
     said = held.get("content")
     if isinstance(said, dict) and isinstance(said.get("text"), str):  # Bedrock's knowledge bases
         beside = {key: value for key, value in said.items() if key != "text"}
@@ -73,7 +71,7 @@ def document(item: Any) -> dict[str, Any] | None:
         return _named(held)
     wrapper = next((key for key in WRAPPERS if isinstance(held.get(key), dict)), None)
     if wrapper is not None and not held[wrapper].keys().isdisjoint(CONTENT_KEYS):
-        inner = {key: value for key, value in held[wrapper].items() if value is not None}
+        inner = {**present(held[wrapper])}
         outer = {key: value for key, value in held.items() if key != wrapper}
         held = inner
         for key, value in outer.items():

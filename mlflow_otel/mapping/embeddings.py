@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mlflow_otel.mapping.values import as_dict, as_list
+from mlflow_otel.mapping.values import as_dict, as_list, present
 
 LISTS: Final = ("data", "embeddings", "predictions", "embeddingsByType")
 VECTORS: Final = ("embedding", "values", "vector")
@@ -15,7 +15,7 @@ TEXTS: Final = ("input", "texts", "inputText", "contents", "content", "text", "i
 def are_in(outputs: Any) -> bool:
     """Tell whether a call's outputs are embeddings: vectors of numbers, and nothing that was said."""
     held = as_dict(outputs)
-    if not held or "choices" in held:
+    if not held or held.get("choices") is not None:
         return False
     return next(vectors(held), None) is not None or any(
         as_dict(item).get("object") == "embedding" for item in as_list(held.get("data"))[:1]
@@ -52,7 +52,12 @@ def texts(inputs: Any) -> list[Any]:
     held = as_dict(inputs)
     given = next((held[name] for name in TEXTS if held.get(name)), None)
     items = [given] if isinstance(given, str) else as_list(given)
-    return [as_dict(item).get("content", as_dict(item).get("text", item)) for item in items]
+    return [_text(item) for item in items]
+
+
+def _text(item: Any) -> Any:
+    held = present(as_dict(item))
+    return held.get("content", held.get("text", item))
 
 
 def _vector(item: Any) -> list[Any] | None:

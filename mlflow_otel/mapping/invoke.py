@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from mlflow_otel.mapping.values import decode
+from mlflow_otel.mapping.values import decode, present
 
 MAKERS: Final[Mapping[str, str]] = {
     "anthropic": "anthropic",
@@ -61,7 +61,8 @@ def opened(inputs: dict[str, Any], outputs: Any) -> Call | None:
 
 
 def _opened(envelope: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    beside = {key: value for key, value in envelope.items() if key != "body"}
+    body = present(body)
+    beside = {key: value for key, value in envelope.items() if key != "body" and value is not None}
     if beside.keys().isdisjoint(body):
         return {**beside, **body}
     # The same name on both: the envelope's keep a place of their own.

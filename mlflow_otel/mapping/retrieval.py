@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mlflow_otel.mapping import typed
 from mlflow_otel.mapping.documents import document
-from mlflow_otel.mapping.values import as_dict, as_text
+from mlflow_otel.mapping.values import as_dict, as_text, present
 
 QUERY_KEYS: Final = (
     "query",
@@ -85,10 +85,11 @@ def query(inputs: Any) -> str | None:
     """Return the query's text, or None when the inputs name none."""
     if isinstance(inputs, str):
         return inputs
-    held = as_dict(inputs)
+    held = present(as_dict(inputs))
     for key in QUERY_KEYS:
         value = held.get(key)
         if isinstance(value, dict):
+            value = present(value)
             value = value.get("query_str", value.get("text"))
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
@@ -157,9 +158,9 @@ def is_query_alone(inputs: Any) -> bool:
     """Tell whether inputs say the query and nothing else."""
     if isinstance(inputs, str):
         return True
-    held = [value for value in as_dict(inputs).values() if value is not None]
+    held = list(present(as_dict(inputs)).values())
     if len(held) == 1 and isinstance(held[0], dict):
-        held = [value for value in held[0].values() if value is not None]
+        held = list(present(held[0]).values())
     return len(held) == 1 and isinstance(held[0], str)
 
 

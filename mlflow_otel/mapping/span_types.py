@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from mlflow_otel.conventions import genai
 from mlflow_otel.mapping.model import SpanKind
+from mlflow_otel.mapping.values import present
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,12 @@ def llm_operation(inputs: object) -> Operation:
     Messages make a chat, a prompt a text completion, multimodal contents content generation.
     """
     if isinstance(inputs, dict):
-        if any(key in inputs for key in ("messages", "input", "history", "message")):
+        given = present(inputs)
+        if any(key in given for key in ("messages", "input", "history", "message")):
             return "chat"
-        if "contents" in inputs:
+        if "contents" in given:
             return "generate_content"
-        if any(key in inputs for key in ("prompt", "prompts", "inputText", "inputs")):
+        if any(key in given for key in ("prompt", "prompts", "inputText", "inputs")):
             return "text_completion"
     if isinstance(inputs, str):
         return "text_completion"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Final, NamedTuple
 
-from mlflow_otel.mapping.values import as_json, as_list, as_text, decode
+from mlflow_otel.mapping.values import as_json, as_list, as_text, decode, present
 
 WRAPPERS: Final = ("function", "custom", "toolSpec", "tool_spec", "systemTool", "data")
 """What holds a tool's definition; only this wrapper is taken off."""
@@ -80,13 +80,13 @@ def definition(tool: Any) -> dict[str, Any] | None:
         return None
     if len(tool) == len(PLAIN) and tool.get("type") == FUNCTION and _is_usual(tool.get("function")):
         return {"type": FUNCTION, **tool["function"]}
-    if tool.keys() == CACHE_POINT:
+    given = present(tool)
+    if given.keys() == CACHE_POINT:
         return None
-    given = _given(tool)
     wrapper = next((key for key in WRAPPERS if key in given and isinstance(given[key], dict)), None)
     held = given
     if wrapper is not None:
-        held = _given(given[wrapper])
+        held = present(given[wrapper])
         if given.keys() != PLAIN:
             outer = {key: value for key, value in given.items() if key != wrapper}
             clash = {k: outer[k] for k in outer.keys() & held.keys() if outer[k] != held[k]}
@@ -112,8 +112,9 @@ def definition(tool: Any) -> dict[str, Any] | None:
     schema = next((key for key in SCHEMAS if isinstance(held.get(key), dict)), None)
     if schema is not None:
         parameters = held[schema]
-        if parameters.keys() == {"json"} and isinstance(parameters["json"], dict):
-            parameters = parameters["json"]  # Bedrock wraps it
+        wrapped = present(parameters)
+        if wrapped.keys() == {"json"} and isinstance(wrapped["json"], dict):
+            parameters = wrapped["json"]  # Bedrock wraps it
         made["parameters"] = parameters
     for key, value in held.items():
         if key == "parameters" and not isinstance(value, dict):
@@ -138,12 +139,6 @@ def _is_usual(held: Any) -> bool:
         and type(parameters) is dict
         and "json" not in parameters
     )
-
-
-def _given(held: dict[str, Any]) -> dict[str, Any]:
-    if None in held.values():
-        return {key: value for key, value in held.items() if value is not None}
-    return held
 
 
 def definitions(tools: Any) -> list[dict[str, Any]]:

@@ -204,6 +204,13 @@ def as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def present(held: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without its null fields, which say as little as fields that are not there."""
+    if None in held.values():
+        return {key: value for key, value in held.items() if value is not None}
+    return held
+
+
 def as_list(value: Any) -> list[Any]:
     """Return a list as it is and an empty one for anything else."""
     return value if isinstance(value, list) else []

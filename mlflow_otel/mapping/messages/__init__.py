@@ -24,7 +24,7 @@ from mlflow_otel.mapping.messages import (
 from mlflow_otel.mapping.messages.parts import Part, Unread
 from mlflow_otel.mapping.model import Answered, Asked, Conversation
 from mlflow_otel.mapping.placeholders import is_handle
-from mlflow_otel.mapping.values import as_dict
+from mlflow_otel.mapping.values import as_dict, present
 
 FORMATS: Final[dict[str, tuple[ModuleType, ...]]] = {
     "openai": (responses, openai),
@@ -55,12 +55,12 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     if not named and _say_nothing(inputs, outputs):
         return None
     failures: list[str] = []
-    asked = _asked(named, failures, inputs) or _asked(
-        _asked_by_shape(inputs, outputs), failures, inputs
-    )
-    said = None if is_handle(outputs) else outputs
-    answered = _answered(named, failures, said, inputs) or _answered(
-        _answered_by_shape(inputs, said, asked), failures, said, inputs
+    given = present(inputs) if isinstance(inputs, dict) else inputs
+    said = present(outputs) if isinstance(outputs, dict) else outputs
+    asked = _asked(named, failures, given) or _asked(_asked_by_shape(given, said), failures, given)
+    said = None if is_handle(said) else said
+    answered = _answered(named, failures, said, given) or _answered(
+        _answered_by_shape(given, said, asked), failures, said, given
     )
     if asked is None and answered is None and not failures:
         return None

@@ -9,6 +9,7 @@ from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
 from mlflow_otel.mapping.placeholders import is_handle
+from mlflow_otel.mapping.values import present
 
 ROLES: Final = {
     "SystemMessage": "system",
@@ -78,7 +79,7 @@ IMAGE: Final = frozenset({"data"})
 
 def _item(item: Any) -> Part:
     held = Fields(item)
-    if isinstance(item, dict) and item.keys() == IMAGE and isinstance(item["data"], str):
+    if isinstance(item, dict) and present(item).keys() == IMAGE and isinstance(item["data"], str):
         return parts.media(item["data"], "image")
     if "call_id" in held:
         answer = held.take("content")

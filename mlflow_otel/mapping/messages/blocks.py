@@ -11,7 +11,7 @@ from typing import Any, Final
 from mlflow_otel.mapping.messages import parts
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Part
-from mlflow_otel.mapping.values import as_text
+from mlflow_otel.mapping.values import as_text, present
 
 Block = dict[str, Any]
 Rest = dict[str, Any]
@@ -41,7 +41,8 @@ def is_block(item: Block) -> bool:
 
 def named_by_key(item: Block) -> Part:
     """Pass on a block of an unknown kind. Its only key names the kind."""
-    only = next(iter(item)) if len(item) == 1 else None
+    held = present(item)
+    only = next(iter(held)) if len(held) == 1 else None
     return parts.other({**item, "type": only} if isinstance(only, str) and only else item)
 
 
@@ -59,9 +60,9 @@ def _guarded(held: Block) -> Part:
     """Return the text or image that a guardrail checks, with its qualifiers."""
     inner = Fields(held).inner("text")
     text = inner.take_text("text")
-    if text is not None and held.keys() == {"text"}:
+    if text is not None and present(held).keys() == {"text"}:
         return parts.text(text, {"guardContent": inner.rest()})
-    if held.keys() == {"image"} and isinstance(held["image"], dict):
+    if present(held).keys() == {"image"} and isinstance(held["image"], dict):
         return carry(KINDS["image"](held["image"]), {"guardContent": True})
     return parts.other({"type": "guardContent", "guardContent": held})
 
@@ -87,9 +88,12 @@ def _tool_result(held: Block) -> Part:
 
 def _plain(item: Any) -> Any:
     """Return an item of a tool's answer: a value or a text as it is, a picture or document as a part."""
-    if isinstance(item, dict) and len(item) == 1 and not item.keys().isdisjoint(PLAIN):
-        return item.get("json", item.get("text"))
-    return block(item) if isinstance(item, dict) and is_block(item) else item
+    if not isinstance(item, dict):
+        return item
+    held = present(item)
+    if len(held) == 1 and not held.keys().isdisjoint(PLAIN):
+        return held.get("json", held.get("text"))
+    return block(item) if is_block(item) else item
 
 
 PLAIN: Final = frozenset({"json", "text"})
@@ -135,7 +139,11 @@ def _media(modality: str) -> Callable[[Block], Part]:
 
 
 def _is_text(item: Any) -> bool:
-    return isinstance(item, dict) and list(item) == ["text"] and isinstance(item["text"], str)
+    return (
+        isinstance(item, dict)
+        and present(item).keys() == {"text"}
+        and isinstance(item["text"], str)
+    )
 
 
 def _mime_type(modality: str, kind: Any) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from mlflow_otel.mapping.messages import items, parts
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message, Part
+from mlflow_otel.mapping.values import present
 
 ROLES: Final[Mapping[str, str]] = {
     "user": "user",
@@ -222,14 +223,14 @@ def _opened(item: dict[str, Any]) -> Fields:
         path = item.get("id")
         kind = path[-1] if isinstance(path, list) and path else None
         beside = {k: v for k, v in item.items() if k not in {"type", "kwargs"}}
-        opened: dict[str, Any] = {**item["kwargs"]}
+        opened: dict[str, Any] = {**present(item["kwargs"])}
         if isinstance(kind, str) and "role" not in opened:
             opened.setdefault("type", kind)
         return Fields(carry(opened, beside))
     if isinstance(item.get("data"), dict) and isinstance(item.get("type"), str):
         beside = {k: v for k, v in item.items() if k != "data"}
-        return Fields(carry({**item["data"]}, beside))
-    if "_role" in item:
+        return Fields(carry({**present(item["data"])}, beside))
+    if item.get("_role") is not None:
         hidden = {key[1:]: v for key, v in item.items() if key[:1] == "_" and v is not None}
         return Fields(carry(hidden, {k: v for k, v in item.items() if k[:1] != "_"}))
     return Fields(item)

@@ -9,7 +9,7 @@ from mlflow_otel.mapping.messages import blocks, chat, items, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
-from mlflow_otel.mapping.values import as_dict
+from mlflow_otel.mapping.values import as_dict, present
 
 
 def request(inputs: Any) -> Asked | None:
@@ -161,12 +161,12 @@ def _answer(held: dict[str, Any]) -> Part:
 
 
 def _code(held: dict[str, Any]) -> Part:
-    call = Fields({"type": "executable_code", **held})
+    call = Fields({"type": "executable_code", **present(held)})
     return parts.server_call("code_execution", call.take_id("id"), call.rest())
 
 
 def _ran(held: dict[str, Any]) -> Part:
-    result = Fields({"type": "code_execution_result", **held})
+    result = Fields({"type": "code_execution_result", **present(held)})
     return parts.server_response(result.take_id("id"), result.rest())
 
 

@@ -106,9 +106,7 @@ def _text(item: Item) -> Part:
     held = Fields(item)
     said = held.take("text", "content")
     held.drop("type", item["type"])
-    if said is None and "text" not in item and "content" not in item:
-        return parts.other(item)
-    return parts.text("" if said is None else said, held.rest())
+    return parts.other(item) if said is None else parts.text(said, held.rest())
 
 
 def _refusal(item: Item) -> Part:

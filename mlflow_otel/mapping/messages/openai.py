@@ -12,7 +12,7 @@ from mlflow_otel.mapping.messages import blocks, chat, items, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields, carry
 from mlflow_otel.mapping.messages.parts import Message
 from mlflow_otel.mapping.model import Answered, Asked
-from mlflow_otel.mapping.values import as_dict, as_list
+from mlflow_otel.mapping.values import as_dict, as_list, present
 
 
 def request(inputs: Any) -> Asked | None:
@@ -130,14 +130,15 @@ BESIDE_TEXT: Final = frozenset({"tool_calls", "reasoning_content", "citations", 
 
 def _said(item: dict[str, Any]) -> dict[str, Any]:
     """Return an answer of DSPy's LM (a text with further fields) as a message."""
-    if "type" in item or "content" in item or BESIDE_TEXT.isdisjoint(item) or "text" not in item:
+    held = present(item)
+    if "type" in held or "content" in held or BESIDE_TEXT.isdisjoint(held) or "text" not in held:
         return item
     if chat.is_message(item):
         return item
     return {
         "role": "assistant",
-        "content": item["text"],
-        **{k: v for k, v in item.items() if k != "text"},
+        "content": held["text"],
+        **{k: v for k, v in held.items() if k != "text"},
     }
 
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.mapping.messages.fields import carry
 from mlflow_otel.mapping.placeholders import is_handle
-from mlflow_otel.mapping.values import as_text, decode_nested, dumps
+from mlflow_otel.mapping.values import as_text, decode_nested, dumps, present
 
 Part = dict[str, Any]
 Message = dict[str, Any]
@@ -255,11 +255,11 @@ def joined_text(content: Any, types: frozenset[str] = TEXT_TYPES) -> Any:
         return content
     texts = []
     for item in content:
-        said = item.get("text") if isinstance(item, dict) else None
-        kind = item.get("type", "text") if isinstance(item, dict) else None
+        held = present(item) if isinstance(item, dict) else {}
+        said, kind = held.get("text"), held.get("type", "text")
         if not isinstance(said, str) or not isinstance(kind, str) or kind not in types:
             return content
-        if not item.keys() <= PLAIN_TEXT:
+        if not held.keys() <= PLAIN_TEXT:
             return content
         texts.append(said)
     return "\n".join(texts)

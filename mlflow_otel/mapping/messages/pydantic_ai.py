@@ -29,7 +29,9 @@ def request(inputs: Any) -> Asked | None:
 
 def _is_its_own(item: Any) -> bool:
     """Tell whether a message is one of Pydantic AI's: it has parts, and no role of its own."""
-    return isinstance(item, dict) and isinstance(item.get("parts"), list) and "role" not in item
+    return (
+        isinstance(item, dict) and isinstance(item.get("parts"), list) and item.get("role") is None
+    )
 
 
 def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> None:
@@ -154,7 +156,7 @@ def _content_item(item: Any) -> Part:
         mime = held.get("media_type")
         modality = parts.modality_of(mime if isinstance(mime, str) else None)
         return parts.file(held.take("file_id"), modality, held.rest())
-    if isinstance(kind, str) and isinstance(item, dict) and "type" not in item:
+    if isinstance(kind, str) and isinstance(item, dict) and item.get("type") is None:
         return parts.other({**item, "type": kind})
     return (
         items.part(item)
