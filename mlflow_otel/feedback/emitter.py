@@ -188,17 +188,17 @@ class Emitter:
     ) -> None:
         if not target.sampled or self._hand_on is None:
             return  # its trace is not there
-        failed = view.error_code is not None
-        said = event.get(keys.ASSESSMENT_ERROR_MESSAGE)
+        made = assessment.evaluation_span(view, event, self._options)
+        failed = None if made.error is None else Status(StatusCode.ERROR, made.error or None)
         self._hand_on(
             later_span(
-                assessment.span_name(view),
+                made.name,
                 target,
-                assessment.span_attributes(event, self._options),
-                view.time,
+                made.attributes,
+                made.start,
                 self._resource(),
                 self._options.version,
-                Status(StatusCode.ERROR, said) if failed else None,
+                failed,
             )
         )
 

@@ -14,7 +14,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.conventions import openinference as oi
 from mlflow_otel.mapping import content
-from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.mapping.model import LATER_SPAN_NANOSECONDS, MappingOptions
 from mlflow_otel.mapping.values import as_float, as_text, dumps
 
 Kind = Literal["feedback", "expectation", "issue"]
@@ -126,13 +126,48 @@ def event_attributes(
     return {**trace, **attributes}
 
 
-def span_name(view: AssessmentView) -> str:
-    """Return the name of the evaluation span."""
-    return f"evaluation {view.name}"
+class EvaluationSpan(NamedTuple):
+    """The span that an assessment leaves as, for backends that take no logs.
+
+    It is of kind internal, a child of the judged span and linked to it; both if that span is known.
+
+    Args:
+        name: Its name.
+        attributes: Before redaction.
+        start: Nanoseconds since the epoch.
+        end: The same.
+        error: The text of its status, if the judge could not judge; None: the status is not set.
+    """
+
+    name: str
+    attributes: dict[str, Any]
+    start: int
+    end: int
+    error: str | None
+
+
+def evaluation_span(
+    view: AssessmentView, event: Mapping[str, Any], options: MappingOptions
+) -> EvaluationSpan:
+    """Return the span that an assessment leaves as.
+
+    Args:
+        view: The assessment.
+        event: The attributes of its event: what must be held back is not in them any more.
+        options: How to map.
+    """
+    said = str(event.get(keys.ASSESSMENT_ERROR_MESSAGE, ""))
+    return EvaluationSpan(
+        f"evaluation {view.name}",
+        span_attributes(event, options),
+        view.time,
+        view.time + LATER_SPAN_NANOSECONDS,
+        None if view.error_code is None else said,
+    )
 
 
 def span_attributes(event: Mapping[str, Any], options: MappingOptions) -> dict[str, Any]:
-    """Return the attributes of the evaluation span, for backends that take no logs.
+    """Return the attributes of the evaluation span.
 
     Args:
         event: Those of the event.

@@ -11,10 +11,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from mlflow_otel.conventions import genai
-from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import assessment
 from mlflow_otel.mapping.assessment import AssessmentView
-from mlflow_otel.mapping.model import LATER_SPAN_NANOSECONDS, MappingOptions
+from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.otlp import wire
 from mlflow_otel.otlp.envelope import ITEM, Group
@@ -74,23 +73,21 @@ class Evaluation:
 
     def span(self) -> list[Group]:
         """Return the evaluation span, for backends that take no logs."""
-        name = assessment.span_name(self._view)
-        attributes = assessment.span_attributes(self._event, self._options)
+        made = assessment.evaluation_span(self._view, self._event, self._options)
         span = Span(
             trace_id=self._trace_id,
             span_id=self._own_id or secrets.token_bytes(8),
             parent_span_id=self._span_id,
-            name=name,
+            name=made.name,
             kind=Span.SPAN_KIND_INTERNAL,
-            start_time_unix_nano=self._view.time,
-            end_time_unix_nano=self._view.time + LATER_SPAN_NANOSECONDS,
+            start_time_unix_nano=made.start,
+            end_time_unix_nano=made.end,
         )
-        span.MergeFromString(wire.attributes(b"\x4a", self._redacted(name, attributes)))
+        span.MergeFromString(wire.attributes(b"\x4a", self._redacted(made.name, made.attributes)))
         if self._span_id:
             span.links.add(trace_id=self._trace_id, span_id=self._span_id)
-        if self._view.error_code is not None:
-            said = self._event.get(keys.ASSESSMENT_ERROR_MESSAGE)
-            span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=said or ""))
+        if made.error is not None:
+            span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=made.error))
         holder = ResourceSpans.FromString(self._resource)
         scope = ScopeSpans(scope=self._scope, schema_url=self._options.version.schema_url)
         return [_group(holder, scope, span)]

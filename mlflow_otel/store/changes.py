@@ -72,10 +72,10 @@ def tags_changed(
 def judged(held: BackendTrace, view: AssessmentView, options: MappingOptions) -> LaterSpan:
     """Return the span that tells of an assessment that was made, changed or deleted."""
     event = assessment.event_attributes(view, _stamp(held), options)
-    said = assessment.span_attributes(event, options)
+    made = assessment.evaluation_span(view, event, options)
     over = held.summary.root if view.span_id is None else int(view.span_id, 16)
-    status = "UNSET" if view.error_code is None else "ERROR"
-    later = _later(held, over, assessment.span_name(view), said, view.time)
+    status = "UNSET" if made.error is None else "ERROR"
+    later = _later(held, over, made.name, made.attributes, made.start)
     return later._replace(
         span=later.span._replace(status=status, status_message=view.error_message or "")
     )
