@@ -77,7 +77,7 @@ def judged(held: BackendTrace, view: AssessmentView, options: MappingOptions) ->
     status = "UNSET" if made.error is None else "ERROR"
     later = _later(held, over, made.name, made.attributes, made.start)
     return later._replace(
-        span=later.span._replace(status=status, status_message=view.error_message or "")
+        span=later.span._replace(status=status, status_message=made.error or "")
     )
 
 

@@ -10,13 +10,14 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlflow.entities import AssessmentSource, Expectation, Feedback
+from mlflow.entities import AssessmentError, AssessmentSource, Expectation, Feedback
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 
 from mlflow_otel.backends.memory import MemoryBackend
 from mlflow_otel.backends.model import BackendError, BackendSpan, Window
 from mlflow_otel.mapping.experiment import experiment_id
+from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.store.tracking_store import MLFLOWS_OWN, OtelTraceStore
 from tests.store.held import MILLISECOND, NOW, SECOND, HeldTraces, numbers, store_on
 
@@ -108,6 +109,16 @@ def test_an_assessment_is_made_changed_overridden_and_deleted(held):
         expected.assessment_id,
         feedback=first.feedback,
     )
+
+
+def test_with_content_off_the_text_of_a_judges_error_is_not_sent(held):
+    trace_id = held.add()
+    store = store_on(held, now=time.time_ns, options=MappingOptions(capture_content=False))
+    error = AssessmentError(error_code="TIMEOUT", error_message="no answer to: where do I live?")
+    store.create_assessment(Feedback("tone", error=error, source=SOURCE, trace_id=trace_id))
+    sent = held.spans[int(trace_id.removeprefix("tr-"), 16)][-1]
+    assert (sent.status, sent.attributes["error.type"]) == ("ERROR", "TIMEOUT")
+    assert "where do I live" not in repr(sent)
 
 
 def test_feedback_on_a_session_holds_for_each_of_its_traces(held):
