@@ -114,13 +114,11 @@ class Parameters(NamedTuple):
         attributes: By the convention's names, typed.
         given: As they were given, by their names on the wire.
         rest: The inputs less those; misfits are still in it.
-        fits: Whether it has no misfits.
     """
 
     attributes: dict[str, Any]
     given: dict[str, Any]
     rest: dict[str, Any]
-    fits: bool = True
 
 
 def read(inputs: Mapping[str, Any], names: Rows = NAMES, depth: int = 0) -> Parameters:
@@ -128,7 +126,6 @@ def read(inputs: Mapping[str, Any], names: Rows = NAMES, depth: int = 0) -> Para
     attributes: dict[str, Any] = {}
     given: dict[str, Any] = {}
     rest: dict[str, Any] = {}
-    misfits = False
     for key, value in inputs.items():
         row = names.get(key)
         if row is not None:
@@ -139,7 +136,6 @@ def read(inputs: Mapping[str, Any], names: Rows = NAMES, depth: int = 0) -> Para
             if number is not None and attributes.setdefault(attribute, number) == number:
                 given[key] = value
                 continue
-            misfits = True
         elif isinstance(value, dict) and depth < DEEPEST and _holds(key, names):
             inner = read(value, names, depth + 1)
             fits = {k: v for k, v in inner.attributes.items() if attributes.setdefault(k, v) == v}
@@ -147,11 +143,9 @@ def read(inputs: Mapping[str, Any], names: Rows = NAMES, depth: int = 0) -> Para
                 given |= inner.given
                 if inner.rest:
                     rest[key] = inner.rest
-                misfits = misfits or not inner.fits
                 continue
-            misfits = True
         rest[key] = value
-    return Parameters(attributes, given, rest, not misfits and depth < DEEPEST)
+    return Parameters(attributes, given, rest)
 
 
 def _holds(key: str, names: Rows) -> bool:
@@ -183,8 +177,6 @@ def rest_of(
             left = {key: known[key] for key in rest if key in known}
     if left is not None and not isinstance(left, dict):
         return left
-    if parameters.fits:
-        return left or None
     return _joined(left or {}, _misfits(parameters.rest)) or None
 
 

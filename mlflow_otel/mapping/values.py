@@ -125,8 +125,11 @@ def as_json(value: Any) -> Json:
     """Write compact JSON; whatever JSON has no word for leaves as its ``str()``."""
     try:
         return Json(_write(value))
-    except (TypeError, ValueError, RecursionError):
-        pass
+    except Exception:  # too deep, or an object whose own code fails
+        return _described(value)
+
+
+def _described(value: Any) -> Json:
     try:
         return Json(str(value).encode("utf-8", "replace"))
     except Exception:

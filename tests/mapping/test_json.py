@@ -55,3 +55,40 @@ def test_text_less_its_blanks_says_the_same(value):
     written = str(SLOW.as_json({"value": value}))
     spaced = written.replace('{"value":', '{ "value" : ')
     assert SLOW.decode(str(SLOW.compact(spaced))) == values.decode(str(values.compact(spaced)))
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError
+
+
+LEAVES = {
+    "bytes that are no UTF-8": (b"\xff\xfe", None),
+    "a lone surrogate": ("\ud800", '"?"'),
+    "a key that is a number": ({1: "x"}, '{"1":"x"}'),
+    "not a number": ({"x": [float("nan"), float("-inf")]}, None),
+    "an object": ({"x": Ellipsis}, '{"x":"Ellipsis"}'),
+    "one that has no text": (Unprintable(), "<unserializable>"),
+    "one inside": ({"x": Unprintable()}, None),
+}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_whatever_json_has_no_word_for_leaves_as_text(name):
+    value, text = LEAVES[name]
+    for module in (values, SLOW):
+        try:
+            said = str(module.as_json(value))
+        except UnicodeDecodeError:
+            pytest.fail("no UTF-8")
+        if text is not None:
+            assert said == text
+        assert said == module.dumps(value)
+
+
+def test_json_that_nests_too_deeply_leaves_as_text():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for module in (values, SLOW):
+        assert str(module.as_json({"x": deep}))

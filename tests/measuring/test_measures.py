@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mlflow_otel.conventions.versions import LATEST
 from mlflow_otel.mapping.measures import ATTRIBUTES, TOKENS, MeasuredSpan, measures_of_spans
 from mlflow_otel.mapping.model import SpanView
 from mlflow_otel.mapping.span import outline
@@ -124,3 +125,11 @@ def test_the_calls_of_real_libraries_count_once_each_with_their_tokens(library, 
     assert all("gen_ai.request.model" in m.attributes for m in durations)
     tokens = [m.value for m in measures if m.name == "gen_ai.client.token.usage"]
     assert sorted(tokens) == sorted([82, 17] * calls)
+
+
+def test_spans_whose_parents_form_a_ring_are_measured_all_the_same():
+    spans = [call(1, parent=2), call(2, parent=3, type_="TOOL"), call(3, parent=2, type_="TOOL")]
+    metrics = set(LATEST.agent_calls.values())
+    measured = measures_of_spans([*spans, call(4, type_="AGENT")], LATEST)
+    # None of them is the agent's.
+    assert [m.value for _, m in measured if m.name in metrics] == [0] * len(metrics)

@@ -42,8 +42,7 @@ def is_block(item: Block) -> bool:
 def named_by_key(item: Block) -> Part:
     """Pass on a block of an unknown kind. Its only key names the kind."""
     held = present(item)
-    only = next(iter(held)) if len(held) == 1 else None
-    return parts.other({**item, "type": only} if isinstance(only, str) and only else item)
+    return parts.other({**held, "type": next(iter(held))} if len(held) == 1 else held)
 
 
 def _cited(held: Block) -> Part:
