@@ -95,7 +95,7 @@ class Link(asyncio.Protocol):
         self._out: list[bytes] = []
         self._asked: dict[int, _Question] = {}
         self._transport: asyncio.Transport | None = None
-        self._left: socket.socket | None = None  # reads what the loop did not, once the worker is gone
+        self._left: socket.socket | None = None  # reads what the loop left of a dead worker
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = self._loop.create_future()
         self._ended = self._loop.create_future()

@@ -91,7 +91,7 @@ def truncate(item: Any, limit: int) -> bool:
         Whether anything was changed.
     """
     excess = item.ByteSize() - limit
-    changed = 0
+    changed = False
     before = _marks(item)
     named = {mark.rpartition("=")[0] for mark in before}
     marks = []
@@ -101,13 +101,13 @@ def truncate(item: Any, limit: int) -> bool:
         needed = 0 if value.key in named else MARK_BYTES + len(value.key.encode())
         had, kept = value.shorten(excess + needed)
         excess += needed + kept - had
-        changed += 1
+        changed = True
         if needed:
             marks.append(f"{value.key}={had}")
     if marks:
         _mark(item, [*before, *marks])
-    changed += sum(_drop(item, holder, limit) for holder in ("events", "attributes"))
-    return changed > 0
+    dropped = sum(_drop(item, holder, limit) for holder in ("events", "attributes"))
+    return changed or dropped > 0
 
 
 class _Value(NamedTuple):
@@ -170,7 +170,7 @@ def _shorter(encoded: bytes, excess: int) -> tuple[str, int]:
     """Return a text without so many of its bytes, as far as it may be shortened, and how many it has, at most."""
     end = len(ELLIPSIS.encode())
     kept = max(len(encoded) - excess - end, KEPT_AT_LEAST // 2)
-    return encoded[:kept].decode("utf-8", "ignore") + ELLIPSIS, kept + end
+    return encoded[:kept].decode(errors="ignore") + ELLIPSIS, kept + end
 
 
 def _utf8(value: AnyValue) -> bytes:
@@ -218,5 +218,5 @@ def _drop(item: Any, holder: str, limit: int) -> int:
 
 def _largest_first(attributes: Any) -> list[int]:
     """Return the attributes' places; what says what was truncated goes last."""
-    sizes = [-1 if pair.key == TRUNCATED else pair.ByteSize() for pair in attributes]
+    sizes = [(pair.key != TRUNCATED, pair.ByteSize()) for pair in attributes]
     return sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True)

@@ -76,9 +76,7 @@ def judged(held: BackendTrace, view: AssessmentView, options: MappingOptions) ->
     over = held.summary.root if view.span_id is None else int(view.span_id, 16)
     status = "UNSET" if made.error is None else "ERROR"
     later = _later(held, over, made.name, made.attributes, made.start)
-    return later._replace(
-        span=later.span._replace(status=status, status_message=made.error or "")
-    )
+    return later._replace(span=later.span._replace(status=status, status_message=made.error or ""))
 
 
 def _stamp(held: BackendTrace) -> dict[str, Any]:

@@ -31,9 +31,7 @@ def environ():
 
 
 @pytest.mark.timeout(300)
-def test_of_what_was_accepted_nothing_comes_twice_and_what_is_missing_is_counted(
-    environ, tmp_path
-):
+def test_of_what_was_accepted_nothing_comes_twice_and_what_is_missing_is_counted(environ, tmp_path):
     seed = int(os.environ.get("MLFLOW_OTEL_TEST_SOAK_SEED", "0")) or random.getrandbits(32)
     print(f"MLFLOW_OTEL_TEST_SOAK_SEED={seed}", file=sys.stderr)
     chance = random.Random(seed)
