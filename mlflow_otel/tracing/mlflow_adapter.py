@@ -20,9 +20,11 @@ from typing import Any, Final
 
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import format_span_id
 
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.conventions import mlflow as keys
+from mlflow_otel.export.mapped import attributes_of
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping.values import decode
 from mlflow_otel.tracing import store
@@ -155,34 +157,37 @@ def follow(span: Any, known: Any) -> tuple[Any, bool]:
     Returns:
         The ``TraceInfo`` that MLflow's functions change, and whether it was registered here.
     """
-    from mlflow.entities.span import create_mlflow_span  # noqa: PLC0415
+    from mlflow.entities.span import LiveSpan  # noqa: PLC0415
     from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
 
     manager = InMemoryTraceManager.get_instance()
-    otel_id = span.context.trace_id
-    info = _registered(manager, otel_id)
-    ours = info is None
-    if info is None:
-        info = _new_trace(span) if known is None else known
-        manager.register_trace(otel_id, info)
-    if keys.TRACE_REQUEST_ID not in span.attributes:  # MLflow's processor has not seen it
-        manager.register_span(create_mlflow_span(span, info.trace_id))
-    return info, ours
+    otel_id, span_id = span.context[:2]
+    trace = _registered(manager, otel_id)
+    ours = trace is None
+    if trace is None:
+        manager.register_trace(otel_id, _new_trace(span) if known is None else known)
+        trace = _registered(manager, otel_id)
+    if keys.TRACE_REQUEST_ID not in attributes_of(span):  # MLflow's processor has not seen it
+        live = LiveSpan(span, trace.info.trace_id, None)
+        with manager._lock:  # noqa: SLF001
+            # ``register_span`` does this, but parses both IDs from the span, which takes longer.
+            trace.span_dict[format_span_id(span_id)] = live
+    return trace.info, ours
 
 
 def info_of(otel_trace_id: int) -> Any:
     """Return the ``TraceInfo`` MLflow has for a trace, or None."""
     from mlflow.tracing.trace_manager import InMemoryTraceManager  # noqa: PLC0415
 
-    return _registered(InMemoryTraceManager.get_instance(), otel_trace_id)
+    trace = _registered(InMemoryTraceManager.get_instance(), otel_trace_id)
+    return None if trace is None else trace.info
 
 
 def _registered(manager: Any, otel_trace_id: int) -> Any:
     # ``get_trace`` says the same, and takes five times as long: this runs at each span's start.
     with manager._lock:  # noqa: SLF001
         trace_id = manager._otel_id_to_mlflow_trace_id.get(otel_trace_id)  # noqa: SLF001
-        trace = None if trace_id is None else manager._traces.get(trace_id)  # noqa: SLF001
-    return None if trace is None else trace.info
+        return None if trace_id is None else manager._traces.get(trace_id)  # noqa: SLF001
 
 
 def take_over(info: Any, session: str | None, user: str | None, request: str | None) -> None:

@@ -205,8 +205,11 @@ class TakeOver:
             self._shared_once._done = True  # noqa: SLF001
 
     def _get_tracer(self, module: str) -> Any:
-        tracer = self._tracer(module)
-        return tracer if isolated() else self._shared_tracer(module, tracer)
+        # Called at each span's start.
+        if not isolated():
+            return self._shared_tracer(module, self._tracer(module))
+        own = self._provider.provider._isolated_tracer_provider  # noqa: SLF001
+        return self._tracer(module) if own is None else own.get_tracer(module)
 
     def _get_joined(self) -> Any:
         # Called at each span's start: the app may set its global provider at any time.
