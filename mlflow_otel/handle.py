@@ -31,6 +31,7 @@ from mlflow_otel.startup_messages import IdleServerWarning, log_destination
 from mlflow_otel.tracing import baggage, mlflow_provider, otel_adapter
 from mlflow_otel.tracing.annotating import shared_tracer
 from mlflow_otel.tracing.next_processor import SETTLING_SECONDS, batched
+from mlflow_otel.tracing.own_provider import OwnTracerProvider
 from mlflow_otel.tracing.processor import SHUTDOWN_MILLIS, MlflowSpanProcessor
 from mlflow_otel.tracing.recent import RECENT
 from mlflow_otel.tracing.recent_spans import RECENT_SPANS
@@ -164,7 +165,7 @@ class Handle:
             RECENT,
             mapping_options(self.settings, self.accounting),
             RECENT_SPANS,
-            settle=lambda: self._signals.jobs.drain(SETTLING_SECONDS),
+            settle=lambda: self._signals.jobs.drain(SETTLING_SECONDS, hurry=False),
         )
         service = str(self._resource().attributes.get("service.name", ""))
         return AppTraces(self.settings, held, service, self.accounting)
@@ -249,7 +250,7 @@ class Handle:
 
     def _build_provider(self) -> TracerProvider:
         """Build MLflow's own provider around the one processor we keep."""
-        provider = TracerProvider(
+        provider = OwnTracerProvider(
             sampler=sampler(self.settings),
             resource=self._own_resource,
             shutdown_on_exit=False,
@@ -345,9 +346,10 @@ class Handle:
         def left() -> float:
             return max(until - time.monotonic(), 0.0)
 
-        # This comes first, because evaluation spans go through the processor too.
+        # This comes first, because evaluation spans go through the processor too. Spans are measured
+        # after they are exported, by what the export found.
         scored = self.scorers.drain(left() / 2)
-        drained = self._signals.jobs.drain(left())
+        drained = self._signals.jobs.drain(left(), hurry=False)
         flushed = self._processor is None or self._processor.force_flush(int(left() * 1000))
         sent = self._signals.force_flush(left()) and flushed and drained and scored
         return self._flush_mlflows(left()) and sent
@@ -390,9 +392,8 @@ class Handle:
     def _shut_down(self, timeout_millis: int) -> None:
         until = time.monotonic() + timeout_millis / 1000
         self.scorers.shutdown(timeout_millis / 4000)
-        self._signals.jobs.drain(
-            timeout_millis / 4000
-        )  # so that evaluation spans are in the processor before it is shut down
+        # So that evaluation spans are in the processor before it is shut down.
+        self._signals.jobs.drain(timeout_millis / 4000, hurry=False)
         if self._processor is not None:
             # This comes first, because it reports the assessments of traces that it releases.
             kept = SETTLING_SECONDS * 1000 if self._signals.is_open else 0

@@ -114,17 +114,17 @@ class Recorder:
         context = batch.context()
         environment = trace.stamp(context, batch.options).get(genai.ENVIRONMENT)
         timed = [_measured_span(span, batch) for span in spans]
+        found: dict[ReadableSpan, list[Measure]] = {}
         for index, measure in measures.measures_of_spans(timed, batch.options.version):
-            self._add([measure], spans[index].context, environment)
+            found.setdefault(spans[index], []).append(measure)
         if root is not None:
-            self._add(
-                measures.measures_of_trace(context, root.name, _seconds(root)),
-                root.context,
-                environment,
-            )
+            of_trace = measures.measures_of_trace(context, root.name, _seconds(root))
+            found.setdefault(root, []).extend(of_trace)
+        for span, measured in found.items():
+            self._add(measured, span.context, environment)
 
     def _add(self, found: list[Measure], span: SpanContext | None, environment: object) -> None:
-        if not found or span is None or self._instruments is None:
+        if span is None or self._instruments is None:
             return
         around = set_span_in_context(NonRecordingSpan(span), Context())  # for exemplars
         for name, value, attributes in found:

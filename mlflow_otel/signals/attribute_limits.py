@@ -26,9 +26,9 @@ class AttributeLimits:
 
     def __call__(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes, changed in place where they take too many values."""
-        for key, most in self._most.items():
-            value = attributes.get(key)
-            if value is None:
+        for key, value in attributes.items():
+            most = self._most.get(key)
+            if most is None or value is None:
                 continue
             scope = None if self._each in (key, None) else attributes.get(self._each)
             known = self._known[key, scope]

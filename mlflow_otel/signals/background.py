@@ -66,20 +66,25 @@ class BackgroundJobs:
         self._thread = thread
         return True
 
-    def drain(self, seconds: float) -> bool:
-        """Wait until all jobs are done. False when that takes too long."""
+    def drain(self, seconds: float, *, hurry: bool = True) -> bool:
+        """Wait until jobs are done. False when that takes too long.
+
+        Args:
+            seconds: How long to wait.
+            hurry: Whether jobs that are to run later are run now. Else they are left.
+        """
         until = time.monotonic() + seconds
         with self._changed:
-            self._hurry += 1
+            self._hurry += hurry
             self._changed.notify_all()
             try:
-                while self._jobs or self._delayed or self._busy:
+                while self._jobs or self._busy or (hurry and self._delayed):
                     left = until - time.monotonic()
                     if left <= 0:
                         return False
                     self._changed.wait(left)
             finally:
-                self._hurry -= 1
+                self._hurry -= hurry
         return True
 
     def _next(self) -> Callable[[], object] | None:
