@@ -145,9 +145,12 @@ class Client:
             if self._closed:
                 return Answer(0, {}, b"", "network", "the exporter is shut down"), False
             handle = self._idle.pop() if self._idle else None
-            if handle is None:
-                handle = Handle(self._destination, http2=self._http2)
-            self._busy.add(handle)
+            if handle is not None:
+                self._busy.add(handle)
+        if handle is None:  # without the lock: this is libcurl's code
+            handle = Handle(self._destination, http2=self._http2)
+            with self._lock:
+                self._busy.add(handle)
         kept = handle.answered
         usable = False
         try:

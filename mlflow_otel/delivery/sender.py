@@ -116,15 +116,23 @@ class Sender:
         if backlog is not None:
             backlog.start()
         with self._changed:
-            while len(self._flying) >= self._workers:
-                remaining = None if self._stop_at is None else self._stop_at - time.monotonic()
-                if remaining is not None and remaining <= 0:
-                    return backlog is not None and backlog.keep(request)
-                self._changed.wait(remaining)
-            self._flying[id(request)] = request
-            if self._hand_to_thread(request):
-                return True
+            free = self._wait_for_worker()
+            if free:
+                self._flying[id(request)] = request
+                if self._hand_to_thread(request):
+                    return True
+        if not free:  # without the lock: the spool writes a file
+            return backlog is not None and backlog.keep(request)
         self._finish(request, self._send_safely(request, self._timeout))
+        return True
+
+    def _wait_for_worker(self) -> bool:
+        """Wait until a worker is free; False when stopped before."""
+        while len(self._flying) >= self._workers:
+            remaining = None if self._stop_at is None else self._stop_at - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return False
+            self._changed.wait(remaining)
         return True
 
     def _hand_to_thread(self, request: Request) -> bool:

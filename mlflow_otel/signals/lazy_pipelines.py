@@ -46,9 +46,8 @@ class LazyPipelines:
         self.closed = False
         """Whether ``shutdown`` was called."""
         self._resource = resource
-        self._opening = threading.RLock()
         self._events: Events | None = None
-        self._meters: Meters | None = None
+        self._begin()
         self._forked = False
         begin_anew_in_child(self)
 
@@ -56,9 +55,12 @@ class LazyPipelines:
         """Make the lock anew. The child opens metrics of its own. Called in a forked child."""
         # The parent reports what it counted. A child counts from zero, as an instance of its own. Else
         # the two would overwrite each other.
-        self._opening = threading.RLock()
-        self._meters = None
+        self._begin()
         self._forked = True
+
+    def _begin(self) -> None:
+        self._opening = threading.RLock()
+        self._meters: Meters | None = None
 
     # The SDK's logs and metrics are imported when they are used: an app that sends neither need not
     # load them. And in the caller's thread: when the interpreter exits, no other can open them.

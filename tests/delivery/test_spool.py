@@ -404,6 +404,29 @@ def test_what_a_try_gives_up_just_as_the_exporter_ends_is_kept_once(tmp_path, mo
         assert accounting.snapshot()["spool.written"] == 2
 
 
+def test_what_comes_after_the_end_is_written_while_no_lock_of_the_sender_is_held(
+    tmp_path, monkeypatch
+):
+    looked = []
+    put = Spool.put
+
+    def looking(spool, request, named):
+        lock = exporter._delivery._sender._changed
+        looked.append(lock._is_owned())
+        return put(spool, request, named)
+
+    with Http("hang") as server:
+        exporter, accounting = exporter_for(tmp_path, server.environ, max_workers=1)
+        exporter.export(make_spans(1))  # it takes the only worker
+        exporter.stop_by(0.0)
+        monkeypatch.setattr(Spool, "put", looking)
+        exporter.export(make_spans(2))
+        exporter.shutdown()
+    assert looked
+    assert not any(looked)
+    assert accounting.snapshot()["spool.written"] == 3
+
+
 def test_force_flush_is_false_when_the_bounds_dropped_something_since_the_last_one(tmp_path):
     port = free_port()
     exporter, accounting = exporter_for(tmp_path, at(port), spool_max_bytes=1500)
