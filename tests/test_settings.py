@@ -9,7 +9,8 @@ import pytest
 import mlflow_otel
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.cli.env import table
-from mlflow_otel.settings import SDK_VARIABLES, VARIABLES, Settings
+from mlflow_otel.settings import SDK_VARIABLES, VARIABLES, Settings, secrets
+from mlflow_otel.settings.parsers import headers
 
 
 def read(**environ):
@@ -66,13 +67,17 @@ def test_the_scheme_decides_about_tls_before_insecure_does(endpoint, insecure, s
     assert read(**environ)[0].traces.secure is secure
 
 
+TAKES_ANY_TEXT = {"text", "opted_in", "headers"}
+"""The parsers that refuse no text."""
+
+
 @pytest.mark.parametrize(
     "variable",
-    [v for v in VARIABLES if v.parse.__name__ not in {"text", "opted_in", "headers"}],
+    [v for v in VARIABLES if v.parse.__name__ not in TAKES_ANY_TEXT],
     ids=lambda v: v.name,
 )
 def test_a_bad_value_is_one_warning_and_the_default(variable, caplog):
-    value = "=x" if variable.field == "promote_tags" else "no such value"
+    value = "=x" if variable.parse.__name__ == "promotions" else "no such value"
     found, counted = read(**{variable.name: value})
     assert getattr(found, variable.field) == getattr(Settings(), variable.field)
     assert counted == {f"settings.invalid.{variable.name}": 1}
@@ -83,6 +88,34 @@ def test_a_bad_value_is_one_warning_and_the_default(variable, caplog):
 def test_an_argument_beats_the_environment():
     environ = {"MLFLOW_TRACE_SAMPLING_RATIO": "0.5"}
     assert Settings.from_environment(environ, sampling_ratio=0.25).sampling_ratio == 0.25
+
+
+SECRET = "t0ken-6f1d2c3b4a"
+HOLDING = {
+    secrets.URL: f"http://ann:{SECRET}@127.0.0.1:9/",
+    secrets.HEADERS: f"authorization=Bearer%20{SECRET}",
+    secrets.WHOLE: SECRET,
+}
+"""A value of each kind that holds a secret."""
+
+
+@pytest.mark.parametrize("variable", [v for v in VARIABLES if v.secret], ids=lambda v: v.name)
+def test_what_is_secret_in_a_variable_is_neither_shown_nor_said(variable, caplog):
+    environ = {variable.name: HOLDING[variable.secret]}
+    accounting = Accounting()
+    read_from_it = Settings.from_environment(environ, accounting)
+    assert SECRET in str(getattr(read_from_it, variable.field))
+    accounting.warn("any", "The server said %s.", SECRET)
+    for seen in (repr(read_from_it), str(table(environ)), caplog.text):
+        assert seen
+        assert SECRET not in seen
+
+
+def test_every_kind_of_secret_hides_it_where_it_is_shown():
+    for kind, text in HOLDING.items():
+        value = headers(text) if kind is secrets.HEADERS else text
+        assert SECRET not in kind.shown(value)
+        assert SECRET in set(kind.parts(value))
 
 
 def test_headers_are_never_shown():

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from mlflow_otel import wording
+from mlflow_otel.settings.secrets import Secret
+from mlflow_otel.settings.variables import OTLP_OPTIONS, VARIABLES
 
-
-def _headers_shown(headers: tuple[tuple[str, str], ...]) -> str:
-    return ",".join(f"{key}={wording.HIDDEN}" for key, _ in headers)
-
-
-SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
-    "endpoint": wording.endpoint,
-    "tracking_uri": wording.endpoint,
-    "trace_lookup": wording.endpoint,
-    "headers": _headers_shown,
-    "trace_lookup_headers": _headers_shown,
+SECRETS: Final[dict[str, Secret]] = {
+    variable.field: variable.secret
+    for variable in (*OTLP_OPTIONS, *VARIABLES)
+    if variable.secret is not None
 }
-"""The fields that may hold a secret, and how each is shown."""
+"""The fields that may hold a secret, and of which kind it is."""
 
 
 def shown(field: str, value: Any) -> Any:
     """Return a field's value as it may be shown, in ``repr`` and on the terminal."""
-    return SHOWN[field](value) if value and field in SHOWN else value
+    return SECRETS[field].shown(value) if value and field in SECRETS else value
 
 
 def shown_fields(settings: Any) -> str:

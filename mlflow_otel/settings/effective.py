@@ -117,9 +117,10 @@ class Settings:
         for signal in SIGNALS:
             values[signal] = read_otlp(signal, environ, accounting)
         made = replace(cls(**values), **overrides)
-        accounting.hide(wording.secrets_of("", made.trace_lookup_headers))
-        for url in filter(None, (made.tracking_uri, made.trace_lookup)):
-            accounting.hide(wording.secrets_of(url))
+        for variable in VARIABLES:
+            value = getattr(made, variable.field)
+            if variable.secret is not None and value:
+                accounting.hide(variable.secret.parts(value))
         configured = [(name, environ[name]) for name in MLFLOW_CREDENTIALS if environ.get(name)]
         accounting.hide(wording.secrets_of("", configured))
         for signal in SIGNALS:

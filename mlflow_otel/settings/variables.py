@@ -23,6 +23,7 @@ from mlflow_otel.settings.parsers import (
     some_of,
     text,
 )
+from mlflow_otel.settings.secrets import HEADERS, URL, Secret
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class Variable:
         field: The attribute of ``Settings`` (or of ``OtlpSettings``) that it sets.
         parse: Text to value; raises ``ValueError`` whose message says what is accepted.
         effect: What it does, in one line.
-        secret: Whether its value must not be printed.
+        secret: Of which kind the secret is that its value may hold; None where it holds none.
     """
 
     name: str
     field: str
     parse: Callable[[str], Any]
     effect: str
-    secret: bool = False
+    secret: Secret | None = None
 
     @property
     def accepts(self) -> str:
@@ -61,11 +62,15 @@ OTLP_OPTIONS: Final[tuple[Variable, ...]] = (
         "endpoint",
         endpoint,
         "where to send; for HTTP the general one gets the signal's path",
-        secret=True,
+        secret=URL,
     ),
     Variable("PROTOCOL", "protocol", protocol, "what is spoken there; grpc if not set"),
     Variable(
-        "HEADERS", "headers", headers, "sent with every request: key=value,key=value", secret=True
+        "HEADERS",
+        "headers",
+        headers,
+        "sent with every request: key=value,key=value",
+        secret=HEADERS,
     ),
     Variable(
         "TIMEOUT",
@@ -159,6 +164,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "tracking_uri",
         text,
         "MLflow's server: used in dual export and for MLFLOW_OTEL_TRACE_LOOKUP=mlflow",
+        secret=URL,
     ),
     Variable(
         "MLFLOW_OTEL_CONVENTIONS",
@@ -285,7 +291,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "trace_lookup",
         text,
         "where traces of other processes are found by client request ID: mlflow, jaeger+http://host:16686 or tempo+http://host:3200 (none)",
-        secret=True,
+        secret=URL,
     ),
     Variable(
         "MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT",
@@ -304,7 +310,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "trace_lookup_headers",
         headers,
         "sent with such a look-up to Jaeger or Tempo, as OTEL_EXPORTER_OTLP_HEADERS has them: credentials, a tenant",
-        secret=True,
+        secret=HEADERS,
     ),
     Variable(
         "MLFLOW_OTEL_RECENT_TRACES",
