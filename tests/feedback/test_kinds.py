@@ -1,6 +1,7 @@
 """Every kind of assessment, in each place that knows the kinds: a new one fails here until all know it."""
 
 import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 from mlflow_otel.bridge import answers, assessments
 from mlflow_otel.bridge.trace_info import MalformedError
@@ -38,6 +39,15 @@ def test_mlflows_entity_of_each_kind_is_made_and_read(kind):
     entity = for_mlflow.assessment("tr-1", judged(kind))
     assert getattr(entity, kind) is not None
     assert same(of_mlflow.view_of(entity), kind)
+
+
+@EACH_KIND
+def test_mlflows_own_message_of_each_kind_is_read_and_written(kind):
+    message = for_mlflow.assessment("tr-1", judged(kind)).to_proto()
+    document = MessageToDict(message, preserving_proto_field_name=True)
+    assert same(assessments.view(document), kind)
+    written = ParseDict(answers.assessment("tr-1", judged(kind)), type(message)())
+    assert getattr(written, kind) == getattr(message, kind)
 
 
 @EACH_KIND

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
 
 from mlflow_otel.backends import mlflow_adapter as of_server
 from mlflow_otel.backends.model import BackendSpan, trace_of
 from mlflow_otel.bridge import answers, mlflow_api, trace_info
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
+from mlflow_otel.scoring import mlflow_adapter as for_scorers
 from mlflow_otel.store import mlflow_adapter as for_mlflow
 from mlflow_otel.store.rebuild import stored_trace
-from mlflow_otel.tracing.mlflow_adapter import TraceFacts
+from mlflow_otel.tracing.mlflow_adapter import facts
 from mlflow_otel.tracing.snapshot import Said, known_context
+from mlflow_otel.tracing.whole import EndedTrace
 
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 COST = {"input_cost": 0.5, "output_cost": 0.25, "total_cost": 0.75}
@@ -42,8 +46,7 @@ def stored():
 
 def by_the_app():
     said = Said(token_usage=USAGE, cost=COST)
-    names = {field.name for field in dataclasses.fields(TraceFacts)}
-    return known_context(TraceFacts(**{k: v for k, v in FACTS.items() if k in names}), said)
+    return known_context(facts(for_mlflow.trace_info(stored()), "fish"), said)
 
 
 def by_a_client_of_the_bridge():
@@ -53,6 +56,13 @@ def by_a_client_of_the_bridge():
 
 def by_mlflows_entity():
     return of_server._context(for_mlflow.trace_info(stored()))
+
+
+def by_a_scorers_trace():
+    times = {"start_time": 10, "end_time": 20, "attributes": {}}
+    root = ReadableSpan("ask", SpanContext(7, 1, is_remote=False), **times)
+    trace = for_scorers.trace_of(EndedTrace(7, root, [root], lambda: CONTEXT, [], 0))
+    return of_server._context(trace.info)
 
 
 def by_the_bridges_backend():
@@ -65,6 +75,7 @@ PLACES = {
     by_a_client_of_the_bridge: set(),
     # MLflow's entity has no name of the experiment; sums are in its metadata, and nobody judges by them.
     by_mlflows_entity: {"experiment_name", "token_usage", "cost"},
+    by_a_scorers_trace: {"experiment_name", "token_usage", "cost"},
     # A later change says what changed, and whose trace it is.
     by_the_bridges_backend: {
         "state",
