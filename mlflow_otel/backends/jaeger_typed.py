@@ -3,6 +3,9 @@
 A list of traces has thousands of tags, and nearly every answer has the shape that Jaeger documents. An
 answer of another shape is not read here; ``jaeger_json`` then reads what of it can be read. Both read the
 same from the same answer (``tests/asking/test_jaeger_json.py``).
+
+The types are such that Python's garbage collector does not look at them: an answer has no cycles, and
+looking for some took a third of the time in which ten thousand traces are read.
 """
 
 from __future__ import annotations
@@ -47,11 +50,11 @@ else:
         traceID: str = ""  # noqa: N815
         spanID: str = ""  # noqa: N815
 
-    class _Log(msgspec.Struct):
+    class _Log(msgspec.Struct, gc=False):
         timestamp: int = 0
-        fields: list[_Tag] | None = None
+        fields: tuple[_Tag, ...] | None = None
 
-    class _Span(msgspec.Struct):
+    class _Span(msgspec.Struct, gc=False):
         traceID: str = ""  # noqa: N815
         spanID: str = ""  # noqa: N815
         parentSpanID: str = ""  # noqa: N815
@@ -59,21 +62,21 @@ else:
         startTime: int = 0  # noqa: N815
         duration: int = 0
         processID: str = ""  # noqa: N815
-        tags: list[_Tag] | None = None
-        references: list[_Reference] | None = None
-        logs: list[_Log] | None = None
+        tags: tuple[_Tag, ...] | None = None
+        references: tuple[_Reference, ...] | None = None
+        logs: tuple[_Log, ...] | None = None
 
-    class _Process(msgspec.Struct):
+    class _Process(msgspec.Struct, gc=False):
         serviceName: Any = None  # noqa: N815
-        tags: list[_Tag] | None = None
+        tags: tuple[_Tag, ...] | None = None
 
-    class _Trace(msgspec.Struct):
+    class _Trace(msgspec.Struct, gc=False):
         traceID: str = ""  # noqa: N815
-        spans: list[_Span] | None = None
+        spans: tuple[_Span, ...] | None = None
         processes: dict[str, _Process] | None = None
 
-    class _Answer(msgspec.Struct):
-        data: list[_Trace] | None = None
+    class _Answer(msgspec.Struct, gc=False):
+        data: tuple[_Trace, ...] | None = None
 
     _decode = msgspec.json.Decoder(_Answer).decode
 
