@@ -9,6 +9,7 @@ asked.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -90,7 +91,8 @@ class JaegerBackend:
             "end": -(-end // MICROSECOND),  # rounded up: a span within its last microsecond counts
             "raw": "true",  # as it came: what Jaeger puts right else takes half of its time
         }
-        traces = self._api.get("/api/traces", asked, until, read=_told)
+        told = functools.partial(_told, outline=query.outline)
+        traces = self._api.get("/api/traces", asked, until, read=told)
         complete = len(traces) < query.limit
         read = _whole if complete or not query.all_or_none else _began
         held = (read(trace) for trace in traces)
@@ -112,9 +114,9 @@ class JaegerBackend:
         return sorted(map(str, data_of(self._api.get("/api/services", {}, until))))
 
 
-def _told(body: bytes) -> list[ToldTrace]:
+def _told(body: bytes, *, outline: bool) -> list[ToldTrace]:
     """Return the traces of an answer to a search; raises ``ValueError`` when it is no JSON."""
-    told = jaeger_typed.read(body)
+    told = jaeger_typed.read(body, outline=outline)
     return jaeger_json.read(loads(body)) if told is None else told
 
 

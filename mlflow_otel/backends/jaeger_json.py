@@ -120,7 +120,7 @@ def _span(identity: int, span: Mapping[str, Any], resource: Mapping[str, Any]) -
         end=start + number_of(span.get("duration")) * MICROSECOND,
         attributes={k: v for k, v in said.items() if k not in OF_JAEGER},
         kind=kind if kind in KINDS else "",
-        status=status if status in {"OK", "ERROR"} else _by_error(said),
+        status=status if status in ("OK", "ERROR") else _by_error(said),
         status_message=str(said.get(STATUS_MESSAGE, "")),
         events=tuple(_events(span.get("logs"))),
         links=links,

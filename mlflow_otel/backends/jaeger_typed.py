@@ -35,7 +35,11 @@ try:
     import msgspec
 except ImportError:  # on another Python than CPython
 
-    def read(body: bytes) -> list[ToldTrace] | None:  # noqa: ARG001 (the other one's)
+    def read(
+        body: bytes,  # noqa: ARG001 (the other one's)
+        *,
+        outline: bool = False,  # noqa: ARG001
+    ) -> list[ToldTrace] | None:
         """Return None: nothing is read here."""
         return None
 
@@ -80,22 +84,30 @@ else:
 
     _decode = msgspec.json.Decoder(_Answer).decode
 
-    def read(body: bytes) -> list[ToldTrace] | None:
-        """Return the traces of an answer, or None when its shape is not the one that is known here."""
+    def read(body: bytes, *, outline: bool = False) -> list[ToldTrace] | None:
+        """Return the traces of an answer, or None when its shape is not the one that is known here.
+
+        Args:
+            body: The answer.
+            outline: See ``TraceQuery``.
+        """
         try:
             answer = _decode(body)
         except ValueError:
             return None
         # One look through the whole answer spares one at each of its tags.
         tags = _tags_without_servers if MARK in body else _tags
-        return [_told(trace, tags) for trace in answer.data or ()]
+        spans_of = _outlines if outline else _spans
+        return [_told(trace, tags, spans_of) for trace in answer.data or ()]
 
-    def _told(trace: _Trace, tags: Tags) -> ToldTrace:
+    def _told(
+        trace: _Trace, tags: Tags, spans_of: Callable[[_Trace, Tags], Iterator[BackendSpan]]
+    ) -> ToldTrace:
         start = min((span.startTime for span in trace.spans or ()), default=0)
         return ToldTrace(
             trace_id_of(trace.traceID),
             max(start, 0) * MICROSECOND or None,
-            lambda: _spans(trace, tags),
+            lambda: spans_of(trace, tags),
         )
 
     def _spans(trace: _Trace, tags: Tags) -> Iterator[BackendSpan]:
@@ -108,14 +120,40 @@ else:
             if identity is not None:
                 yield _span(identity, span, resources.get(span.processID, {}), tags)
 
+    def _outlines(trace: _Trace, tags: Tags) -> Iterator[BackendSpan]:
+        resources = {
+            key: {"service.name": process.serviceName}
+            for key, process in (trace.processes or {}).items()
+        }
+        for span in trace.spans or ():
+            identity = identity_of(span.spanID)
+            if identity is not None:
+                said = tags(span.tags)
+                start = max(span.startTime, 0) * MICROSECOND
+                yield BackendSpan(
+                    identity,
+                    _references(span)[0] if span.references or span.parentSpanID else None,
+                    span.operationName,
+                    start,
+                    start + max(span.duration, 0) * MICROSECOND,
+                    said,
+                    "",
+                    _status(said),
+                    resource=resources.get(span.processID, {}),
+                )
+
+    def _status(said: Mapping[str, Any]) -> str:
+        status = said.get(STATUS_CODE)
+        if status in ("OK", "ERROR"):
+            return str(status)
+        return "ERROR" if said.get("error") is True else "UNSET"
+
     def _span(identity: int, span: _Span, resource: Mapping[str, Any], tags: Tags) -> BackendSpan:
         said = tags(span.tags)
         own = {key: said.pop(key) for key in OF_JAEGER if key in said}
-        status = own.get(STATUS_CODE)
         start = max(span.startTime, 0) * MICROSECOND
         parent, links = _references(span)
         kind = str(own.get(KIND, "")).upper()
-        by_error = "ERROR" if own.get("error") is True else "UNSET"
         return BackendSpan(
             identity,
             parent,
@@ -124,7 +162,7 @@ else:
             start + max(span.duration, 0) * MICROSECOND,
             said,
             kind if kind in KINDS else "",
-            status if status in {"OK", "ERROR"} else by_error,
+            _status(own),
             str(own.get(STATUS_MESSAGE, "")),
             tuple(_event(log, tags) for log in span.logs) if span.logs else (),
             links,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -10,6 +11,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 
 DEFAULT_LIMIT: Final = 20
+_IN_TIME: Final = operator.attrgetter("start", "span_id")
 
 
 class Condition(NamedTuple):
@@ -35,6 +37,8 @@ class TraceQuery(NamedTuple):
         limit: How many traces are wanted; the newest are taken.
         all_or_none: Whether a window that is not complete is of no use: its traces may then come
             without their spans, and say when they began.
+        outline: Whether spans may come without kind, status message, events, links, scope and all of the
+            resource but the service's name, and with attributes that the backend made of these.
     """
 
     conditions: Sequence[Condition]
@@ -43,6 +47,7 @@ class TraceQuery(NamedTuple):
     services: Sequence[str] = ()
     limit: int = DEFAULT_LIMIT
     all_or_none: bool = False
+    outline: bool = False
 
 
 class SpanEvent(NamedTuple):
@@ -208,9 +213,9 @@ def is_later(attributes: Mapping[str, Any]) -> bool:
 def trace_of(trace_id: int, spans: Iterable[BackendSpan]) -> BackendTrace:
     """Return a trace from its spans, each once. Those added later say nothing of when and how it began."""
     each = {span.span_id: span for span in spans}  # what was sent twice, a backend may hold twice
-    ordered = sorted(each.values(), key=lambda span: (span.start, span.span_id))
+    ordered = sorted(each.values(), key=_IN_TIME)
     own = [span for span in ordered if not is_later(span.attributes)]
-    entries = [span for span in own if is_entry(span.attributes)]
+    entries = [span for span in own if keys.TRACE_STATE in span.attributes]
     first = next(iter(entries or own), None)
     summary = TraceSummary(
         trace_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast, get_args
 
 from mlflow_otel.backends.model import BackendSpan
@@ -25,7 +25,9 @@ def assessments_of(spans: Iterable[BackendSpan]) -> list[AssessmentView]:
     overridden. A span that names no ID is an assessment of its own.
     """
     held: dict[str, AssessmentView] = {}
-    for view in sorted(_views(spans), key=_order):
+    judging = [span for span in spans if genai.EVALUATION_NAME in span.attributes]
+    judging.sort(key=lambda span: span.span_id)
+    for view in sorted(map(view_of, judging), key=_order):
         identity = view.assessment_id or ""
         if view.operation == "delete":
             gone = held.pop(identity, None)
@@ -35,12 +37,6 @@ def assessments_of(spans: Iterable[BackendSpan]) -> list[AssessmentView]:
         if view.operation == "create":
             _set_valid(held, view.overrides, valid=False)
     return sorted(held.values(), key=lambda view: view.create_time_ms or 0)
-
-
-def _views(spans: Iterable[BackendSpan]) -> Iterator[AssessmentView]:
-    for span in sorted(spans, key=lambda span: span.span_id):
-        if genai.EVALUATION_NAME in span.attributes:
-            yield view_of(span)
 
 
 def _order(view: AssessmentView) -> tuple[int, int, bool]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from mlflow_otel.backends.model import BackendSpan, BackendTrace, is_entry, is_later
+from mlflow_otel.backends.model import BackendSpan, BackendTrace, is_later
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace, trace_update
@@ -24,6 +25,12 @@ NUMBERS: Final = (
     (keys.METADATA_TOKEN_USAGE, keys.TRACE_TOKEN_USAGE_PREFIX),
     (keys.METADATA_COST, keys.TRACE_COST_PREFIX),
 )
+PREFIXES: Final = (
+    keys.TRACE_TAG_PREFIX,
+    keys.TRACE_METADATA_PREFIX,
+    *(prefix for _, prefix in NUMBERS),
+)
+"""Of the attributes that say something of the trace under a name of someone's choice. None begins another."""
 TRACE_IDS: Final = ("tr-", "trace:/")
 """How MLflow's trace IDs begin. Anything else in their place came from someone else."""
 CHANGED_LATER: Final = frozenset(
@@ -41,6 +48,7 @@ CHANGED_LATER_PREFIXES: Final = (
     keys.TRACE_COST_PREFIX,
 )
 """What a later change may say, beside tags: docs/mapping.md, "Late changes"."""
+_dumps: Final = json.JSONEncoder().encode
 TAG_OF: Final = {attribute: tag for tag, attribute in trace_update.OWN_KEYS.items()}
 
 
@@ -61,18 +69,19 @@ def stored_info(held: BackendTrace) -> StoredTrace:
     whole has the state, time and previews of its first span without a parent.
     """
     own = [span for span in held.spans if not is_later(span.attributes)]
-    entries = [span for span in own if is_entry(span.attributes)]
-    roots = [span for span in own if span.parent_id is None]
+    entries = [span for span in own if keys.TRACE_STATE in span.attributes]
+    roots = () if entries else [span for span in own if span.parent_id is None]
     first = next(iter([*entries, *roots, *own]), None)
     updates = sorted(
-        (span for span in held.spans if keys.TRACE_UPDATE in span.attributes),
+        [span for span in held.spans if keys.TRACE_UPDATE in span.attributes],
         key=lambda span: (span.start, span.span_id),
     )
     later = _said_later(updates)
     said = {**_said(entries), **later}
+    below = _below_prefixes(said)
     stamps = {**_stamped([*entries, *own]), **later}
     previews = _previews(said, first)
-    tags = _tags(said, first)
+    tags = _tags(said, below, first)
     _change(tags, updates)
     return StoredTrace(
         otel_trace_id=held.summary.trace_id,
@@ -86,7 +95,7 @@ def stored_info(held: BackendTrace) -> StoredTrace:
         client_request_id=_text(stamps, keys.TRACE_CLIENT_REQUEST_ID),
         request_preview=previews[0],
         response_preview=previews[1],
-        metadata=_metadata(said, stamps, tags),
+        metadata=_metadata(said, below, stamps, tags),
         tags=tags,
         assessments=assessments_of(held.spans),
     )
@@ -96,8 +105,7 @@ def _said(spans: Iterable[BackendSpan]) -> dict[str, Any]:
     """Return what spans say of their trace; the first that says something wins."""
     said: dict[str, Any] = {}
     for span in spans:
-        for key, value in span.attributes.items():
-            said.setdefault(key, value)
+        said = {**span.attributes, **said}
     return said
 
 
@@ -145,8 +153,10 @@ def _previews(said: Mapping[str, Any], first: BackendSpan | None) -> tuple[str |
     )
 
 
-def _tags(said: Mapping[str, Any], first: BackendSpan | None) -> dict[str, str]:
-    tags = {key: as_text(value) for key, value in _below(said, keys.TRACE_TAG_PREFIX).items()}
+def _tags(
+    said: Mapping[str, Any], below: Mapping[str, Mapping[str, Any]], first: BackendSpan | None
+) -> dict[str, str]:
+    tags = {key: as_text(value) for key, value in below[keys.TRACE_TAG_PREFIX].items()}
     for attribute, tag in TAG_OF.items():
         if attribute in said:
             tags[tag] = as_text(said[attribute])
@@ -174,11 +184,12 @@ def _texts(value: Any) -> list[str]:
 
 
 def _metadata(
-    said: Mapping[str, Any], stamps: Mapping[str, Any], tags: Mapping[str, str]
+    said: Mapping[str, Any],
+    below: Mapping[str, Mapping[str, Any]],
+    stamps: Mapping[str, Any],
+    tags: Mapping[str, str],
 ) -> dict[str, str]:
-    metadata = {
-        key: as_text(value) for key, value in _below(said, keys.TRACE_METADATA_PREFIX).items()
-    }
+    metadata = {key: as_text(value) for key, value in below[keys.TRACE_METADATA_PREFIX].items()}
     for attribute, key in METADATA_OF.items():
         if attribute in said:
             metadata[key] = as_text(said[attribute])
@@ -189,17 +200,29 @@ def _metadata(
     # What is among the tags was set as one.
     metadata |= {k: v for k, v in whose.items() if v is not None and k not in tags}
     for key, prefix in NUMBERS:
-        numbers = _below(said, prefix)
-        if numbers:
-            metadata[key] = json.dumps(numbers)  # in MLflow's own spelling
+        if below[prefix]:
+            metadata[key] = _dumps(below[prefix])  # in MLflow's own spelling
     metadata[keys.METADATA_SCHEMA_VERSION] = SCHEMA_VERSION
     return metadata
 
 
-def _below(said: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return what is said under a prefix, by the rest of its name."""
-    length = len(prefix)
-    return {key[length:]: said[key] for key in said if key[:length] == prefix}
+def _below_prefixes(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what is said under each prefix, by the rest of its name."""
+    below: dict[str, dict[str, Any]] = {prefix: {} for prefix in PREFIXES}
+    for key, value in said.items():
+        place = _place(key)
+        if place is not None:
+            below[place[0]][place[1]] = value
+    return below
+
+
+@functools.lru_cache(4096)
+def _place(key: str) -> tuple[str, str] | None:
+    """Return the prefix of a name and the rest of it, or None. All traces have nearly the same names."""
+    for prefix in PREFIXES:
+        if key.startswith(prefix):
+            return prefix, key[len(prefix) :]
+    return None
 
 
 def _session(stamps: Mapping[str, Any]) -> str | None:

@@ -166,6 +166,8 @@ def read(
     span: Span,
     timeout: float,
     at_once: int = AT_ONCE,
+    *,
+    outline: bool = False,
 ) -> list[BackendTrace] | Part:
     """Return the traces that began in a stretch, or a part of them when it must be cut.
 
@@ -175,6 +177,7 @@ def read(
         span: The stretch. One millisecond is not cut.
         timeout: Seconds for each call of the backend.
         at_once: Traces that one answer has, at most.
+        outline: See ``TraceQuery``.
 
     Raises:
         BackendError: The backend did not answer in time or as expected.
@@ -185,7 +188,13 @@ def read(
     found: dict[int, BackendTrace] = {}
     for scope in scopes:
         query = TraceQuery(
-            scope.conditions, start, end, scope.services, limit, all_or_none=not shortest
+            scope.conditions,
+            start,
+            end,
+            scope.services,
+            limit,
+            all_or_none=not shortest,
+            outline=outline,
         )
         try:
             window = backend.window(query, timeout)

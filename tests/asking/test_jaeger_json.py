@@ -79,7 +79,7 @@ def plain(told):
     return repr([(one.trace_id, one.start, list(one.spans())) for one in told])
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(answer=ANSWERS)
 def test_an_answer_as_jaeger_gives_it_is_read_the_same_in_both_ways(answer):
     quickly = jaeger_typed.read(json.dumps(answer).encode())

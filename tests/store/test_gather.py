@@ -70,12 +70,14 @@ def gathered(backend, span):
     gives=st.sampled_from(["newest", "oldest", "any"]),
     most=st.sampled_from([3, 1000]),
     first=st.integers(0, 2000),
+    probe=st.sampled_from([3, 20]),
 )
-def test_every_trace_of_the_time_comes_once(starts, gives, most, first):
+def test_every_trace_of_the_time_comes_once(starts, gives, most, first, probe):
     crowded = max((starts.count(at) for at in starts), default=0)
     backend = Held(starts, gives, max(most, crowded))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gather, "AT_ONCE", 20)
+        patch.setattr(gather, "PROBE", probe)
         patch.setattr(gather, "FEWEST", 2)
         expected = [number for number, at in enumerate(starts, 1) if at >= first]
         assert gathered(backend, Span(first, END)) == expected
@@ -110,5 +112,6 @@ def test_a_backend_that_fails_in_between_fails_the_whole():
     backend.window = window
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gather, "AT_ONCE", 20)
+        patch.setattr(gather, "PROBE", 5)
         with pytest.raises(BackendError, match="gone"):
             gathered(backend, Span(0, SECOND // MILLISECOND))
