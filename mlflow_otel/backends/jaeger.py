@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.backends import jaeger_json, jaeger_typed
@@ -72,13 +72,13 @@ class JaegerBackend:
             BackendError: Jaeger did not answer in time or as expected.
         """
         until = time.monotonic() + timeout
-        found: dict[int, BackendTrace] = {}
-        complete = True
-        for service in query.services or self._named or self._services(until):
-            held = self._search(service, query, query.start, query.end, until)
-            found.update((trace.summary.trace_id, trace) for trace in held.traces)
-            complete &= held.complete
-        return Window(list(found.values()), complete)
+        windows = [
+            self._search(service, query, query.start, query.end, until)
+            for service in query.services or self._named or self._services(until)
+        ]
+        traces = _each_once(windows)
+        complete = all(window.complete for window in windows)
+        return Window(traces if query.outline else list(traces), complete)
 
     def _search(
         self, service: str, query: TraceQuery, start: int, end: int, until: float
@@ -96,7 +96,7 @@ class JaegerBackend:
         complete = len(traces) < query.limit
         read = _whole if complete or not query.all_or_none else _began
         held = (read(trace) for trace in traces)
-        return Window([trace for trace in held if trace is not None], complete)
+        return Window((trace for trace in held if trace is not None), complete)
 
     def get(self, trace_id: int, timeout: float) -> BackendTrace | None:
         """Return a trace, or None when Jaeger does not hold it."""
@@ -118,6 +118,16 @@ def _told(body: bytes, *, outline: bool) -> list[ToldTrace]:
     """Return the traces of an answer to a search; raises ``ValueError`` when it is no JSON."""
     told = jaeger_typed.read(body, outline=outline)
     return jaeger_json.read(loads(body)) if told is None else told
+
+
+def _each_once(windows: Iterable[Window]) -> Iterator[BackendTrace]:
+    """Yield the traces of several services: a trace may have spans of more than one."""
+    known = set()
+    for window in windows:
+        for trace in window.traces:
+            if trace.summary.trace_id not in known:
+                known.add(trace.summary.trace_id)
+                yield trace
 
 
 def _began(told: ToldTrace) -> BackendTrace | None:

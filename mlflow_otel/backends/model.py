@@ -124,11 +124,12 @@ class Window(NamedTuple):
     """What a backend holds of a stretch of time.
 
     Args:
-        traces: Traces with all their spans, in no order; see ``TraceQuery.all_or_none``.
+        traces: Traces with all their spans, in no order; see ``TraceQuery.all_or_none``. Outlines may be
+            made while they are read, once.
         complete: Whether these are all; else the backend left some out, whichever they are.
     """
 
-    traces: Sequence[BackendTrace]
+    traces: Iterable[BackendTrace]
     complete: bool
 
 

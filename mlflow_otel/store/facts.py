@@ -1,11 +1,14 @@
-"""What charts count of a trace: small enough to keep very many of them."""
+"""What charts count of a trace: small enough to keep very many of them.
+
+What is counted of spans stands in columns, plain tuples of plain values: the garbage collector does not
+look at these again and again.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from mlflow_otel.backends.model import BackendSpan, BackendTrace, is_later
@@ -16,24 +19,15 @@ from mlflow_otel.store.model import StoredTrace
 from mlflow_otel.store.values import NO_TYPE
 
 COSTS: Final = ("input_cost", "output_cost", "total_cost")
-COST_ATTRIBUTES: Final = tuple((key, keys.LLM_COST_PREFIX + key) for key in COSTS)
-NO_COSTS: Final[Mapping[str, float]] = MappingProxyType({})
+COST_ATTRIBUTES: Final = tuple(keys.LLM_COST_PREFIX + key for key in COSTS)
 MODELS: Final = (keys.LLM_MODEL, genai.REQUEST_MODEL, genai.RESPONSE_MODEL)
 PROVIDERS: Final = (keys.LLM_PROVIDER, genai.PROVIDER_NAME)
 YES_AND_NO: Final = {"yes": 1.0, "no": 0.0}
 
 
-class SpanFacts(NamedTuple):
-    """What charts count of a span; times are nanoseconds."""
-
-    start: int
-    end: int
-    name: str
-    type: str
-    status: str
-    model: str | None
-    provider: str | None
-    costs: Mapping[str, float]
+SPAN_COLUMNS: Final = ("start", "end", "name", "type", "status", "model", "provider", *COSTS)
+"""What charts count of spans: times are nanoseconds; model, provider and costs may be None."""
+NO_SPANS: Final[tuple[tuple[Any, ...], ...]] = ((),) * len(SPAN_COLUMNS)
 
 
 class AssessmentFacts(NamedTuple):
@@ -46,7 +40,7 @@ class AssessmentFacts(NamedTuple):
 
 
 class TraceFacts(NamedTuple):
-    """What charts count of a trace."""
+    """What charts count of a trace; ``spans`` are the columns of ``SPAN_COLUMNS``."""
 
     trace_id: str
     otel_trace_id: int
@@ -57,7 +51,7 @@ class TraceFacts(NamedTuple):
     tags: Mapping[str, str]
     metadata: Mapping[str, str]
     tokens: Mapping[str, int]
-    spans: tuple[SpanFacts, ...]
+    spans: tuple[tuple[Any, ...], ...]
     assessments: tuple[AssessmentFacts, ...]
 
 
@@ -79,7 +73,8 @@ def facts_of(held: BackendTrace, stored: StoredTrace) -> TraceFacts:
         stored.tags,
         stored.metadata,
         {key: number for key, value in usage.items() if (number := as_int(value)) is not None},
-        tuple(_span(span) for span in held.spans if not is_later(span.attributes)),
+        tuple(zip(*[_span(s) for s in held.spans if not is_later(s.attributes)], strict=True))
+        or NO_SPANS,
         tuple(
             AssessmentFacts(view.kind, view.name, json.dumps(view.value), number_of(view.value))
             for view in stored.assessments
@@ -88,10 +83,10 @@ def facts_of(held: BackendTrace, stored: StoredTrace) -> TraceFacts:
     )
 
 
-def _span(span: BackendSpan) -> SpanFacts:
+def _span(span: BackendSpan) -> tuple[Any, ...]:
     said = span.attributes
     name = said.get(keys.SPAN_NAME)
-    return SpanFacts(
+    return (
         span.start,
         span.end,
         name if isinstance(name, str) else span.name,
@@ -99,17 +94,8 @@ def _span(span: BackendSpan) -> SpanFacts:
         span.status,
         _text(said, MODELS),
         _text(said, PROVIDERS),
-        _costs(said),
+        *[as_float(said[key]) if key in said else None for key in COST_ATTRIBUTES],
     )
-
-
-def _costs(said: Mapping[str, Any]) -> Mapping[str, float]:
-    costs = None
-    for key, attribute in COST_ATTRIBUTES:
-        cost = as_float(said[attribute]) if attribute in said else None
-        if cost is not None:
-            costs = {**(costs or {}), key: cost}
-    return NO_COSTS if costs is None else costs
 
 
 def _text(said: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -7,15 +7,16 @@ that were given say that the others are. A cut that was wrong costs more questio
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from mlflow_otel.backends.model import BackendTrace, TooSlowError, TraceBackend
 from mlflow_otel.store import scan
 from mlflow_otel.store.experiments import Scope
 from mlflow_otel.store.scan import Part, Span
+
+_T = TypeVar("_T")
 
 AT_ONCE: Final = 2000
 """Traces that one answer has, at most. Jaeger in memory looks through all of its traces for each
@@ -48,29 +49,35 @@ class Piece(NamedTuple):
 
 
 def gathered(
-    backend: TraceBackend, scopes: Sequence[Scope], span: Span, timeout: float
-) -> Iterator[Sequence[BackendTrace]]:
-    """Yield all traces that began in a span of time, each once, as the answers come, as outlines.
+    backend: TraceBackend,
+    scopes: Sequence[Scope],
+    span: Span,
+    timeout: float,
+    make: Callable[[BackendTrace], _T],
+) -> Iterator[Sequence[_T]]:
+    """Yield what is made of the outlines of all traces that began in a span of time, as the answers come.
 
     Args:
         backend: Is asked, by several threads at once.
         scopes: What is asked for.
         span: What is read.
         timeout: Seconds for each call of the backend.
+        make: Is called once for each trace, by several threads at once.
 
     Raises:
         BackendError: The backend did not answer in time or as expected.
     """
     waiting = [Piece(span, PROBE)] if span.start <= span.end else []
-    asked: dict[Future[Sequence[BackendTrace] | Part], Piece] = {}
+    asked: dict[Future[list[_T] | Part], Piece] = {}
     at_once, newest = AT_ONCE, True
     with ThreadPoolExecutor(QUESTIONS, "mlflow-otel store") as pool:
         while waiting or asked:
             while waiting and len(asked) < QUESTIONS:
                 piece = waiting.pop()
                 piece = piece._replace(limit=min(piece.limit, at_once))
-                ask = functools.partial(scan.read, outline=True)
-                future = pool.submit(ask, backend, scopes, piece.span, timeout, piece.limit)
+                future = pool.submit(
+                    scan.read_outlines, backend, scopes, piece.span, timeout, piece.limit, make
+                )
                 asked[future] = piece
             done, _ = wait(asked, return_when=FIRST_COMPLETED)
             for future in done:
@@ -78,9 +85,9 @@ def gathered(
                 try:
                     found = future.result()
                 except TooSlowError:
-                    if at_once == FEWEST:
+                    if piece.limit <= FEWEST:
                         raise
-                    at_once = max(at_once // 4, FEWEST)
+                    at_once = min(at_once, max(piece.limit // 4, FEWEST))
                     waiting.append(piece)
                     continue
                 if not isinstance(found, Part):

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import operator
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.filtering.grammar import FilterError, bare
+from mlflow_otel.store.columns import COUNTED, TOKENS, Column, Counted, Table
 from mlflow_otel.store.facts import COSTS, TraceFacts
 
-MILLISECOND: Final = 1_000_000
 BUCKET: Final = "time_bucket"
-TOKENS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-)
 _COUNT: Final = frozenset({"COUNT"})
 _SPREAD: Final = frozenset({"AVG", "MIN", "MAX", "PERCENTILE"})
 _SUMS: Final = _SPREAD | {"SUM"}
@@ -152,12 +144,12 @@ def _condition(text: str, view: str) -> _Condition:
     )
 
 
-def answer(question: Question, traces: Iterable[TraceFacts]) -> list[Point]:
+def answer(question: Question, table: Table) -> list[Point]:
     """Return the rows of the answer, in order of time and dimensions.
 
     Args:
         question: What is asked.
-        traces: Every trace that began in the time asked for.
+        table: Every trace that began in the time asked for; it may have others.
 
     Raises:
         FilterError: It cannot be answered.
@@ -166,8 +158,8 @@ def answer(question: Question, traces: Iterable[TraceFacts]) -> list[Point]:
     about_traces = [c for c in conditions if c.view == "trace"]
     about_rows = [c for c in conditions if c.view != "trace"]
     if about_traces:
-        traces = [t for t in traces if all(_trace_met(c, t) for c in about_traces)]
-    groups = _grouped(question, about_rows, traces)
+        table = Table(t for t in table.traces if all(_trace_met(c, t) for c in about_traces))
+    groups = _grouped(question, about_rows, table)
     if not groups and not question.dimensions and not question.interval_seconds:
         groups[()] = []
     points = []
@@ -179,30 +171,73 @@ def answer(question: Question, traces: Iterable[TraceFacts]) -> list[Point]:
 
 
 def _grouped(
-    question: Question, conditions: Sequence[_Condition], traces: Iterable[TraceFacts]
-) -> dict[tuple[Any, ...], list[Any]]:
-    """Return the values of each group: a page of charts asks for them of every span, some ten times."""
+    question: Question, conditions: Sequence[_Condition], table: Table
+) -> dict[tuple[Any, ...], Column]:
+    """Return the values of each group; where they are only counted, something for each of them."""
     view = COUNTED[question.view]
-    value_of = view.values[question.metric]
-    dimensions = [view.dimensions[name] for name in question.dimensions]
-    met = [(view.entities[c.entity], c.value) for c in conditions]
+
+    def column(make: Callable[[Table], Column]) -> Column:
+        return table.kept(make, make)
+
+    values = column(view.values[question.metric])
+    start, end, kept = _in_time(question, column(view.counted(question.metric)))
+    for condition in conditions:
+        said = column(view.entities[condition.entity])
+        kept = _both(kept, [one == condition.value for one in said])
+    if None in values:
+        kept = _both(kept, [value is not None for value in values])
+    is_counted = question.metric != "session_count" and all(
+        one.kind == "COUNT" for one in question.aggregations
+    )
+    dimensions, interval = tuple(question.dimensions), question.interval_seconds
+    groups = table.kept(
+        (question.view, dimensions, interval), lambda _: _groups(view, dimensions, interval, column)
+    )
+    found: dict[tuple[Any, ...], Column] = {}
+    for group, rows in groups.items():
+        within = rows[bisect_left(rows, start) : bisect_left(rows, end)]
+        if kept is not None:
+            within = [row for row in within if kept[row]]
+        if not within:
+            continue
+        if is_counted or len(within) == len(values):
+            found[group] = within if is_counted else values
+        else:
+            found[group] = [values[row] for row in within]
+    return found
+
+
+def _groups(
+    view: Counted,
+    dimensions: Sequence[str],
+    interval: int | None,
+    column: Callable[[Callable[[Table], Column]], Column],
+) -> dict[tuple[Any, ...], Sequence[int]]:
+    """Return the rows of each group, in order."""
+    shown = column(view.shown)
+    columns = [column(view.dimensions[name]) for name in dimensions]
+    if interval:
+        length = interval * 1000
+        columns = [[at // length * length for at in shown], *columns]
+    if not columns:
+        return {(): range(len(shown))}
+    found: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row, group in enumerate(zip(*columns, strict=True)):
+        found[group].append(row)
+    return {group: rows for group, rows in found.items() if None not in group}
+
+
+def _in_time(question: Question, counted: Column) -> tuple[int, int, list[bool] | None]:
+    """Return the first and the last row, not included, of the time, and which of them are in it; None for all."""
     first = -math.inf if question.start is None else question.start
     last = math.inf if question.end is None else question.end
-    length = (question.interval_seconds or 0) * 1000
-    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
-    for counted, shown, thing in view.rows(question.metric, traces):
-        if not first <= counted <= last:
-            continue
-        value = value_of(thing)
-        if value is None or (met and any(said(thing) != wanted for said, wanted in met)):
-            continue
-        group: tuple[Any, ...] = tuple([said(thing) for said in dimensions])
-        if None in group:
-            continue
-        if length:
-            group = (shown // length * length, *group)
-        groups[group].append(value)
-    return groups
+    if question.view != "SPANS" or question.metric not in COSTS:  # in order of time
+        return bisect_left(counted, first), bisect_right(counted, last), None
+    return 0, len(counted), [first <= at <= last for at in counted]
+
+
+def _both(one: list[bool] | None, other: list[bool]) -> list[bool]:
+    return other if one is None else [a and b for a, b in zip(one, other, strict=True)]
 
 
 def _named(question: Question, group: Sequence[Any]) -> dict[str, str]:
@@ -212,24 +247,27 @@ def _named(question: Question, group: Sequence[Any]) -> dict[str, str]:
     return {BUCKET: at.isoformat(), **dict(zip(question.dimensions, group[1:], strict=True))}
 
 
-def _aggregated(question: Question, values: list[Any]) -> dict[str, float]:
+def _aggregated(question: Question, values: Column) -> dict[str, float]:
     if question.metric == "session_count":
         values = list(set(values))
+    if sum(one.kind == "PERCENTILE" for one in question.aggregations) > 1:
+        values = sorted(values)
     found = {one.label: AGGREGATED[one.kind](values, one) for one in question.aggregations}
     return {label: value for label, value in found.items() if value is not None}
 
 
-def _percentile(values: list[float], one: Aggregation) -> float | None:
+def _percentile(values: Column, one: Aggregation) -> float | None:
     if not values:
         return None
     ordered = sorted(values)
     place = one.percentile / 100 * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    nearest: float = ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return nearest
 
 
-AGGREGATED: Final[Mapping[str, Callable[[list[Any], Aggregation], float | None]]] = {
+AGGREGATED: Final[Mapping[str, Callable[[Column, Aggregation], float | None]]] = {
     "COUNT": lambda values, _: len(values),
     "SUM": lambda values, _: sum(values) if values else None,
     "AVG": lambda values, _: sum(values) / len(values) if values else None,
@@ -244,93 +282,3 @@ def _trace_met(condition: _Condition, trace: TraceFacts) -> bool:
         return trace.state == condition.value
     held = trace.tags if condition.entity == "tag" else trace.metadata
     return held.get(condition.key) == condition.value
-
-
-Row = tuple[int, int, Any]
-"""One thing that is counted: by which millisecond it is in the time asked for, by which in an interval."""
-Says = Callable[[Any], Any]
-
-
-def _traces(_: str, traces: Iterable[TraceFacts]) -> Iterator[Row]:
-    return ((trace.started_ms, trace.started_ms, trace) for trace in traces)
-
-
-def _spans(metric: str, traces: Iterable[TraceFacts]) -> Iterator[Row]:
-    if metric in COSTS:  # counted by its own time, as MLflow's server does
-        return (
-            (span.start // MILLISECOND, span.start // MILLISECOND, span)
-            for trace in traces
-            for span in trace.spans
-        )
-    return (
-        (trace.started_ms, span.start // MILLISECOND, span)
-        for trace in traces
-        for span in trace.spans
-    )
-
-
-def _assessments(_: str, traces: Iterable[TraceFacts]) -> Iterator[Row]:
-    return (
-        (trace.started_ms, trace.started_ms, one) for trace in traces for one in trace.assessments
-    )
-
-
-class Counted(NamedTuple):
-    """What a view counts.
-
-    Args:
-        rows: Yields what is counted of traces, for a metric.
-        values: What a metric takes of it; None where it has none.
-        dimensions: By what it is grouped.
-        entities: What a filter is held against.
-    """
-
-    rows: Callable[[str, Iterable[TraceFacts]], Iterator[Row]]
-    values: Mapping[str, Says]
-    dimensions: Mapping[str, Says]
-    entities: Mapping[str, Says]
-
-
-def _one_of(field: str, key: str) -> Says:
-    """Return what takes a value out of a mapping."""
-    take = operator.attrgetter(field)
-    return lambda thing: take(thing).get(key)
-
-
-_say = operator.attrgetter
-COUNTED: Final[Mapping[str, Counted]] = {
-    "TRACES": Counted(
-        _traces,
-        {
-            "trace_count": _say("trace_id"),
-            "session_count": _one_of("metadata", keys.METADATA_SESSION),
-            "latency": _say("duration_ms"),
-            **{name: _one_of("tokens", name) for name in TOKENS},
-        },
-        {"trace_name": _one_of("tags", keys.TAG_TRACE_NAME), "trace_status": _say("state")},
-        {},
-    ),
-    "SPANS": Counted(
-        _spans,
-        {
-            "span_count": lambda _: 1,
-            "latency": lambda span: (span.end - span.start) // MILLISECOND,
-            **{name: _one_of("costs", name) for name in COSTS},
-        },
-        {
-            "span_name": _say("name"),
-            "span_type": _say("type"),
-            "span_status": _say("status"),
-            "span_model_name": _say("model"),
-            "span_model_provider": _say("provider"),
-        },
-        {"name": _say("name"), "status": _say("status"), "type": _say("type")},
-    ),
-    "ASSESSMENTS": Counted(
-        _assessments,
-        {"assessment_count": lambda _: 1, "assessment_value": _say("number")},
-        {"assessment_name": _say("name"), "assessment_value": _say("value")},
-        {"name": _say("name"), "type": _say("kind")},
-    ),
-}
-"""What each view counts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from mlflow_otel.backends.model import BackendTrace, Condition, TraceBackend, TraceQuery, Window
 from mlflow_otel.conventions import genai
@@ -21,6 +21,8 @@ from mlflow_otel.store.gather import gathered
 from mlflow_otel.store.pushing import pushed_down, time_of
 from mlflow_otel.store.scan import Span
 from mlflow_otel.waiting import beside
+
+_T = TypeVar("_T")
 
 MOST_OF_SESSION: Final = 1000
 MOST_KNOWN: Final = 100
@@ -131,16 +133,21 @@ class Reach:
         return itertools.chain(first, scanned), late
 
     def all_of(
-        self, experiments: Sequence[str] | None, span: Span
-    ) -> Iterator[Sequence[BackendTrace]]:
-        """Yield every trace of experiments that began in a span of time, and others, in no order.
+        self, experiments: Sequence[str] | None, span: Span, make: Callable[[BackendTrace], _T]
+    ) -> Iterator[Sequence[_T]]:
+        """Yield what is made of every trace of experiments that began in a span of time, and of others.
+
+        Args:
+            experiments: IDs; all when None.
+            span: The time.
+            make: Is called with the outline of each trace, by several threads at once.
 
         Raises:
             BackendError: The backend did not answer in time or as expected.
         """
         scopes = self._experiments.scopes(experiments)
         if scopes:
-            yield from gathered(self._backend, scopes, span, self._timeout)
+            yield from gathered(self._backend, scopes, span, self._timeout, make)
 
     def _scanned(
         self, scopes: Sequence[Scope], span: Span, *, ascending: bool
@@ -188,7 +195,8 @@ class Reach:
             BackendError: The backend did not answer in time or as expected.
         """
         query = self._ever((ENTRY, Condition(genai.SESSION_ID, session)))
-        return self._backend.window(query._replace(limit=MOST_OF_SESSION), self._timeout).traces
+        window = self._backend.window(query._replace(limit=MOST_OF_SESSION), self._timeout)
+        return list(window.traces)
 
     def _ever(self, conditions: Sequence[Condition]) -> TraceQuery:
         start, end = self.span_of(None, None)

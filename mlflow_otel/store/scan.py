@@ -7,8 +7,8 @@ milliseconds, as MLflow's times are, so that traces of one millisecond come toge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from mlflow_otel.backends.model import (
     BackendTrace,
@@ -18,6 +18,8 @@ from mlflow_otel.backends.model import (
     TraceQuery,
 )
 from mlflow_otel.store.experiments import Scope
+
+_T = TypeVar("_T")
 
 MILLISECOND: Final = 1_000_000
 AT_ONCE: Final = 200
@@ -166,8 +168,6 @@ def read(
     span: Span,
     timeout: float,
     at_once: int = AT_ONCE,
-    *,
-    outline: bool = False,
 ) -> list[BackendTrace] | Part:
     """Return the traces that began in a stretch, or a part of them when it must be cut.
 
@@ -177,15 +177,43 @@ def read(
         span: The stretch. One millisecond is not cut.
         timeout: Seconds for each call of the backend.
         at_once: Traces that one answer has, at most.
-        outline: See ``TraceQuery``.
 
     Raises:
         BackendError: The backend did not answer in time or as expected.
     """
+    return _read(backend, scopes, span, timeout, at_once, lambda trace: trace, outline=False)
+
+
+def read_outlines(
+    backend: TraceBackend,
+    scopes: Sequence[Scope],
+    span: Span,
+    timeout: float,
+    at_once: int,
+    make: Callable[[BackendTrace], _T],
+) -> list[_T] | Part:
+    """Return what is made of the outlines of the traces that began in a stretch; see ``read``.
+
+    An outline is let go as soon as something was made of it: thousands of them at a time would be looked
+    through by the garbage collector again and again.
+    """
+    return _read(backend, scopes, span, timeout, at_once, make, outline=True)
+
+
+def _read(
+    backend: TraceBackend,
+    scopes: Sequence[Scope],
+    span: Span,
+    timeout: float,
+    at_once: int,
+    make: Callable[[BackendTrace], _T],
+    *,
+    outline: bool,
+) -> list[_T] | Part:
     shortest = span.start == span.end
     limit = AT_ONCE_OF_ONE_MILLISECOND if shortest else at_once
     start, end = span.start * MILLISECOND, (span.end + 1) * MILLISECOND - 1
-    found: dict[int, BackendTrace] = {}
+    found: dict[int, _T] = {}
     for scope in scopes:
         query = TraceQuery(
             scope.conditions,
@@ -205,6 +233,8 @@ def read(
         if not (window.complete or shortest):
             starts = (trace.summary.start for trace in window.traces)
             return Part([at // MILLISECOND for at in starts if start <= at <= end])
-        found.update((trace.summary.trace_id, trace) for trace in window.traces)
-    # A span added later, or of another service, may match where its trace began elsewhere.
-    return [trace for trace in found.values() if start <= trace.summary.start <= end]
+        for trace in window.traces:
+            # A span added later, or of another service, may match where its trace began elsewhere.
+            if start <= trace.summary.start <= end:
+                found[trace.summary.trace_id] = make(trace)
+    return list(found.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from mlflow_otel.backends.model import BackendTrace
 from mlflow_otel.conventions import mlflow as keys
@@ -24,6 +24,8 @@ from mlflow_otel.store.paging import Page, Place, came_before, end_of, place_of,
 from mlflow_otel.store.reach import Reach
 from mlflow_otel.store.rebuild import stored_spans
 from mlflow_otel.store.scan import MILLISECOND, Span
+
+_T = TypeVar("_T")
 
 MOST_READ: Final = 10_000
 """Traces that one call reads, at most."""
@@ -99,18 +101,28 @@ class Searcher:
         return found
 
     def read(
-        self, experiments: Sequence[str] | None, span: Span
-    ) -> Iterator[tuple[BackendTrace, StoredTrace]]:
-        """Yield every trace of experiments that began in a span of time, in no order.
+        self,
+        experiments: Sequence[str] | None,
+        span: Span,
+        make: Callable[[BackendTrace, StoredTrace], _T],
+    ) -> Iterator[_T]:
+        """Yield what is made of every trace of experiments that began in a span of time, in no order.
+
+        Args:
+            experiments: IDs; all when None.
+            span: The time.
+            make: Is called with the outline of each trace, by several threads at once.
 
         Raises:
             BackendError: The backend did not answer in time or as expected.
         """
-        for traces in self.reach.all_of(experiments, span):
-            for held in traces:
-                stored = self._read(held)
-                if self._is_of(stored, experiments):
-                    yield held, stored
+
+        def made(held: BackendTrace) -> _T | None:
+            stored = self._read(held)
+            return make(held, stored) if self._is_of(stored, experiments) else None
+
+        for several in self.reach.all_of(experiments, span, made):
+            yield from (one for one in several if one is not None)
 
     def _is_of(self, stored: StoredTrace, experiments: Sequence[str] | None) -> bool:
         return experiments is None or any(

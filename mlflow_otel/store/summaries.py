@@ -25,6 +25,7 @@ from mlflow_otel.filtering.grammar import FilterError
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping.assessment import KINDS
 from mlflow_otel.store import scan
+from mlflow_otel.store.columns import Table
 from mlflow_otel.store.facts import TraceFacts
 from mlflow_otel.store.scan import Span
 
@@ -55,8 +56,28 @@ class _Read:
         self.lock = threading.RLock()
         self.span: Span | None = None
         self.facts: dict[int, TraceFacts] = {}
+        self.version = 0
+        self._table: tuple[int, Table] | None = None
         self.looked_at = 0.0
         self.read_at = 0.0
+
+    def put(self, fact: TraceFacts) -> None:
+        """Keep what is known of a trace."""
+        if self.facts.get(fact.otel_trace_id) != fact:
+            self.facts[fact.otel_trace_id] = fact
+            self.version += 1
+
+    def empty(self) -> None:
+        """Have nothing read."""
+        self.facts, self.span = {}, None
+        self.version += 1
+
+    def table(self) -> Table:
+        """Return all facts in columns: the same table until something changes."""
+        version = self.version  # before the facts are read: a change meanwhile makes the table old
+        if self._table is None or self._table[0] != version:
+            self._table = version, Table(self.facts.values())
+        return self._table[1]
 
 
 class Summaries:
@@ -91,8 +112,8 @@ class Summaries:
         self._lock = threading.RLock()
         self._groups: OrderedDict[Group, _Read] = OrderedDict()
 
-    def of(self, group: Group, span: Span) -> list[TraceFacts]:
-        """Return the facts of every trace of a group that began in a span of time.
+    def of(self, group: Group, span: Span) -> Table:
+        """Return the facts of every trace of a group that began in a span of time, and of others.
 
         Raises:
             FilterError: There are too many traces.
@@ -107,17 +128,15 @@ class Summaries:
                 if not was_read:
                     raise
                 self._bring_up_to_date(held, group, span)  # anew: what was asked before is let go
-            return [
-                fact for fact in held.facts.values() if span.start <= fact.started_ms <= span.end
-            ]
+            return held.table()
 
     def changed(self, fact: TraceFacts) -> None:
         """Take over what this process changed: the backend has it later."""
         with self._lock:
             groups = list(self._groups.values())
-        for held in groups:  # without its lock: one operation of a dict, and a read sets it right
+        for held in groups:  # without its lock: no trace is added, and a read sets it right
             if fact.otel_trace_id in held.facts:
-                held.facts[fact.otel_trace_id] = fact
+                held.put(fact)
 
     def _held(self, group: Group) -> _Read:
         with self._lock:
@@ -131,7 +150,7 @@ class Summaries:
         now = self._now()
         until = now + scan.AHEAD_MILLIS  # clocks of others may be ahead
         if held.span is not None and self._clock() - held.read_at >= ANEW_SECONDS:
-            held.facts, held.span = {}, None
+            held.empty()
         if held.span is None:
             held.read_at = self._clock()
             self._add(held, self._read(group, Span(span.start, until)))
@@ -156,9 +175,9 @@ class Summaries:
     @staticmethod
     def _add(held: _Read, facts: Iterable[TraceFacts]) -> None:
         for fact in facts:
-            held.facts[fact.otel_trace_id] = fact
+            held.put(fact)
             if len(held.facts) > MOST_KEPT:
-                held.facts, held.span = {}, None
+                held.empty()
                 raise FilterError(
                     f"More than {MOST_KEPT} traces would have to be counted. Choose a shorter time"
                 )

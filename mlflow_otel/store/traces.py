@@ -138,15 +138,14 @@ class Traces:
             BackendError: The backend did not answer in time or as expected.
         """
         metrics.check(question)
-        span = self.searcher.reach.span_of(question.start, question.end)
+        asked = self.searcher.reach.span_of(question.start, question.end)
         # A span's cost counts by the span's own time: its trace may have begun before.
-        span = span._replace(start=max(span.start - LONG_TRACE_MILLIS, 0))
-        facts = self._summaries.of(tuple(sorted(set(experiments))), span)
-        return metrics.answer(question, facts)
+        span = asked._replace(start=max(asked.start - LONG_TRACE_MILLIS, 0))
+        table = self._summaries.of(tuple(sorted(set(experiments))), span)
+        return metrics.answer(question._replace(start=asked.start, end=asked.end), table)
 
     def _facts(self, group: Group, span: Span) -> Iterator[TraceFacts]:
-        for held, info in self.searcher.read(group, span):
-            yield facts_of(held, info)
+        return self.searcher.read(group, span, facts_of)
 
     def _facts_changed(self, group: Group, span: Span) -> Iterator[TraceFacts]:
         for held in changed_in(self.backend, span, self._timeout):
