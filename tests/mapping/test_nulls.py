@@ -113,7 +113,7 @@ def changed(value, path, *, gone):
     return kept
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_field_that_becomes_null_leaves_what_one_leaves_that_goes(data):
     attributes, ours = ALL[data.draw(st.sampled_from(sorted(ALL)))]

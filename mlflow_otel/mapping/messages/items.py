@@ -318,10 +318,9 @@ def _tool_result(item: Item) -> Part:
 
 def _conventions_own(item: Item) -> Part:
     """Pass on a part that is in the convention's form already."""
-    kind = item["type"]
-    if all(isinstance(item.get(name), held) for name, held in parts.REQUIRED[kind]):
+    if parts.is_conventions(item):
         return parts.other(item)
-    return _server_call(item) if kind == "server_tool_call" else _server_result(item)
+    return _server_call(item) if item["type"] == "server_tool_call" else _server_result(item)
 
 
 def _client_call(item: Item) -> Part:

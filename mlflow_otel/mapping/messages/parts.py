@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.mapping.messages.fields import carry
 from mlflow_otel.mapping.placeholders import is_handle
-from mlflow_otel.mapping.values import as_text, decode_nested, dumps, present
+from mlflow_otel.mapping.values import as_dict, as_text, decode_nested, dumps, present
 
 Part = dict[str, Any]
 Message = dict[str, Any]
@@ -82,7 +82,7 @@ REQUIRED: Final[Mapping[str, tuple[tuple[str, type], ...]]] = {
     "uri": (("modality", str), ("uri", str)),
     "compaction": (),
 }
-"""The convention's own types of parts, and what each must have."""
+"""The convention's own types of parts, and what each must have. An object there has a type of its own."""
 
 ATTACHMENT_SCHEME: Final = "mlflow-attachment"
 
@@ -216,9 +216,17 @@ def other(item: Any) -> Part:
     kind = item.get("type")
     if not isinstance(kind, str) or not kind:
         kind = "unknown"
-    elif not all(isinstance(item.get(name), held) for name, held in REQUIRED.get(kind, ())):
+    elif not is_conventions(item):
         kind = "unknown"  # a type of the convention's name, but of another shape
     return carry({"type": kind}, {key: v for key, v in item.items() if v is not None})
+
+
+def is_conventions(item: Part) -> bool:
+    """Tell whether a part has what the convention wants of its type. Any other type passes."""
+    return all(
+        isinstance(value := item.get(name), held) and (held is not dict or "type" in as_dict(value))
+        for name, held in REQUIRED.get(item["type"], ())
+    )
 
 
 def modality_of(mime_type: str | None) -> str:

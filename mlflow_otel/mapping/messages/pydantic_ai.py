@@ -40,7 +40,8 @@ def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> N
     instructions = held.take_text("instructions")
     if instructions:
         system.append(parts.text(instructions))
-    kind = held.take_text("kind")
+    kind = held.get("kind")
+    held.drop("kind", "request", "response")
     made: list[Message] = []
     for part in held.take_list("parts"):
         who, contents = _spoken(part, kind)
@@ -62,7 +63,7 @@ def _take_in(item: dict[str, Any], system: list[Part], said: list[Message]) -> N
     said += made
 
 
-def _spoken(part: Any, kind: str | None) -> tuple[str, list[Part]]:
+def _spoken(part: Any, kind: Any) -> tuple[str, list[Part]]:
     held = Fields(part)
     named = held.get("part_kind")
     who = "assistant" if kind == "response" else "user"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mlflow_otel.mapping.messages import chat, parts, sides
 from mlflow_otel.mapping.messages.fields import Fields
-from mlflow_otel.mapping.messages.parts import Part
+from mlflow_otel.mapping.messages.parts import Message, Part
 from mlflow_otel.mapping.model import Answered, Asked
 from mlflow_otel.mapping.values import as_dict
 
@@ -35,9 +35,15 @@ def _instructions(held: Fields) -> list[Part]:
         return [parts.text(held.take("instructions"))]
     if isinstance(given, list) and given and chat.is_talk(given):
         said = chat.talk(held.take("instructions"), "system", together=True)
-        return [part for made in said for part in chat.on_parts(made)]
+        return [part for made in said for part in _instructing(made)]
     held.drop("instructions", "")
     return []
+
+
+def _instructing(made: Message) -> list[Part]:
+    """Return a message's parts as instructions. Who speaks stays where it is not the system."""
+    known = made["role"] in chat.SYSTEM_ROLES
+    return chat.on_parts(made if known else {**made, "item_role": made["role"]})
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
