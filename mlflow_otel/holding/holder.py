@@ -84,8 +84,7 @@ class Holder(Generic[Item, TraceT]):
                 if trace is None:
                     trace = self._new_trace(self._clock(), not root)
                 self._under_way[trace_id] = trace
-                if len(self._under_way) > self._max_traces:
-                    releases = self._release_over_traces()
+                releases = self._release_over_traces()
             trace.open.add(item_id)
             if root:
                 trace.released = False
@@ -109,8 +108,7 @@ class Holder(Generic[Item, TraceT]):
             trace = self._under_way.get(trace_id) or self._remembered.get(trace_id)
             if trace is None:
                 trace = self._under_way[trace_id] = self._new_trace(self._clock(), False)
-                if len(self._under_way) > self._max_traces:
-                    releases = self._release_over_traces()
+                releases = self._release_over_traces()
             if not trace.released and what not in trace.expected:
                 trace.expected += (what,)
         return trace, releases
@@ -167,8 +165,7 @@ class Holder(Generic[Item, TraceT]):
 
     @staticmethod
     def _stop_expecting(trace: TraceT, what: Hashable) -> None:
-        expected = trace.expected
-        trace.expected = () if len(expected) == 1 else tuple(x for x in expected if x != what)
+        trace.expected = tuple(x for x in trace.expected if x != what)
         trace.released = trace.released or not trace.expected
 
     def _release_items(self, trace_id: int, trace: TraceT, reason: Reason) -> Release[Item, TraceT]:

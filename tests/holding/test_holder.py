@@ -337,7 +337,8 @@ def test_the_release_for_bytes_says_so_and_a_trace_is_old_at_its_age():
     holder.expect(1, "root")
     holder.expect(2, "root")
     holder.add(1, 10, "a", 6)
-    (release,) = holder.add(2, 20, "b", 6)
+    assert holder.add(2, 20, "b", 4) is None  # as many as may be
+    (release,) = holder.add(2, 21, "b", 1)
     assert (release.trace_id, release.reason) == (1, "bytes")
     now[0] = 60.0
     assert [r.trace_id for r in holder.release_aged() if r.items] == [2]
@@ -360,3 +361,14 @@ def test_the_ids_of_a_forgotten_trace_make_room_for_others_and_no_more():
     assert left(holder.add(1, 10, "again", 1)) == [("duplicate", [10])]
     leave(4, 40)  # four now: those of the oldest trace go
     assert left(holder.add(1, 10, "again", 1)) != [("duplicate", [10])]
+
+
+def test_the_ids_of_no_more_traces_are_forgotten_than_must_be():
+    holder = Holder(HoldBounds(10, 100, 10_000, 60.0, 4), HeldTrace)
+    for trace_id in (1, 2, 3):
+        holder.expect(trace_id, "root")
+        holder.release(trace_id)
+        for item in (0, 1):
+            holder.add(trace_id, 10 * trace_id + item, "a", 1)
+    known = [left(holder.add(trace_id, 10 * trace_id, "again", 1))[0][0] for trace_id in (3, 2, 1)]
+    assert known == ["duplicate", "duplicate", "late"]
