@@ -54,13 +54,18 @@ def results(place: Path) -> dict[str, int | None]:
     return found
 
 
+CODECS = {"utf-8", "ascii"}
+
+
 class Wordless(ast.NodeTransformer):
-    """Leaves the words of sentences out of code."""
+    """Leaves the words of sentences out of code, and the capital letters of codecs."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        """Empty a text with a blank in it."""
-        sentence = isinstance(node.value, str) and " " in node.value
-        return ast.Constant("") if sentence else node
+        """Empty a text with a blank in it. Python knows a codec in capital letters, too."""
+        text = node.value if isinstance(node.value, str) else ""
+        if text.lower() in CODECS:
+            return ast.Constant(text.lower())
+        return ast.Constant("") if " " in text else node
 
 
 def wordless(function: ast.AST) -> str:
@@ -71,7 +76,7 @@ def wordless(function: ast.AST) -> str:
 
 
 def rewordings(place: Path) -> set[str]:
-    """Return the mutants that change the words of a sentence alone, such as its capital letters.
+    """Return the mutants that change the words of a sentence alone, or the capital letters of a codec.
 
     They show nothing about tests: a test that notices them repeats a message word for word.
     """

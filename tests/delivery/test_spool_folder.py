@@ -270,8 +270,17 @@ def test_a_link_in_the_folder_is_not_followed(new, tmp_path):
     entry = spool.put(Request(b"x", 1))
     (spool._folder / entry.name).unlink()
     (spool._folder / entry.name).symlink_to(secret)
+    assert spool.entries() == []
     with pytest.raises(OSError, match="symbolic links"):
         spool.read(entry)
+
+
+def test_a_request_is_kept_even_where_it_cannot_be_written_down_whom_it_is_for(new, tmp_path):
+    spool = new()
+    (spool._folder / f"{room.FOR}{spool.addressee.fingerprint}").symlink_to(tmp_path / "elsewhere")
+    entry = spool.put(Request(b"x", 1))
+    assert spool.entries() == [entry]
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_spool_is_as_the_settings_say_one_folder_a_signal(tmp_path, caplog):
@@ -311,3 +320,13 @@ def test_a_request_that_is_too_old_by_the_settings_goes(tmp_path, clock):
     entry = spool.put(Request(b"x", 1))
     clock.monotonic += 51
     assert spool.over_bounds(spool.entries()) == [entry]
+
+
+@pytest.mark.parametrize(("largest", "known"), [("80000000", True), ("4000000", False)])
+def test_a_request_as_large_as_the_settings_allow_is_one_of_the_spools(tmp_path, largest, known):
+    environ = {"MLFLOW_OTEL_SPOOL_DIR": str(tmp_path), "MLFLOW_OTEL_MAX_REQUEST_BYTES": largest}
+    spool = open_spool(Settings.from_environment(environ, Accounting()), "traces", Accounting())
+    entry = spool.put(Request(b"x", 1))
+    large = entry.name.replace(f"-{entry.size}-", "-70000000-")
+    (spool._folder / entry.name).rename(spool._folder / large)
+    assert [found.size == 70_000_000 for found in spool.entries()] == ([True] if known else [False])
