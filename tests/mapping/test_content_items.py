@@ -254,3 +254,92 @@ def test_a_block_whose_source_nobody_knows_keeps_all_that_it_says(kind, held):
     (said,) = convert("bedrock", {"messages": [{"role": "user", "content": [block]}]}, None).inputs
     ((part,),) = (said["parts"],)
     assert part[("document" if kind == "file" else kind)] == held
+
+
+def url(kind):
+    return f"data:{kind};base64,iVBORw=="
+
+
+@pytest.mark.parametrize("inner", [True, False])
+@pytest.mark.parametrize(
+    ("fields", "made"),
+    [
+        (
+            {"file_data": url("image/png")},
+            media("blob", "image", content="iVBORw==", mime_type="image/png"),
+        ),
+        (
+            {"file_data": url("audio/wav")},
+            media("blob", "audio", content="iVBORw==", mime_type="audio/wav"),
+        ),
+        (
+            {"file_data": url("application/pdf")},
+            media("blob", "document", content="iVBORw==", mime_type="application/pdf"),
+        ),
+        (
+            {"file_data": "iVBORw==", "mime_type": "image/png"},
+            media("blob", "image", content="iVBORw==", mime_type="image/png"),
+        ),
+        ({"file_url": "https://x.test/a"}, media("uri", "document", uri="https://x.test/a")),
+        ({"file_id": "f-1"}, media("file", "document", file_id="f-1")),
+        (
+            {"file_id": "f-1", "mime_type": "image/png"},
+            media("file", "image", file_id="f-1", mime_type="image/png"),
+        ),
+    ],
+)
+def test_a_file_is_of_the_kind_that_its_data_or_its_type_say(fields, made, inner):
+    item = {"type": "file", "file": {**fields, "filename": "n"}} if inner else {**fields}
+    item = item if inner else {"type": "input_file", **item, "filename": "n"}
+    said = {"role": "user", "content": [item]}
+    (message,) = convert("openai", {"messages": [said]}, None).inputs
+    assert message["parts"] == [{**made, "filename": "n"}]
+
+
+TEXTS = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "made"),
+    [
+        ("Low at two.", "Low at two."),
+        (TEXTS, "a\nb"),
+        ([*TEXTS, {"type": "image", "source": {"type": "url", "url": "u"}}], None),
+        ([], None),
+        ("", None),
+    ],
+)
+def test_a_document_of_nothing_but_text_is_text_and_any_other_stays_whole(content, made):
+    item = {"type": "document", "source": {"type": "content", "content": content}, "title": "t"}
+    (said,) = convert("anthropic", {"messages": [{"role": "user", "content": [item]}]}, None).inputs
+    if made is None:
+        assert said["parts"] == [item]
+    else:
+        text = {"type": "text", "content": made, "modality": "document", "title": "t"}
+        assert said["parts"] == [text]
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "document", "file", "media"])
+@pytest.mark.parametrize(
+    ("fields", "made"),
+    [
+        ({"source": {"type": "base64", "data": "iVBORw=="}}, {"content": "iVBORw=="}),
+        ({"source_type": "base64", "data": "iVBORw=="}, {"content": "iVBORw=="}),
+        ({"base64": "iVBORw=="}, {"content": "iVBORw=="}),
+        ({"source": {"type": "url", "url": "https://x.test/a"}}, {"uri": "https://x.test/a"}),
+        ({"source_type": "url", "url": "https://x.test/a"}, {"uri": "https://x.test/a"}),
+        ({"source": {"type": "file", "file_id": "f-1"}}, {"file_id": "f-1"}),
+        ({"file_id": "f-1"}, {"file_id": "f-1"}),
+    ],
+)
+@pytest.mark.parametrize("mime", [None, "video/mp4"])
+def test_media_are_of_their_kind_wherever_they_name_their_source(kind, fields, made, mime):
+    """What may be of any kind is of that which its type says."""
+    item = {"type": kind, **fields, "zq": 1} | ({"mime_type": mime} if mime else {})
+    (said,) = convert("anthropic", {"messages": [{"role": "user", "content": [item]}]}, None).inputs
+    modality = "document" if kind in {"file", "media"} else kind
+    if mime and kind in {"file", "media"}:
+        modality = "video"
+    type_ = {"content": "blob", "uri": "uri", "file_id": "file"}[next(iter(made))]
+    typed = {"mime_type": mime} if mime else {}
+    assert said["parts"] == [{"type": type_, "modality": modality, **made, **typed, "zq": 1}]

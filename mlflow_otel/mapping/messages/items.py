@@ -213,7 +213,7 @@ def _file(item: Item) -> Part:
         return parts.media(source, _held_modality(source, mime), mime, held.flat("file"))
     file_id = inner.take_id("file_id")
     if file_id is not None:
-        return parts.file(file_id, parts.modality_of(mime), held.flat("file"))
+        return parts.file(file_id, parts.modality_of(mime), _with_mime(held.flat("file"), mime))
     return _media(item)
 
 
