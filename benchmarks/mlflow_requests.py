@@ -1,4 +1,6 @@
-"""What MLflow's client sends of one agent's trace, recorded from the real client, for as many traces as wanted."""
+"""What MLflow's client sends of one agent's trace, recorded from the real client, for as many traces as wanted:
+to a tracking server, and over OTLP.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,12 @@ class Said(NamedTuple):
     """What a client sends of one trace.
 
     Args:
-        spans: Its requests with spans: 5 in the first, 3 in the second, as the client cuts them.
-        info: Its ``TraceInfo``.
+        spans: Its requests with spans: two to a tracking server, as the client cuts them; one over OTLP.
+        info: Its ``TraceInfo``; None over OTLP, which has none.
     """
 
     spans: list[ExportTraceServiceRequest]
-    info: dict[str, Any]
+    info: dict[str, Any] | None
 
 
 class _Stub(http.server.BaseHTTPRequestHandler):
@@ -66,24 +68,33 @@ class _Stub(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def recorded() -> Said:
-    """Return what the real client sends of one trace of the agent's."""
+def recorded(*, otlp: bool = False) -> Said:
+    """Return what the real client sends of one trace of the agent's.
+
+    Args:
+        otlp: Over OTLP, as MLflow's own export does; else to a tracking server.
+    """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stub)
     server.came = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        in_process(CLIENT, {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}"})
+        url = f"http://127.0.0.1:{server.server_port}"
+        exports = {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{url}{SPANS}",
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        }
+        in_process(CLIENT, {"MLFLOW_TRACKING_URI": url, **(exports if otlp else {})})
     finally:
         server.shutdown()
         server.server_close()
     return Said(
         [ExportTraceServiceRequest.FromString(body) for path, body in server.came if path == SPANS],
-        next(json.loads(body) for path, body in server.came if path == INFO),
+        None if otlp else next(json.loads(body) for path, body in server.came if path == INFO),
     )
 
 
 def requests(said: Said, host: str) -> list[bytes]:
-    """Return the HTTP requests of a new trace that says the same: those with spans, and the ``TraceInfo``."""
+    """Return the HTTP requests of a new trace that says the same: those with spans, and the ``TraceInfo`` if any."""
     trace = random.getrandbits(128) | 1
     named = f"tr-{trace:032x}"
     moved = (
@@ -104,10 +115,13 @@ def requests(said: Said, host: str) -> list[bytes]:
             span.start_time_unix_nano += moved
             span.end_time_unix_nano += moved
             for pair in span.attributes:
-                if pair.key == REQUEST_ID:
-                    pair.value.string_value = named
+                if pair.key == REQUEST_ID:  # over OTLP all values are JSON
+                    quoted = pair.value.string_value.startswith('"')
+                    pair.value.string_value = json.dumps(named) if quoted else named
         body = request.SerializeToString()
         made.append(_request(SPANS, host, "application/x-protobuf", body))
+    if said.info is None:
+        return made
     info = {
         **said.info["trace"]["trace_info"],
         "trace_id": named,
