@@ -1,4 +1,5 @@
-"""Clients of several kinds, with faults on both sides at random from a seed that is printed: the books balance.
+"""Clients of several kinds, with faults on all sides at random from a seed that is printed: the books balance.
+A tracking server gets everything, too.
 
 ``MLFLOW_OTEL_TEST_SOAK_SECONDS`` (2) sets how long, ``MLFLOW_OTEL_TEST_SOAK_SEED`` repeats one; ``make soak``
 runs for longer.
@@ -6,8 +7,10 @@ runs for longer.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
+import http.server
 import json
 import os
 import random
@@ -26,8 +29,11 @@ from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.http import HttpFace
 from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.mlflow_api import MlflowApi
+from mlflow_otel.bridge.owed import Owed
 from mlflow_otel.bridge.reading import Reading
 from mlflow_otel.bridge.remembering import Memory
+from mlflow_otel.bridge.tee import Tee
+from mlflow_otel.bridge.upstream import Upstream
 from mlflow_otel.delivery import backlog, retry
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.settings import Settings
@@ -54,20 +60,77 @@ class Backend(Grpc):
             self.updates += sum(span.name == UPDATE for span in spans)
 
 
+class Tracking(http.server.ThreadingHTTPServer):
+    """Stands for a tracking server: it takes a request, is busy, or goes away before or after it took it.
+
+    Keeps the spans and the traces with a ``TraceInfo`` that it took.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, chance):
+        super().__init__(("127.0.0.1", 0), _Tracks)
+        self.chance, self.calm, self.lock = chance, False, threading.Lock()
+        self.spans, self.infos, self.requests, self.unanswered = set(), set(), 0, 0
+        self.moods = ["take"] * 12 + ["busy", "unavailable", "gone", "gone after it"]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def mood(self):
+        return "take" if self.calm else self.chance.choice(self.moods)
+
+    def take(self, path, body):
+        self.requests += 1
+        if path == "/v1/traces":
+            request = ExportTraceServiceRequest.FromString(body)
+            spans = [s for r in request.resource_spans for g in r.scope_spans for s in g.spans]
+            self.spans |= {(s.trace_id, s.span_id) for s in spans}
+        elif path.endswith("traces.json"):
+            trace = bytes.fromhex(path.split("/tr-")[1].split("/")[0])
+            said = json.loads(body)["spans"]
+            self.spans |= {(trace, base64.b64decode(span["span_id"])) for span in said}
+        else:
+            self.infos.add(json.loads(body)["trace"]["trace_info"]["trace_id"])
+
+
+class _Tracks(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            mood = self.server.mood()
+            if mood in {"take", "gone after it"}:
+                self.server.take(self.path, body)
+            self.server.unanswered += mood == "gone after it"
+        if mood.startswith("gone"):
+            self.close_connection = True
+            return
+        self.send_response({"take": 200, "busy": 400}.get(mood, 503))
+        said = b"QueuePool limit of size 5 reached" if mood == "busy" else b"{}"
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_PUT = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
 @contextlib.contextmanager
-def serving(settings, accounting):
-    """Yield the bridge's intake and its URL; the server ends with the block, the intake does not."""
+def serving(settings, accounting, upstream):
+    """Yield the bridge's intake, what it owes and its port; the server ends with the block, the others do not."""
     options = MappingOptions()
     intake = Intake(settings, options, accounting)
     feedback = Feedback(intake, frozenset())
-    api = MlflowApi(intake, feedback, Reading(Memory(intake.memory), None, options, 5))
+    alone = MlflowApi(intake, feedback, Reading(Memory(intake.memory), None, options, 5))
+    owed = Owed(upstream, settings, accounting)
+    api = Tee(alone, feedback, intake.experiments, upstream, owed)
     face = HttpFace(intake, api, feedback, Access())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(face.application(), log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        yield intake, listener.getsockname()[1]
+        yield intake, owed, listener.getsockname()[1]
         server.should_exit = True
         thread.join(60)
 
@@ -83,7 +146,7 @@ class Client:
     def __init__(self, port, chance):
         self.port, self.chance = port, chance
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        self.taken, self.maybe = set(), set()
+        self.taken, self.maybe, self.infos = set(), set(), set()
 
     def new_trace(self):
         number = self.chance.randrange(1, 7)
@@ -111,6 +174,10 @@ class Client:
             headers["content-encoding"], body = "gzip", gzip.compress(body)
         self.http.post(path, content=body, headers=headers).raise_for_status()
         self.taken.update(map(ids, parts))
+
+    def info(self, said):
+        self.http.post(f"{API}/traces", json=said).raise_for_status()
+        self.infos.add(said["trace"]["trace_info"]["trace_id"])
 
     def cut(self, path, body, kind, sent):
         with (
@@ -157,6 +224,7 @@ class Python(Client):
         for info in some:
             if not isinstance(info, Part):
                 self.post(f"{API}/traces", json.dumps(info).encode(), "application/json", ())
+                self.infos.add(info["trace"]["trace_info"]["trace_id"])
 
     def run(self, until):
         while time.monotonic() < until:
@@ -175,7 +243,7 @@ class Files(Client):
         path = f"/api/2.0/mlflow-artifacts/artifacts/7/traces/{named}/artifacts/traces.json"
         body = json.dumps(traces_json(parts, typescript=self.chance.random() < 0.5)).encode()
         steps = [lambda: self.put(path, body, parts)] * self.chance.choice([1, 1, 2])
-        steps.append(lambda: self.http.post(f"{API}/traces", json=info_body(parts[0].trace)))
+        steps.append(lambda: self.info(info_body(parts[0].trace)))
         self.chance.shuffle(steps)
         for step in steps:
             step()
@@ -226,7 +294,9 @@ def test_what_was_accepted_arrived_once_or_is_counted_as_lost(spool, tmp_path, m
             **({"MLFLOW_OTEL_SPOOL_DIR": str(tmp_path)} if spool else {}),
         }
         settings = Settings.from_environment(environ, accounting)
-        with serving(settings, accounting) as (intake, port):
+        tracking = Tracking(random.Random(chance.random()))
+        upstream = Upstream(f"http://127.0.0.1:{tracking.server_port}")
+        with tracking, serving(settings, accounting, upstream) as (intake, owed, port):
             clients = [
                 kind(port, random.Random(chance.random()))
                 for kind in (Python, Python, Files, Other)
@@ -237,16 +307,17 @@ def test_what_was_accepted_arrived_once_or_is_counted_as_lost(spool, tmp_path, m
                 thread.start()
             for thread in threads:
                 thread.join()
-            mood.calm = True
+            mood.calm = tracking.calm = True
             settled = time.monotonic() + 120
             while time.monotonic() < settled:
-                left = intake.stats()
+                left = {**intake.stats(), **owed.stats()}
                 spooled = list(tmp_path.rglob("*.otlp.gz"))
-                if not (
-                    left["held.items"] or left["in_flight"] or left["waiting.bytes"] or spooled
-                ):
+                gauges = "held.items", "in_flight", "waiting.bytes", "upstream.waiting"
+                if not any(left[name] for name in gauges) and not spooled:
                     break
                 time.sleep(0.2)
+            owed.close(60)
+            tracking.shutdown()
         intake.close(60)
         counted = intake.stats()
     taken = set().union(*(one.taken for one in clients))
@@ -263,3 +334,11 @@ def test_what_was_accepted_arrived_once_or_is_counted_as_lost(spool, tmp_path, m
     assert len(backend.names) == len(set(backend.names)), "nothing twice"
     assert set(backend.names) <= taken | maybe
     assert len(taken - set(backend.names)) <= lost
+    mlflows = [one for one in clients if not isinstance(one, Other)]
+    due = set().union(*(one.taken for one in mlflows))
+    print(f"{tracking.requests} requests at the tracking server, {tracking.unanswered} unanswered")
+    assert not counted.get("upstream.refused")
+    assert not counted.get("upstream.dropped")
+    assert due <= tracking.spans <= due | maybe
+    assert tracking.infos == set().union(*(one.infos for one in mlflows))
+    assert tracking.requests == counted["upstream.delivered"] + tracking.unanswered, "each once"
