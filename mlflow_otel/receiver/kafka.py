@@ -8,6 +8,7 @@ heartbeats from a thread of its own, so that a slow reader stays in its group.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,11 @@ OWN: Final[Mapping[str, str | int]] = {
     "log_level": "2",  # what it says besides the errors that it reports here is for its developers
 }
 """librdkafka's configuration, before what a file says."""
+LOOK_SECONDS: Final = 1.0
+"""How often the brokers are asked where the partitions end that were read to their end."""
+LOOK_TIMEOUT: Final = 2.0
+LATEST: Final = -1
+"""Kafka's word for the end of a partition, in place of a time."""
 COMMITTED_SECONDS: Final = 5.0
 """How long the broker may take to say how far a partition was read."""
 
@@ -96,6 +102,8 @@ class KafkaSource:
         self._clock = clock or TopicClock()
         self._paused: bool | None = None  # None: some partitions are, others are not
         self._assigned: set[Place] = set()
+        self._ends: dict[Place, int] = {}  # of partitions that were read to there, and no further
+        self._look_at = 0.0
         self.offsets = Offsets()
         """What is read, and what is done with."""
         whole = {**OWN, "bootstrap.servers": brokers, "group.id": group, **(config or {})}
@@ -138,6 +146,8 @@ class KafkaSource:
     def _lost(self, _consumer: Any, places: Iterable[Any]) -> None:
         gone = _places(places)
         self._assigned -= set(gone)
+        for place in gone:
+            self._ends.pop(place, None)
         self._clock.lost(gone)
         self.offsets.forget(gone)
         self._gone(gone)
@@ -149,6 +159,7 @@ class KafkaSource:
             KafkaError: The group cannot be read any more.
         """
         self._clock.asks()
+        self._look()
         try:
             message = self._consumer.poll(seconds)
         except self._kafka.KafkaException as error:
@@ -158,13 +169,14 @@ class KafkaSource:
         place = Place(message.topic(), message.partition())
         wrong = message.error()
         if wrong is not None and wrong.code() == self._end_of_partition:
-            self._clock.ended(place)
+            self._ends[place] = message.offset()
             return None
         if wrong is not None:
             if wrong.fatal():
                 raise KafkaError(f"Kafka cannot be read: {wrong.str()}")
             self._failed(wrong)
             return None
+        self._ends.pop(place, None)
         known, written = message.timestamp()
         self._clock.read(place, written / 1000 if known else None)
         record = Record(
@@ -181,6 +193,22 @@ class KafkaSource:
             return None
         self._accounting.count("kafka.records")
         return record
+
+    def _look(self) -> None:
+        """Ask the brokers whether more was written to partitions that were read to their end.
+
+        That nothing comes says nothing: they may be out of reach.
+        """
+        now = time.monotonic()
+        if now < self._look_at or not self._ends:
+            return
+        asked = [self._kafka.TopicPartition(*place, LATEST) for place in self._ends]
+        with contextlib.suppress(self._kafka.KafkaException):
+            for one in self._consumer.offsets_for_times(asked, timeout=LOOK_TIMEOUT):
+                place = Place(one.topic, one.partition)
+                if one.error is None and one.offset == self._ends.get(place):
+                    self._clock.read_all(place, now)
+        self._look_at = time.monotonic() + LOOK_SECONDS
 
     def pause(self, *, paused: bool) -> None:
         """Read nothing for now, but stay in the group; or go on."""

@@ -1,7 +1,7 @@
 """The time in which a trace of a topic ages: it stands still while the reader is behind.
 
 What a trace still lacks may lie in the topic, unread: while a bridge waits for its backend, while partitions move
-to it, when it comes back after an hour. By the clock on the wall such a trace would be too old, and would leave
+to it, while it does not reach the brokers, when it comes back after an hour. By the clock on the wall such a trace would be too old, and would leave
 without the rest.
 """
 
@@ -18,7 +18,7 @@ class TopicClock:
     """Tells until when everything that was written to the topic was read here.
 
     It never goes back, and is never ahead of ``now``. A partition of which nothing was read yet holds it back,
-    and so does one that is paused. The thread that reads writes to it; any thread may ask.
+    and so does one that is paused, or of which the brokers do not say that nothing more lies there. The thread that reads writes to it; any thread may ask.
 
     Args:
         now: Monotonic seconds; a test passes its own.
@@ -33,7 +33,6 @@ class TopicClock:
         self._now = now
         self._wall = wall
         self._read_until: dict[Place, float] = {}
-        self._ended: set[Place] = set()  # nothing more lies there, unread
         self._paused: set[Place] = set()
         self._asked = self._before = self._time = now()
 
@@ -44,24 +43,19 @@ class TopicClock:
     def got(self, places: Collection[Place]) -> None:
         """Note partitions that are read here from now on. They are not paused."""
         self._read_until.update(dict.fromkeys(places, -math.inf))
-        self._ended.difference_update(places)
 
     def lost(self, places: Iterable[Place]) -> None:
         """Note partitions that another one reads."""
         for place in places:
             self._read_until.pop(place, None)
-            self._ended.discard(place)
             self._paused.discard(place)
 
     def pause(self, *, paused: bool) -> None:
         """Note that nothing is read for now, or that reading goes on."""
         self._paused = set(self._read_until) if paused else set()
-        self._ended -= self._paused  # it is told once more when reading goes on
 
     def asks(self) -> None:
         """Note that the topic is asked for the next record."""
-        # An end may have been found before it was told. What was asked for last is a moment at which
-        # nothing had been told yet, so all that was written until then is read.
         self._before, self._asked = self._asked, self._now()
         self._go_on()
 
@@ -72,20 +66,20 @@ class TopicClock:
             place: Its partition.
             written: Its timestamp, in seconds since 1970; None if it has none.
         """
-        self._ended.discard(place)
         if place in self._read_until and written is not None:
             self._read_until[place] = min(self._before, written - self._wall() + self._now())
         self._go_on()
 
-    def ended(self, place: Place) -> None:
-        """Note that all records of a partition were read."""
+    def read_all(self, place: Place, moment: float) -> None:
+        """Note that all records of a partition were read that were there at a moment.
+
+        Args:
+            place: The partition.
+            moment: When the brokers were asked where it ends, or before; on the clock of ``now``.
+        """
         if place in self._read_until and place not in self._paused:
-            self._ended.add(place)
+            self._read_until[place] = max(self._read_until[place], moment)
         self._go_on()
 
     def _go_on(self) -> None:
-        until = [
-            self._before if place in self._ended else read
-            for place, read in self._read_until.items()
-        ]
-        self._time = max(self._time, min(until, default=self._before))
+        self._time = max(self._time, min(self._read_until.values(), default=self._before))

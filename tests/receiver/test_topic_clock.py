@@ -15,7 +15,7 @@ STEPS = st.lists(
         st.tuples(st.just("write"), st.sampled_from(PLACES)),
         st.tuples(st.just("poll"), st.just(0)),
         st.tuples(st.just("passes"), st.integers(1, 60)),
-        st.tuples(st.just("pause"), st.booleans()),
+        st.tuples(st.sampled_from(["pause", "away"]), st.booleans()),
         st.tuples(st.sampled_from(["got", "lost"]), st.sampled_from(PLACES)),
     ),
     max_size=60,
@@ -23,18 +23,16 @@ STEPS = st.lists(
 
 
 class Topic:
-    """A topic, and one reader of it who is told of ends as librdkafka tells of them."""
+    """A topic, and one reader of it who asks where it ends. Others write while he does not reach the brokers."""
 
     def __init__(self):
         self.time = 100.0
         self.clock = TopicClock(lambda: self.time, lambda: self.time + SKEW)
         self.written = {place: [] for place in PLACES}
-        self.told = dict.fromkeys(PLACES, False)
-        self.mine, self.paused = set(), False
+        self.mine, self.paused, self.gone = set(), False, False
 
     def write(self, place):
         self.written[place].append(self.time)
-        self.told[place] = False
 
     def passes(self, seconds):
         self.time += seconds
@@ -42,12 +40,13 @@ class Topic:
     def pause(self, paused):
         self.paused = paused
         self.clock.pause(paused=paused)
-        self.told = dict.fromkeys(PLACES, False)
+
+    def away(self, gone):
+        self.gone = gone
 
     def got(self, place):
         if place not in self.mine:
             self.mine.add(place)
-            self.told[place] = False
             self.clock.got([place])
 
     def lost(self, place):
@@ -56,15 +55,14 @@ class Topic:
 
     def poll(self, _=0):
         self.clock.asks()
+        if self.gone:
+            return
         for place in sorted(self.mine):
-            if self.paused:
-                break
-            if self.written[place]:
+            if not self.written[place]:
+                self.clock.read_all(place, self.time)
+        for place in sorted(self.mine):
+            if self.written[place] and not self.paused:
                 self.clock.read(place, self.written[place].pop(0) + SKEW)
-                return
-            if not self.told[place]:
-                self.told[place] = True
-                self.clock.ended(place)
                 return
 
 
@@ -82,14 +80,11 @@ def test_it_never_passes_a_record_that_is_not_read_and_goes_on_when_all_is(steps
         return at
 
     for what, argument in steps:
-        # What is written to a partition that was read to its end is found by the next question or the
-        # one after it: no time passes unasked.
-        topic.poll()
-        before = checked()
         getattr(topic, what)(argument)
         before = checked()
     topic.pause(paused=False)
-    for _ in range(sum(map(len, topic.written.values())) + 6):
+    topic.away(gone=False)
+    for _ in range(sum(map(len, topic.written.values()))):
         topic.poll()
     topic.passes(5)
     topic.poll()
@@ -109,6 +104,22 @@ def test_a_reader_that_stood_still_reads_first_what_was_written_meanwhile():
     assert topic.clock() == 100
     topic.poll()
     topic.poll()
+    assert topic.clock() == topic.time
+
+
+def test_it_stands_still_while_the_brokers_are_out_of_reach():
+    topic = Topic()
+    topic.got(PLACES[0])
+    topic.poll()
+    topic.away(gone=True)
+    for _ in range(10):
+        topic.passes(60)
+        topic.poll()
+    assert topic.clock() == 100
+    topic.write(PLACES[0])
+    topic.away(gone=False)
+    topic.poll()
+    assert topic.clock() <= topic.time
     topic.poll()
     assert topic.clock() == topic.time
 
@@ -128,11 +139,10 @@ def test_the_end_of_a_partition_that_comes_while_others_are_paused_counts():
     topic.got(PLACES[0])
     topic.pause(paused=True)
     topic.clock.got([PLACES[1]])  # partitions move: what is new is not paused
-    topic.clock.ended(PLACES[1])
-    topic.clock.ended(PLACES[0])  # found before the pause, told after it
-    topic.pause(paused=False)
-    topic.clock.ended(PLACES[0])
     topic.passes(5)
-    topic.clock.asks()
-    topic.clock.asks()
+    topic.clock.read_all(PLACES[1], topic.time)
+    topic.clock.read_all(PLACES[0], topic.time)  # what it has read may still wait for room
+    assert topic.clock() == 100
+    topic.pause(paused=False)
+    topic.clock.read_all(PLACES[0], topic.time)
     assert topic.clock() == topic.time
