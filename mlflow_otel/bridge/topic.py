@@ -84,6 +84,7 @@ class Topic:
         hide_secrets(accounting, config)
         self._down: str | None = "Kafka was not reached yet"
         self._suspect = False  # the client lost its connections: perhaps only idle ones
+        self._why = ""  # what it said of that last: the answer to a question is that nobody answers
         self._stopped = threading.Event()
         whole = {**OWN, "bootstrap.servers": brokers, **config}
         try:
@@ -107,6 +108,8 @@ class Topic:
     def _failed(self, error: Any) -> None:
         if error.fatal():
             self._lost(error.str())
+        if error.code() != self._kafka.KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 (documented)
+            self._why = error.str()
         self._suspect = True
 
     def _lost(self, why: str) -> None:
@@ -126,12 +129,12 @@ class Topic:
         try:
             found = self._producer.list_topics(self._name, PROBE_TIMEOUT).topics[self._name]
         except self._kafka.KafkaException as error:
-            self._lost(error.args[0].str())
+            self._lost(self._why or error.args[0].str())
             return
         if found.error is not None:
             self._lost(found.error.str())
         else:
-            self._down = None
+            self._down, self._why = None, ""
 
     def write(self, written: Sequence[Piece]) -> None:
         """Write pieces; return when the brokers have all of them.

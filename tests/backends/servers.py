@@ -308,7 +308,9 @@ KAFKA_CONFIG = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+listeners={listener}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map={listener}:{listener},CONTROLLER:PLAINTEXT
+inter.broker.listener.name={listener}
 controller.listener.names=CONTROLLER
 log.dirs={folder}/kafka
 num.partitions=4
@@ -317,12 +319,28 @@ offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 """
+KAFKA_WITH_TLS_AND_PASSWORDS = """
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username="broker" password="of the broker" user_broker="of the broker" user_{user}="{password}";
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={ca}
+"""
 
 
-def kafka_command(folder, port, controller):
+def kafka_command(folder, port, controller, secure=None):
     """Return what starts a broker whose topics have 4 partitions, in a folder that is made ready for it."""
     config = folder / "kafka.properties"
-    config.write_text(KAFKA_CONFIG.format(port=port, controller=controller, folder=folder))
+    text = KAFKA_CONFIG.format(
+        port=port,
+        controller=controller,
+        folder=folder,
+        listener="SASL_SSL" if secure else "PLAINTEXT",
+    )
+    config.write_text(text + KAFKA_WITH_TLS_AND_PASSWORDS.format(**secure) if secure else text)
     java = ["java", "-Xmx384m", "-cp", f"{KAFKA}/*"]
     identity = base64.urlsafe_b64encode(b"mlflow-otel-test").decode().rstrip("=")
     formatting = [*java, "kafka.tools.StorageTool", "format", "-t", identity]
@@ -332,11 +350,16 @@ def kafka_command(folder, port, controller):
 
 
 @contextlib.contextmanager
-def kafka(folder, ports=None):
+def kafka(folder, ports=None, secure=None):
     """Yield the address of a Kafka broker whose topics have 4 partitions.
 
     In the same folder and on the same ports it goes on with what it has.
+
+    Args:
+        folder: Its own.
+        ports: Its own, and its controller's.
+        secure: ``user``, ``password``, ``keystore`` and ``ca``: it asks for TLS and SASL/PLAIN.
     """
     port, controller = ports or free_ports(2)
-    with running(kafka_command(folder, port, controller), port, folder / "kafka.log"):
+    with running(kafka_command(folder, port, controller, secure), port, folder / "kafka.log"):
         yield f"127.0.0.1:{port}"

@@ -24,6 +24,7 @@ from tests.backends.stack import eventually
 from tests.bridge.parts import Part, info_body, traces_json
 from tests.bridge.running import running
 from tests.conftest import PREFIXES, ROOT
+from tests.delivery import certificates
 
 pytestmark = [pytest.mark.backend, pytest.mark.timeout(400)]
 
@@ -278,3 +279,86 @@ def test_a_bridge_that_stood_still_longer_than_a_trace_may_wait_reads_the_rest_f
         (span,) = mapping.spans(1, trace_id=f"{trace:032x}")
         assert span["attributes"]["session.id"] == "s-1"
         assert 'what="released_early' not in httpx.get(f"{mapping.http}/metrics").text
+
+
+def test_a_trace_does_not_age_while_the_brokers_are_away(tmp_path):
+    trace, ports = 2**99 + 11, servers.free_ports(2)
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(Receiver())
+        with servers.kafka(tmp_path, ports) as broker:
+            accepting = stack.enter_context(
+                running(f"--kafka={broker}", "--kafka-role=accept", receiver=sink)
+            )
+            mapping = stack.enter_context(
+                running(
+                    f"--kafka={broker}",
+                    "--kafka-role=map",
+                    env={"MLFLOW_TRACE_TIMEOUT_SECONDS": "4"},
+                    receiver=sink,
+                )
+            )
+            eventually(lambda: httpx.get(f"{accepting.http}/readyz").status_code == 200, 60)
+            uploads = (
+                f"{accepting.http}/api/2.0/mlflow-artifacts/artifacts/0/traces/tr-{trace:032x}"
+            )
+            root = json.dumps(traces_json([Part(trace, 1, 0)]))
+            httpx.put(f"{uploads}/artifacts/traces.json", content=root).raise_for_status()
+            eventually(
+                lambda: 'what="held.items"} 1' in httpx.get(f"{mapping.http}/metrics").text, 60
+            )
+        time.sleep(6)
+        with servers.kafka(tmp_path, ports):
+            api = f"{accepting.http}/api/3.0/mlflow/traces"
+            eventually(lambda: httpx.post(api, json=info_body(trace)).status_code == 200, 60)
+            (span,) = mapping.spans(1, trace_id=f"{trace:032x}")
+        assert span["attributes"]["session.id"] == "s-1"
+        assert 'what="released_early' not in httpx.get(f"{mapping.http}/metrics").text
+
+
+PASSWORD = "of the bridge = hers"
+CLIENT = """
+# TLS, and a name and a password
+security.protocol=SASL_SSL
+sasl.mechanisms=PLAIN
+sasl.username=bridge
+sasl.password={password}
+ssl.ca.location={ca}
+"""
+
+
+def test_a_kafka_with_tls_and_passwords_is_configured_by_a_file(tmp_path, capfd):
+    files = certificates.make(tmp_path / "tls")
+    secure = {
+        "user": "bridge",
+        "password": PASSWORD,
+        "keystore": files["keystore.pem"],
+        "ca": files["ca.pem"],
+    }
+    right, wrong = tmp_path / "right.conf", tmp_path / "wrong.conf"
+    right.write_text(CLIENT.format(password=PASSWORD, ca=files["ca.pem"]))
+    wrong.write_text(CLIENT.format(password="not this one", ca=files["ca.pem"]))
+    with (
+        servers.kafka(tmp_path, secure=secure) as broker,
+        Receiver() as sink,
+        running(
+            f"--kafka={broker}", f"--kafka-config={right}", "--kafka-role=accept", receiver=sink
+        ) as accepting,
+        running(f"--kafka={broker}", f"--kafka-config={right}", "--kafka-role=map", receiver=sink),
+        running(
+            f"--kafka={broker}", f"--kafka-config={wrong}", "--kafka-role=accept", receiver=sink
+        ) as refused,
+    ):
+        eventually(lambda: httpx.get(f"{accepting.http}/readyz").status_code == 200, 60)
+        trace = 2**99 + 9
+        uploads = f"{accepting.http}/api/2.0/mlflow-artifacts/artifacts/0/traces/tr-{trace:032x}"
+        spans = json.dumps(traces_json([Part(trace, 1, 0)]))
+        httpx.put(f"{uploads}/artifacts/traces.json", content=spans).raise_for_status()
+        httpx.post(
+            f"{accepting.http}/api/3.0/mlflow/traces", json=info_body(trace)
+        ).raise_for_status()
+        (span,) = accepting.spans(1, trace_id=f"{trace:032x}")
+        assert span["attributes"]["session.id"] == "s-1"
+        eventually(lambda: "Authentication failed" in httpx.get(f"{refused.http}/readyz").text, 60)
+        assert httpx.get(f"{refused.http}/readyz").status_code == 503
+        said = capfd.readouterr().err + httpx.get(f"{refused.http}/readyz").text
+        assert "not this one" not in said

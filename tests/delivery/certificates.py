@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 PEM = serialization.Encoding.PEM
 PLAIN = (PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+PKCS8 = (PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 ENCRYPTED = (
     PEM,
@@ -69,7 +70,8 @@ def make(folder):
     """Write ca.pem, and name.pem and name.key of a server and a client; return their paths by name.
 
     Beside ``server`` there are ``expired`` and ``other``, a certificate for another host. The client's
-    key is also there encrypted, as ``encrypted.key``.
+    key is also there encrypted, as ``encrypted.key``. ``keystore.pem`` has the server's key and certificate, as
+    Java reads them.
     """
     folder.mkdir(exist_ok=True)
     ca, ca_key = _issue("ca")
@@ -81,6 +83,8 @@ def make(folder):
         files[f"{name}.key"] = key.private_bytes(*PLAIN)
         if name == "client":
             files["encrypted.key"] = key.private_bytes(*ENCRYPTED)
+        if name == "server":
+            files["keystore.pem"] = key.private_bytes(*PKCS8) + files["server.pem"]
     paths = {}
     for name, content in files.items():
         (folder / name).write_bytes(content)
