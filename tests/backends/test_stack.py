@@ -402,16 +402,12 @@ def test_the_images_command_serves_the_app(tmp_path):
     assert {"/chat", "/chat_feedback"} <= paths.keys()
 
 
-@pytest.fixture(scope="module")
-def manifests(tmp_path_factory):
-    """What `kubectl apply -k` would send, checked against Kubernetes' own schemas."""
+def applied(source, folder):
+    """Return what `kubectl apply -k` would send, checked against Kubernetes' own schemas."""
     built = subprocess.run(
-        [str(servers.KUSTOMIZE), "build", str(servers.CONFIG)],
-        capture_output=True,
-        text=True,
-        check=True,
+        [str(servers.KUSTOMIZE), "build", str(source)], capture_output=True, text=True, check=True
     )
-    file = tmp_path_factory.mktemp("kubernetes") / "all.yaml"
+    file = folder / "all.yaml"
     file.write_text(built.stdout)
     validate = servers.MLFLOW_PYTHON.parent / "kubernetes-validate"
     subprocess.run([str(validate), "-k", "1.34", "--strict", str(file)], check=True)
@@ -421,13 +417,36 @@ def manifests(tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def manifests(tmp_path_factory):
+    return applied(servers.CONFIG, tmp_path_factory.mktemp("kubernetes"))
+
+
+@pytest.fixture(scope="module")
+def with_kafka(tmp_path_factory):
+    """The same from an overlay that has the component with Kafka."""
+    overlay = tmp_path_factory.mktemp("overlay")
+    there = os.path.relpath(servers.CONFIG.resolve(), overlay.resolve())
+    (overlay / "kustomization.yaml").write_text(
+        f"resources: ['{there}']\ncomponents: ['{there}/kubernetes/kafka']\n"
+    )
+    return applied(overlay, tmp_path_factory.mktemp("kubernetes"))
+
+
 def workloads(manifests):
     return {m["metadata"]["name"]: m for m in manifests if m["kind"] in ("Deployment", "DaemonSet")}
 
 
-def test_every_pod_has_probes_and_limits_and_runs_without_privileges(manifests):
-    found = workloads(manifests)
-    assert found.keys() == {"chat-app", "bridge", "agent", "balance", "sampler", "gateway"}
+OTHERS = {"chat-app", "agent", "balance", "sampler", "gateway"}
+
+
+@pytest.mark.parametrize(
+    ("which", "bridges"),
+    [("manifests", {"bridge"}), ("with_kafka", {"bridge-accept", "bridge-map"})],
+)
+def test_every_pod_has_probes_and_limits_and_runs_without_privileges(which, bridges, request):
+    found = workloads(request.getfixturevalue(which))
+    assert found.keys() == OTHERS | bridges
     for name, workload in found.items():
         pod = workload["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
@@ -457,8 +476,27 @@ def test_what_scales_and_what_names_every_pod(manifests):
     assert headless == {"balance", "sampler", "gateway"}
 
 
-def test_no_secret_is_written_down(manifests):
-    for secret in (m for m in manifests if m["kind"] == "Secret"):
+def test_with_kafka_both_roles_scale_and_any_accepting_bridge_takes_any_part(with_kafka):
+    scaled = [
+        m["spec"]["scaleTargetRef"]["name"]
+        for m in with_kafka
+        if m["kind"] == "HorizontalPodAutoscaler"
+    ]
+    assert {"bridge-accept", "bridge-map"} == {one for one in scaled if one.startswith("bridge")}
+    (service,) = [
+        m for m in with_kafka if m["kind"] == "Service" and m["metadata"]["name"] == "bridge"
+    ]
+    assert service["spec"]["selector"] == {"app.kubernetes.io/name": "bridge-accept"}
+    assert service["spec"]["sessionAffinity"] == "None"
+    secrets = {m["metadata"]["name"] for m in with_kafka if m["kind"] == "Secret"}
+    for name in ("bridge-accept", "bridge-map"):
+        pod = workloads(with_kafka)[name]["spec"]["template"]["spec"]
+        (file,) = [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v]
+        assert file in secrets
+
+
+def test_no_secret_is_written_down(manifests, with_kafka):
+    for secret in (m for m in [*manifests, *with_kafka] if m["kind"] == "Secret"):
         assert set(secret["data"].values()) == {""}
 
 
@@ -486,9 +524,16 @@ def test_each_collector_of_kubernetes_takes_its_files(manifests, tmp_path, name)
     assert int(own["MEMORY_MIB"]) < mebibytes  # it refuses before the kernel kills it
 
 
-def test_compose_with_the_bridge_sends_to_the_gateway_and_is_published_on_loopback_alone():
-    files = ("-f", "compose.yaml", "-f", "compose.bridge.yaml")
-    bridge = servers.composed(*files)["services"]["bridge"]
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("compose.bridge.yaml", "bridge"), ("compose.bridge-kafka.yaml", "bridge-accept")],
+)
+def test_compose_with_the_bridge_sends_to_the_gateway_and_is_published_on_loopback_alone(
+    file, name
+):
+    services = servers.composed("-f", "compose.yaml", "-f", file)["services"]
+    assert not [one for one in ("kafka", "bridge-map") if services.get(one, {}).get("ports")]
+    bridge = services[name]
     assert [port["host_ip"] for port in bridge["ports"]] == ["127.0.0.1"]
     assert bridge["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://gateway:4317"
     assert (Path(bridge["build"]["context"]) / bridge["build"]["dockerfile"]).is_file()
@@ -501,17 +546,26 @@ def test_all_requests_of_a_client_go_to_one_bridge(manifests):
     assert service["spec"]["sessionAffinity"] == "ClientIP"
 
 
-def test_the_bridges_options_in_every_file_are_its_own(manifests):
-    container = workloads(manifests)["bridge"]["spec"]["template"]["spec"]["containers"][0]
-    composed = servers.composed("-f", "compose.yaml", "-f", "compose.bridge.yaml")
+def test_the_bridges_options_in_every_file_are_its_own(manifests, with_kafka):
+    pods = [
+        workloads(manifests)["bridge"],
+        *(workloads(with_kafka)[f"bridge-{role}"] for role in ("accept", "map")),
+    ]
+    contained = [pod["spec"]["template"]["spec"]["containers"][0]["args"] for pod in pods]
+    composed = [
+        service["command"]
+        for file in ("compose.bridge.yaml", "compose.bridge-kafka.yaml")
+        for name, service in servers.composed("-f", "compose.yaml", "-f", file)["services"].items()
+        if name.startswith("bridge")
+    ]
+    assert len(composed) == 3
     unit = (servers.ROOT / "examples" / "mlflow-otel-bridge.service").read_text()
     (started,) = re.findall(r"^ExecStart=\S+ (.*)$", unit, re.MULTILINE)
     docker = (servers.ROOT / "examples" / "Dockerfile.bridge").read_text()
     (run,) = re.findall(r"^CMD (\[.*)$", docker, re.MULTILINE)
     python = str(servers.ROOT / ".venv/bin/python")
     for arguments in (
-        container["args"][1:],
-        composed["services"]["bridge"]["command"][1:],
+        *(one[1:] for one in (*contained, *composed)),
         started.split(),
         json.loads(run)[1:],
     ):
