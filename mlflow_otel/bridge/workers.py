@@ -23,6 +23,7 @@ from mlflow_otel.backends.model import (
     Window,
     newest,
 )
+from mlflow_otel.bridge import traces_json
 from mlflow_otel.bridge.bodies import RefusedError
 from mlflow_otel.bridge.experiments import Experiments
 from mlflow_otel.bridge.frames import Asked
@@ -111,13 +112,13 @@ class Workers:
         link = self._links[worker_of(trace_id.to_bytes(16, "big"), self._number)]
         return link.ask(kind, *said, items=items, seen=seen)
 
-    def of_trace(self, trace_id: int, kind: str, *said: Any, items: int = 0) -> Any:
+    def of_trace(self, trace_id: int, kind: str, *said: Any) -> Any:
         """Return what a trace's worker answers; may wait.
 
         Raises:
             RefusedError: It does not answer in time.
         """
-        return _answer(self._ask(trace_id, kind, *said, items=items))
+        return _answer(self._ask(trace_id, kind, *said))
 
     def of_all(self, kind: str, *said: Any) -> list[Any]:
         """Return what each worker answers; may wait.
@@ -188,9 +189,12 @@ class Workers:
         Raises:
             MalformedError: It is none.
         """
-        spans = body.get("spans") if isinstance(body, dict) else None
-        items = len(spans) if isinstance(spans, list) else 0
-        self.of_trace(trace_id, "uploaded", trace_id, body, experiment_id, items=items)
+        spans, _ = traces_json.read(body, trace_id)
+        ids = [int.from_bytes(span.span_id, "big") for span in spans]
+        roots = [one for one, span in zip(ids, spans, strict=True) if not span.parent_span_id]
+        seen = [Seen(trace_id, ids, roots)]
+        said = trace_id, body, experiment_id
+        _answer(self._ask(trace_id, "uploaded", *said, items=len(spans), seen=seen))
 
     def send(self, made: Made) -> None:
         """Let the worker of the trace send what the bridge made of it."""

@@ -29,7 +29,7 @@ from mlflow_otel.bridge.workers import Workers
 from mlflow_otel.cli import bridge_worker
 from mlflow_otel.mapping.model import MappingOptions
 from mlflow_otel.receiver.server import Receiver
-from tests.bridge.parts import Part, info_body, otlp_span
+from tests.bridge.parts import Part, info_body, otlp_span, traces_json
 from tests.bridge.running import running
 from tests.bridge.test_http import API, PROTOBUF, request
 
@@ -161,6 +161,26 @@ def test_a_worker_that_is_killed_is_replaced_and_what_it_held_is_counted_as_lost
     http.post(f"{API}/traces", json=info_body(spared)).raise_for_status()
     post(http, Part(spared, 1, 0))
     assert len(bridge.spans(2, trace_id=f"{spared:032x}")) == 2
+
+
+def test_what_is_uploaded_again_after_its_worker_died_leaves_once(bridge, http):
+    trace = new_trace(0)
+    file = f"/api/2.0/mlflow-artifacts/artifacts/7/traces/tr-{trace:032x}/artifacts/traces.json"
+    body = traces_json([Part(trace, 1, 0), Part(trace, 2, 1)])
+    http.put(file, json=body).raise_for_status()
+    http.post(f"{API}/traces", json=info_body(trace)).raise_for_status()
+    assert len(bridge.spans(2, trace_id=f"{trace:032x}")) == 2
+    before = settled(http, lambda found: not found["in_flight"])
+    for killed in bridge.workers():
+        os.kill(killed, signal.SIGKILL)
+    settled(
+        http,
+        lambda found: found["workers.restarted"] == before.get("workers.restarted", 0) + WORKERS,
+    )
+    http.put(file, json=body).raise_for_status()
+    found = settled(http, lambda found: not found["in_flight"] and not found["held.items"])
+    assert found["duplicates"] == before.get("duplicates", 0) + 2
+    assert len(bridge.spans(2, trace_id=f"{trace:032x}")) == 2
 
 
 def test_ctrl_c_reaches_the_workers_too_and_what_they_hold_is_still_delivered(bridge, http):
