@@ -208,7 +208,7 @@ MLFLOWS = {
 """Where those of MLflow may be."""
 
 
-DOCUMENTED = {"_replace", "_asdict", "_fields", "_PARTITION_EOF"}
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_PARTITION_EOF", "_ALL_BROKERS_DOWN"}
 """Public, whatever they begin with: of named tuples, and of librdkafka's errors."""
 
 
