@@ -190,7 +190,8 @@ def _message(prefix: str, message: Mapping[str, Any]) -> dict[str, Any]:
         call = f"{prefix}.tool_calls.{index}.tool_call"
         if "id" in part:
             result[f"{call}.id"] = part["id"]
-        result[f"{call}.function.name"] = part["name"]
+        if "name" in part:
+            result[f"{call}.function.name"] = part["name"]
         if "arguments" in part:
             result[f"{call}.function.arguments"] = as_text(part["arguments"])
         signature = part.get("thought_signature", part.get("signature"))
@@ -198,7 +199,8 @@ def _message(prefix: str, message: Mapping[str, Any]) -> dict[str, Any]:
             result[f"{call}.reasoning_signature"] = signature
     for part in parts:
         if part["type"] == "tool_call_response":
-            result[f"{prefix}.content"] = as_text(part["response"])
+            if "response" in part:
+                result[f"{prefix}.content"] = as_text(part["response"])
             if "id" in part:
                 result[f"{prefix}.tool_call_id"] = part["id"]
             if isinstance(part.get("name"), str):

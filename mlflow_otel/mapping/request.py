@@ -99,6 +99,10 @@ CONTAINERS: Final = frozenset(
         "generation_kwargs",
         "settings",
         "optional_params",
+        "request",
+        "body",
+        "payload",
+        "model_input",
     }
 )
 """What holds parameters: Gemini's config, Bedrock's, watsonx's and Hugging Face's, Ollama's, LlamaIndex's."""

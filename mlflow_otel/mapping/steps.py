@@ -73,9 +73,10 @@ def model(draft: Draft) -> None:
     model = None
     if draft.given.may_have("model"):
         inputs = as_dict(draft.inputs)
-        model = inputs.get("model")
-        if not isinstance(model, str):
-            model = inputs.get("modelId")
+        model = _asked_model(inputs)
+        for key in () if isinstance(model, str) else formats.ENVELOPES:
+            inner = as_dict(inputs.get(key))
+            model = _asked_model(inner) if inner else model
     answered = draft.raw.get(keys.LLM_MODEL)
     if not isinstance(model, str) or not model:
         model = answered
@@ -90,6 +91,11 @@ def model(draft: Draft) -> None:
         draft.genai[genai.PROVIDER_NAME] = "aws.bedrock" if bedrock else provider_name(provider)
         if bedrock:
             draft.own[keys.LLM_PROVIDER] = provider
+
+
+def _asked_model(inputs: dict[str, Any]) -> Any:
+    model = inputs.get("model")
+    return model if isinstance(model, str) else inputs.get("modelId")
 
 
 def operation(draft: Draft) -> None:

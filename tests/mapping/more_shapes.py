@@ -4,7 +4,75 @@ from __future__ import annotations
 
 ASKED = {"model": "m-1", "messages": [{"role": "user", "content": "Cross?"}]}
 
+
+def _block(who, text):
+    return {
+        "role": who,
+        "additional_kwargs": {},
+        "blocks": [{"block_type": "text", "text": text}],
+    }
+
+
 SHAPES = {
+    "an agent's run: a new message": (
+        None,
+        "AGENT",
+        {"user_msg": "Cross?", "chat_history": None, "memory": None, "max_iterations": 31},
+        {
+            "result": {
+                "response": _block("assistant", "By ferry."),
+                "structured_response": {"way": "sea-1"},
+                "current_agent_name": "captain-1",
+                "tool_calls": [],
+            }
+        },
+    ),
+    "an agent's run: a talk and a new message": (
+        "llamaindex",
+        "AGENT",
+        {
+            "user_msg": _block("user", "Cross?"),
+            "chat_history": [_block("system", "Be brief."), _block("user", "Hello.")],
+            "early_stopping_method": "es-1",
+        },
+        {"result": {"response": _block("assistant", "By ferry."), "raw": {"x": "raw-1"}}},
+    ),
+    "a call that is prepared": (
+        "llamaindex",
+        "LLM",
+        {"tools": [], "user_msg": "Cross?", "chat_history": None, "verbose": True},
+        {"messages": [_block("user", "Cross?")], "tool_choice": "tc-1"},
+    ),
+    "a request in one parameter: responses": (
+        None,
+        "AGENT",
+        {
+            "request": {
+                "input": [{"role": "user", "content": "Cross?", "type": "message"}],
+                "temperature": 0.25,
+                "custom_inputs": {"harbour": "h-1"},
+                "context": {"conversation_id": "cv-1", "user_id": None},
+            }
+        },
+        {
+            "object": "response",
+            "output": [
+                {
+                    "type": "message",
+                    "id": "msg_1",
+                    "role": "assistant",
+                    "content": [{"type": "output_text", "text": "By ferry."}],
+                }
+            ],
+            "custom_outputs": {"pier": "p-1"},
+        },
+    ),
+    "a request in one parameter: chat": (
+        None,
+        "CHAT_MODEL",
+        {"context": "ctx-1", "model_input": {**ASKED, "max_tokens": 17, "user": "u-17"}},
+        {"choices": [{"message": {"role": "assistant", "content": "By ferry."}}]},
+    ),
     "semantic kernel: items": (
         None,
         "CHAT_MODEL",

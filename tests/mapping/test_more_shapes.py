@@ -6,11 +6,14 @@ import json
 
 import pytest
 
-from mlflow_otel.mapping import embeddings, retrieval
+from mlflow_otel.mapping import embeddings, messages, retrieval
 from mlflow_otel.mapping.messages import convert
 from mlflow_otel.mapping.model import MappingOptions, SpanView, TraceContext
 from mlflow_otel.mapping.span import map_span
 from tests.mapping.more_shapes import ASKED, SHAPES
+from tests.mapping.shapes import SHAPES as ONE_SIDED
+
+ENVELOPES = frozenset(messages.ENVELOPES)
 
 
 def talk(name):
@@ -256,3 +259,69 @@ def test_each_further_stores_answer_is_documents(store):
     found = retrieval.documents(outputs)
     assert found.documents == [document]
     assert found.rest == rest
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "an agent's run: a new message",
+        "an agent's run: a talk and a new message",
+        "a request in one parameter: responses",
+        "a request in one parameter: chat",
+    ],
+)
+def test_what_an_agent_is_asked_is_a_message_however_its_function_takes_it(name):
+    said = talk(name)
+    assert said.inputs[-1] == {"role": "user", "parts": [{"type": "text", "content": "Cross?"}]}
+    assert said.outputs[0]["role"] == "assistant"
+    assert said.outputs[0]["parts"][0]["content"] == "By ferry."
+
+
+def test_the_talk_so_far_comes_before_the_new_message():
+    said = talk("an agent's run: a talk and a new message")
+    assert [part["content"] for part in said.system] == ["Be brief."]
+    assert [m["parts"][0]["content"] for m in said.inputs] == ["Hello.", "Cross?"]
+
+
+def test_what_a_call_was_prepared_with_is_no_answer_of_an_assistant():
+    (made,) = talk("a call that is prepared").outputs
+    assert made == {"role": "user", "parts": [{"type": "text", "content": "Cross?"}]}
+
+
+def test_a_request_in_one_parameter_has_its_model_and_parameters():
+    _, span_type, inputs, outputs = SHAPES["a request in one parameter: chat"]
+    written = {
+        "mlflow.spanType": json.dumps(span_type),
+        "mlflow.spanInputs": json.dumps(inputs),
+        "mlflow.spanOutputs": json.dumps(outputs),
+    }
+    found = map_span(
+        SpanView("call", written, made_by_mlflow=True), TraceContext(), MappingOptions()
+    )
+    assert found.attributes["gen_ai.request.model"] == "m-1"
+    assert found.attributes["gen_ai.request.max_tokens"] == 17
+    assert json.loads(found.attributes["mlflow.spanInputs"]) == {
+        "context": "ctx-1",
+        "model_input": {"user": "u-17"},
+    }
+
+
+WHOLE = {
+    name: shape
+    for name, shape in (ONE_SIDED | SHAPES).items()
+    if isinstance(shape[2], dict)
+    and shape[1] in {"CHAT_MODEL", "LLM"}
+    and ENVELOPES.isdisjoint(shape[2])
+    and (made := convert(shape[0], shape[2], shape[3])) is not None
+    and made.inputs
+}
+
+
+@pytest.mark.parametrize("envelope", sorted(ENVELOPES))
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_request_is_the_same_in_one_parameter(name, envelope):
+    message_format, _, inputs, outputs = WHOLE[name]
+    plain = convert(message_format, inputs, outputs)
+    wrapped = convert(message_format, {envelope: inputs, "beside": 1}, outputs)
+    assert (wrapped.inputs, wrapped.system) == (plain.inputs, plain.system)
+    assert wrapped.asked.rest["beside"] == 1

@@ -57,7 +57,11 @@ def convert(message_format: Any, inputs: Any, outputs: Any) -> Conversation | No
     failures: list[str] = []
     given = present(inputs) if isinstance(inputs, dict) else inputs
     said = present(outputs) if isinstance(outputs, dict) else outputs
-    asked = _asked(named, failures, given) or _asked(_asked_by_shape(given, said), failures, given)
+    asked = (
+        _asked(named, failures, given)
+        or _asked(_asked_by_shape(given, said), failures, given)
+        or _asked_in_one(named, failures, given, said)
+    )
     said = None if is_handle(said) else said
     answered = _answered(named, failures, said, given) or _answered(
         _answered_by_shape(given, said, asked), failures, said, given
@@ -95,6 +99,26 @@ def _asked(modules: tuple[ModuleType, ...], failures: list[str], inputs: Any) ->
             if side is not None:
                 return side
     return None
+
+
+def _asked_in_one(
+    named: tuple[ModuleType, ...], failures: list[str], inputs: Any, outputs: Any
+) -> Asked | None:
+    """Return what is made of a request that is one parameter of the function that takes it."""
+    for key in ENVELOPES if isinstance(inputs, dict) else ():
+        inner = present(as_dict(inputs.get(key)))
+        side = inner and (
+            _asked(named, failures, inner)
+            or _asked(_asked_by_shape(inner, outputs), failures, inner)
+        )
+        if side:
+            side.rest = {**inputs, key: side.rest} if side.rest else _without(inputs, key)
+            return side
+    return None
+
+
+def _without(inputs: dict[str, Any], key: str) -> dict[str, Any] | None:
+    return {name: value for name, value in inputs.items() if name != key} or None
 
 
 def _answered(
@@ -147,6 +171,8 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
         return (pydantic_ai, autogen)
     if "contents" in inputs:
         return (gemini,)
+    if inputs.get("user_msg") and isinstance(inputs["user_msg"], (str, dict)):
+        return (llamaindex,)
     given = inputs.get("input")
     if isinstance(given, list) and any(map(chat.is_message, given)):
         return (responses,)
@@ -155,7 +181,11 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
     return (completions,) if completions.asks(inputs, outputs) else ()
 
 
-QUESTIONS: Final = frozenset({"messages", "contents", "input", *completions.PROMPTS})
+ENVELOPES: Final = ("request", "body", "payload", "model_input")
+"""Names of a parameter that is a whole request, as those of MLflow's ``ResponsesAgent.predict`` are."""
+QUESTIONS: Final = frozenset(
+    {"messages", "contents", "input", "user_msg", *completions.PROMPTS, *ENVELOPES}
+)
 """The inputs of every format have one of these keys."""
 ANSWERS: Final = frozenset(
     {
@@ -167,6 +197,7 @@ ANSWERS: Final = frozenset(
         "choices",
         "generations",
         "replies",
+        "result",
         "messages",
         "role",
         "_role",
@@ -201,7 +232,7 @@ def _answered_by_shape(inputs: Any, outputs: Any, asked: Asked | None) -> tuple[
         return (anthropic,)
     if outputs.get("kind") == "response" and "parts" in outputs:
         return (pydantic_ai,)
-    if "blocks" in as_dict(outputs.get("message")):
+    if "blocks" in as_dict(outputs.get("message")) or llamaindex.is_agents_answer(outputs):
         return (llamaindex,)
     return (openai,)
 

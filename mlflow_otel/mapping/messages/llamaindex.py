@@ -16,18 +16,34 @@ def request(inputs: Any) -> Asked | None:
     held = Fields(inputs)
     given = held.get("messages")
     arguments = held.get("args")
-    if isinstance(given, list) and given and all(isinstance(item, dict) for item in given):
+    if _are_messages(given):
         held.take("messages")
         said = [_message(item) for item in given]
     elif isinstance(arguments, list) and arguments and isinstance(arguments[0], str):
         said = [{"role": "user", "parts": [parts.text(arguments[0])]}]  # complete(prompt)
         held.put("args", arguments[1:])
     else:
-        return None
+        said = _turn(held)
+        if not said:
+            return None
     held.take_text("model")
     return sides.with_all_instructions(
         sides.asked(said, held, tools=sides.tools(held.inner("kwargs")))
     )
+
+
+def _turn(held: Fields) -> list[Message]:
+    """Take what an agent is asked: the talk so far, and the new message, a text or an object."""
+    said: list[Message] = []
+    past, new = held.get("chat_history"), held.get("user_msg")
+    if _are_messages(past):
+        said += [_message(item) for item in held.take_list("chat_history")]
+    if isinstance(new, (str, dict)) and new:
+        held.take("user_msg")
+        said.append(
+            _message(new) if isinstance(new, dict) else {"role": "user", "parts": [parts.text(new)]}
+        )
+    return said
 
 
 def response(outputs: Any, inputs: Any) -> Answered | None:
@@ -37,6 +53,10 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
     raw = as_dict(held.get("raw"))
     if isinstance(held.get("message"), dict):
         made = _message(held.take("message"))
+    elif is_agents_answer(outputs):
+        made = _message(held.inner("result").take("response"))
+    elif _are_messages(held.get("messages")):  # what a call was prepared with
+        return sides.answered([_message(item) for item in held.take("messages")], held)
     elif isinstance(held.get("text"), str):
         made = {"role": "assistant", "parts": items.part_list(held.take_text("text"))}
     else:
@@ -56,6 +76,15 @@ def response(outputs: Any, inputs: Any) -> Answered | None:
         said = {*texts([made, side.response_id, side.response_model]), *REPEATED}
         side.rest = {**side.rest, "raw": unsaid(raw, said)}
     return side
+
+
+def _are_messages(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(i, dict) for i in given)
+
+
+def is_agents_answer(outputs: Any) -> bool:
+    """Tell whether outputs are the result of an agent's run, whose response is a message."""
+    return "blocks" in as_dict(as_dict(as_dict(outputs).get("result")).get("response"))
 
 
 REPEATED = frozenset({"chat.completion", "assistant", "function", *parts.FINISH_REASONS})
