@@ -151,8 +151,7 @@ class Intake:
         return Taken(rejected, "spans need a trace ID of 16 bytes and a span ID of 8, not all zero")
 
     def _others(self, spans: Iterable[Span], resource: bytes, holder: ScopeSpans) -> Group:
-        scope = ScopeSpans(scope=holder.scope, schema_url=holder.schema_url)
-        group = Group(resource, scope.SerializeToString())
+        group = Group(resource, self.mapper.others_scope(holder))
         for span in spans:
             if not self.mapper.changes_others or self.mapper.other(span, holder.scope.name):
                 group.items.append(wire.field(ITEM, span.SerializeToString()))

@@ -102,6 +102,17 @@ class Mapper:
             span, NO_CONTEXT, decoded=False, by_mlflow=False, is_entry=False, scope_name=scope_name
         )
 
+    def others_scope(self, holder: ScopeSpans) -> bytes:
+        """Return what the holder of other libraries' spans says of their scope, less what is held back."""
+        held = ScopeSpans(scope=holder.scope, schema_url=holder.schema_url)
+        if held.scope.attributes and self.changes_others:
+            said = span_message.plain_attributes(held.scope.attributes)
+            held.scope.ClearField("attributes")
+            held.scope.MergeFromString(
+                wire.attributes(b"\x1a", self._guarded(held.scope.name, said))
+            )
+        return held.SerializeToString()
+
     def _map(
         self,
         span: Span,

@@ -177,9 +177,17 @@ WORDS: Final = frozenset(
         "tool_call_id",
         "error.type",
         "exception.type",
+        "gen_ai.request.encoding_formats",
+        "gen_ai.request.previous_response.id",
+        "gen_ai.request.reasoning.level",
+        "gen_ai.request.reasoning_effort",
+        "gen_ai.response.id",
+        "gen_ai.tool.call.id",
+        "tool.id",
     }
 )
-"""Keys without a namespace, which are anyone's, and types of errors: text leaves where it is one word."""
+"""Keys without a namespace, which are anyone's, types of errors, and what is read out of inputs and outputs:
+text leaves where it is one word."""
 
 PREFIXES: Final = ("mlflow.traceTag.",)
 """What begins so is a trace's tag, which is there to be searched for."""

@@ -282,13 +282,15 @@ class MappedSpan(ReadableSpan):
         return tuple(self._guarded(link) for link in held)
 
     def _guarded(self, link: Link) -> Link:
-        options = self.batch.options
-        left = link.attributes or {}
-        if not options.capture_content:
-            left = content.attributes(left, options)
-        if options.redact is not None:
-            left = redacted(self.recorded.name, left, options.redact)
+        left = self._left_of(self.recorded.name, link.attributes or {})
         return Link(link.context, _limited(left, link.dropped_attributes))
+
+    def _left_of(self, name: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what leaves of attributes that the mapping does not see."""
+        options = self.batch.options
+        if not options.capture_content:
+            said = content.attributes(said, options)
+        return said if options.redact is None else redacted(name, said, options.redact)
 
     @property
     def status(self) -> Status:
@@ -320,11 +322,16 @@ class MappedSpan(ReadableSpan):
 
     @property
     def instrumentation_scope(self) -> InstrumentationScope | None:
-        """Our scope for spans that MLflow made. The recorded scope for any other."""
-        span = self.recorded
-        if not made_by_mlflow(span):
-            return span.instrumentation_scope
-        return scope_of(self.batch.options.version)
+        """Our scope for spans that MLflow made. The recorded scope for any other, with what of it may leave."""
+        options = self.batch.options
+        if made_by_mlflow(self.recorded):
+            return scope_of(options.version)
+        scope = self.recorded.instrumentation_scope
+        said = getattr(scope, "attributes", None)
+        if scope is None or not said or (options.capture_content and options.redact is None):
+            return scope
+        left = self._left_of(scope.name, said)
+        return InstrumentationScope(scope.name, scope.version, scope.schema_url, left)
 
     context = _context = _of_the_span("context")
     parent = _parent = _of_the_span("parent")

@@ -38,7 +38,7 @@ def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNT
     A span that cannot be encoded is left out and counted as ``dropped`` and ``dropped.unencodable``.
     The others leave.
     """
-    groups: dict[tuple[int, int], Group] = {}
+    groups: dict[tuple[int, Any], Group] = {}
     known: dict[tuple[int, int, int], Group] = {}  # by what tells them, which is quicker to read
     for span in spans:
         recorded, options = span, 0
@@ -49,10 +49,10 @@ def encode_spans(spans: Iterable[ReadableSpan], accounting: Accounting = ACCOUNT
             group = known.get(place)
             if group is None:
                 resource, scope = span.resource, span.instrumentation_scope
-                group = groups.get((id(resource), id(scope)))
+                group = groups.get((id(resource), scope))
                 if group is None:
                     group = Group(envelope.resource(resource), envelope.scope(scope))
-                    groups[id(resource), id(scope)] = group
+                    groups[id(resource), scope] = group
                 known[place] = group
             group.items.append(wire.field(ITEM, encode_span(span)))
         except Exception as error:

@@ -209,7 +209,7 @@ class Emitter:
             return  # counted when it was made
         if self._scores is None:
             return
-        attributes = assessment.metric_attributes(view, sampled=target.sampled)
+        attributes = assessment.metric_attributes(view, self._options, sampled=target.sampled)
         attributes = self._redacted(keys.ASSESSMENT_COUNT, attributes)
         self._scores.record(assessment.score_of(view), self._limited(attributes))
 

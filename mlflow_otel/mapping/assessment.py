@@ -191,7 +191,9 @@ def span_attributes(event: Mapping[str, Any], options: MappingOptions) -> dict[s
     return attributes
 
 
-def metric_attributes(view: AssessmentView, *, sampled: bool) -> dict[str, Any]:
+def metric_attributes(
+    view: AssessmentView, options: MappingOptions, *, sampled: bool
+) -> dict[str, Any]:
     """Return the attributes of the metrics: few values each, never a trace, a user or a session.
 
     A text longer than 64 characters is a comment rather than a label, and counts as ``_OTHER``.
@@ -207,4 +209,5 @@ def metric_attributes(view: AssessmentView, *, sampled: bool) -> dict[str, Any]:
         keys.ASSESSMENT_SOURCE_TYPE: view.source_type,
         keys.TRACE_SAMPLED: None if sampled else False,
     }
-    return {key: value for key, value in attributes.items() if value is not None}
+    attributes = {key: value for key, value in attributes.items() if value is not None}
+    return attributes if options.capture_content else content.of_metric(attributes, options)

@@ -64,19 +64,15 @@ def _text(value: Any) -> Any:
     return None
 
 
-def _word(value: Any) -> Any:
-    return value if _number(value) is not None or _is_word(value) else None
-
-
 def _is_word(value: Any) -> bool:
     return isinstance(value, str) and WORD.fullmatch(value) is not None
 
 
-def _reasons(value: Any) -> Any:
-    """Keep why answers ended where it is one word; a sentence may be anything."""
+def _words(value: Any) -> Any:
+    """Keep what is one word, and of a list such items; a sentence may be anything."""
     if isinstance(value, (list, tuple)):
         return [item for item in value if _is_word(item)] or None
-    return value if _is_word(value) else None
+    return value if _number(value) is not None or _is_word(value) else None
 
 
 def _label(value: Any) -> Any:
@@ -146,10 +142,8 @@ def _rule(key: str, patterns: tuple[str, ...], errors: bool) -> Keep:
         return _anything if errors else _nothing
     if key in SHAPED:
         return SHAPED[key]
-    if key in known.WORDS:
-        return _word
-    if key.rpartition(".")[2] in REASONS:
-        return _reasons
+    if key in known.WORDS or key.rpartition(".")[2] in REASONS:
+        return _words
     if INDEX.sub("N", key) in TEXT_KEYS or key.startswith(known.PREFIXES):
         return _text
     if (
@@ -172,6 +166,14 @@ def _event_rule(key: str, patterns: tuple[str, ...], errors: bool) -> Keep:
 def attributes(values: Mapping[str, Any], options: MappingOptions) -> dict[str, Any]:
     """Return the attributes that are known to hold no content."""
     return _kept(values, _rule, options)
+
+
+def of_metric(values: Mapping[str, Any], options: MappingOptions) -> dict[str, Any]:
+    """Return a metric's attributes that are known to hold no content. What failed stays failed."""
+    left = attributes(values, options)
+    if genai.ERROR_TYPE in values:
+        left.setdefault(genai.ERROR_TYPE, genai.ERROR_TYPE_OTHER)
+    return left
 
 
 def events(given: Sequence[EventView], options: MappingOptions) -> tuple[EventView, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -13,8 +13,10 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions.versions import version
 from mlflow_otel.export.mapped import BatchContext, view_of
 from mlflow_otel.forking import begin_anew_in_child
-from mlflow_otel.mapping import measures, trace
+from mlflow_otel.mapping import content, measures, trace
 from mlflow_otel.mapping.measures import Measure, MeasuredSpan
+from mlflow_otel.mapping.model import MappingOptions
+from mlflow_otel.mapping.redaction import redacted
 from mlflow_otel.measuring.instruments import MAX_VALUES, Record, create
 from mlflow_otel.signals.attribute_limits import AttributeLimits
 from mlflow_otel.signals.lazy_pipelines import LazyPipelines
@@ -121,16 +123,30 @@ class Recorder:
             of_trace = measures.measures_of_trace(context, root.name, _seconds(root))
             found.setdefault(root, []).extend(of_trace)
         for span, measured in found.items():
-            self._add(measured, span.context, environment)
+            self._add(measured, span.context, environment, batch.options)
 
-    def _add(self, found: list[Measure], span: SpanContext | None, environment: object) -> None:
+    def _add(
+        self,
+        found: list[Measure],
+        span: SpanContext | None,
+        environment: object,
+        options: MappingOptions,
+    ) -> None:
         if span is None or self._instruments is None:
             return
         around = set_span_in_context(NonRecordingSpan(span), Context())  # for exemplars
         for name, value, attributes in found:
             if environment is not None:
                 attributes[genai.ENVIRONMENT] = environment
-            self._instruments[name](value, self._limited(attributes), around)
+            leaving = self._limited(_guarded(name, attributes, options))
+            self._instruments[name](value, leaving, around)
+
+
+def _guarded(name: str, attributes: dict[str, Any], options: MappingOptions) -> dict[str, Any]:
+    """Return what leaves of a metric's attributes."""
+    if not options.capture_content:
+        attributes = content.of_metric(attributes, options)
+    return attributes if options.redact is None else redacted(name, attributes, options.redact)
 
 
 def _measured_span(span: ReadableSpan, batch: BatchContext) -> MeasuredSpan:

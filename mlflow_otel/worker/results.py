@@ -99,7 +99,7 @@ class Results:
             outlet.put(Waiting(made[signal], 1, size))
         self._accounting.count("assessments")
         if self._scores is not None and view.operation == "create":
-            attributes = assessment.metric_attributes(view, sampled=True)
+            attributes = assessment.metric_attributes(view, self._options, sampled=True)
             self._scores.record(assessment.score_of(view), self._limited(attributes))
 
     def _view(self, judged: PlacedSubject, feedback: Any) -> AssessmentView:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.bridge import trace_info, traces_json
@@ -203,6 +203,20 @@ def test_content_that_is_off_is_off_in_updates_and_status_texts():
     assert len(out) == 2
     for leaving in out:
         assert b"secret words" not in envelope.request(mapper.groups(leaving))
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_what_others_say_of_their_scope_leaves_as_their_spans_do(capture):
+    mapper = Mapper(MappingOptions(capture_content=capture), Accounting())
+    holder = ScopeSpans(schema_url="https://schema")
+    holder.scope.name, holder.scope.version = "library", "1"
+    holder.scope.attributes.add(key="about").value.string_value = "secret words"
+    holder.scope.attributes.add(key="parts").value.int_value = 3
+    found = ScopeSpans.FromString(mapper.others_scope(holder))
+    assert (found.scope.name, found.scope.version) == ("library", "1")
+    assert found.schema_url == "https://schema"
+    kept = ["about", "parts"] if capture else ["parts"]
+    assert [a.key for a in found.scope.attributes] == kept
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_in_openinference_an_evaluation_span_is_an_evaluator_that_carries_it():
 
 
 def test_metrics_have_few_labels_and_none_of_a_trace_session_or_user():
-    assert assessment.metric_attributes(EVERYTHING, sampled=False) == {
+    assert assessment.metric_attributes(EVERYTHING, OPTIONS, sampled=False) == {
         "gen_ai.evaluation.name": "faithfulness",
         "error.type": "TIMEOUT",
         "mlflow.assessment.type": "feedback",
@@ -140,5 +140,5 @@ def test_metrics_have_few_labels_and_none_of_a_trace_session_or_user():
         "mlflow.trace.sampled": False,
     }
     comment = AssessmentView(name="n", kind="feedback", value="so good " * 20, time=1)
-    found = assessment.metric_attributes(comment, sampled=True)
+    found = assessment.metric_attributes(comment, OPTIONS, sampled=True)
     assert found["gen_ai.evaluation.score.label"] == "_OTHER"
