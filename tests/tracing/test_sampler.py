@@ -173,3 +173,52 @@ def test_a_ratio_in_range_is_no_warning_and_is_in_the_description(ratio, caplog)
     with caplog.at_level(logging.WARNING, "mlflow_otel"):
         assert f"MlflowRatio{{{ratio}}}" in MlflowSampler(ratio).get_description()
     assert not caplog.records
+
+
+FILE = """
+file_format: "1.0"
+tracer_provider:
+  processors:
+    - batch: {exporter: {mlflow_otlp: {}}}
+  sampler: {mlflow: OPTIONS}
+"""
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("options", "variables", "wanted"),
+    [
+        ("{ratio: 0}", {}, Decision.DROP),
+        ("{ratio: 0, record: true}", {}, Decision.RECORD_ONLY),
+        ("{ratio: 1}", {"MLFLOW_TRACE_SAMPLING_RATIO": "0"}, Decision.RECORD_AND_SAMPLE),
+        ("{record: true}", {"MLFLOW_TRACE_SAMPLING_RATIO": "0"}, Decision.RECORD_ONLY),
+        ("{record: false}", {"MLFLOW_OTEL_RECORD_SAMPLED_OUT": "true"}, Decision.RECORD_AND_SAMPLE),
+        # A ratio that is none keeps every trace, whatever the variables say.
+        ("{ratio: often}", {"MLFLOW_TRACE_SAMPLING_RATIO": "0"}, Decision.RECORD_AND_SAMPLE),
+        ("{ratio: [1]}", {"MLFLOW_TRACE_SAMPLING_RATIO": "0"}, Decision.RECORD_AND_SAMPLE),
+    ],
+)
+def test_the_files_options_beat_the_variables(monkeypatch, tmp_path, options, variables, wanted):
+    file = tmp_path / "otel.yaml"
+    file.write_text(FILE.replace("OPTIONS", options))
+    monkeypatch.setenv("OTEL_CONFIG_FILE", str(file))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert decision(from_file()) is wanted
+
+
+@pytest.mark.newest
+def test_a_ratio_of_the_file_that_is_none_records_as_the_file_says(monkeypatch, tmp_path):
+    file = tmp_path / "otel.yaml"
+    file.write_text(FILE.replace("OPTIONS", "{ratio: often, record: true}"))
+    monkeypatch.setenv("OTEL_CONFIG_FILE", str(file))
+    parent = below(sampled=False, remote=False)
+    assert decision(from_file(), parent) is Decision.RECORD_ONLY
+
+
+@pytest.mark.parametrize("argument", [None, "", "0.5"])
+def test_without_the_variable_there_is_nothing_to_warn_of(argument, caplog):
+    ACCOUNTING._warned_at.clear()
+    with caplog.at_level(logging.WARNING, "mlflow_otel"):
+        from_environment(argument)
+    assert not caplog.records
