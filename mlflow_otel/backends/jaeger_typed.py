@@ -59,7 +59,7 @@ else:
         timestamp: int = 0
         fields: tuple[_Tag, ...] | None = None
 
-    class _Span(msgspec.Struct, gc=False):
+    class _OutlinedSpan(msgspec.Struct, gc=False):
         traceID: str = ""  # noqa: N815
         spanID: str = ""  # noqa: N815
         parentSpanID: str = ""  # noqa: N815
@@ -69,10 +69,14 @@ else:
         processID: str = ""  # noqa: N815
         tags: tuple[_Tag, ...] | None = None
         references: tuple[_Reference, ...] | None = None
+
+    class _Span(_OutlinedSpan, gc=False):
         logs: tuple[_Log, ...] | None = None
 
-    class _Process(msgspec.Struct, gc=False):
+    class _OutlinedProcess(msgspec.Struct, gc=False):
         serviceName: Any = None  # noqa: N815
+
+    class _Process(_OutlinedProcess, gc=False):
         tags: tuple[_Tag, ...] | None = None
 
     class _Trace(msgspec.Struct, gc=False):
@@ -80,10 +84,19 @@ else:
         spans: tuple[_Span, ...] | None = None
         processes: dict[str, _Process] | None = None
 
+    class _OutlinedTrace(msgspec.Struct, gc=False):
+        traceID: str = ""  # noqa: N815
+        spans: tuple[_OutlinedSpan, ...] | None = None
+        processes: dict[str, _OutlinedProcess] | None = None
+
     class _Answer(msgspec.Struct, gc=False):
         data: tuple[_Trace, ...] | None = None
 
+    class _OutlinedAnswer(msgspec.Struct, gc=False):
+        data: tuple[_OutlinedTrace, ...] | None = None
+
     _decode = msgspec.json.Decoder(_Answer).decode
+    _decode_outlines = msgspec.json.Decoder(_OutlinedAnswer).decode
 
     def read(body: bytes, *, outline: bool = False) -> list[ToldTrace] | None:
         """Return the traces of an answer, or None when its shape is not the one that is known here.
@@ -93,7 +106,7 @@ else:
             outline: See ``TraceQuery``.
         """
         try:
-            answer = _decode(body)
+            answer = _decode_outlines(body) if outline else _decode(body)
         except ValueError:
             return None
         # One look through the whole answer spares one at each of its tags.
@@ -102,7 +115,7 @@ else:
         return [_told(trace, tags, spans_of) for trace in answer.data or ()]
 
     def _told(
-        trace: _Trace, tags: Tags, spans_of: Callable[[_Trace, Tags], Iterator[BackendSpan]]
+        trace: Any, tags: Tags, spans_of: Callable[[Any, Tags], Iterator[BackendSpan]]
     ) -> ToldTrace:
         start = min((span.startTime for span in trace.spans or ()), default=0)
         return ToldTrace(
@@ -121,7 +134,7 @@ else:
             if identity is not None:
                 yield _span(identity, span, resources.get(span.processID, {}), tags)
 
-    def _outlines(trace: _Trace, tags: Tags) -> Iterator[BackendSpan]:
+    def _outlines(trace: _OutlinedTrace, tags: Tags) -> Iterator[BackendSpan]:
         resources = {
             key: {"service.name": process.serviceName}
             for key, process in (trace.processes or {}).items()
@@ -171,7 +184,7 @@ else:
             str(next((own[key] for key in SCOPES if key in own), "")),
         )
 
-    def _references(span: _Span) -> tuple[int | None, tuple[tuple[int, int], ...]]:
+    def _references(span: _OutlinedSpan) -> tuple[int | None, tuple[tuple[int, int], ...]]:
         parent = identity_of(span.parentSpanID)
         links = []
         for reference in span.references or ():

@@ -7,6 +7,7 @@ application runs here in this process, so that it can show what this process hol
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -57,4 +58,8 @@ def application(store_uri: str, folder: Path) -> Any:
         handlers.initialize_backend_stores(values["store"], database, "mlflow-artifacts:/")
     except MlflowException as error:
         raise CannotStartError(str(error.message)) from error
+    # MLflow's modules are here for good. Else the garbage collector looks through all of them again
+    # and again while traces are read: a fifth of that time.
+    gc.collect()
+    gc.freeze()
     return app

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlflow_otel.backends import jaeger_json, jaeger_typed
 from mlflow_otel.backends.jaeger_json import OF_JAEGER
+from mlflow_otel.backends.model import BackendSpan
 
 pytest.importorskip("msgspec")
 
@@ -85,6 +86,35 @@ def test_an_answer_as_jaeger_gives_it_is_read_the_same_in_both_ways(answer):
     quickly = jaeger_typed.read(json.dumps(answer).encode())
     assert quickly is not None
     assert plain(quickly) == plain(jaeger_json.read(answer))
+
+
+def outline(span):
+    """Return what an outline has of a span."""
+    service = {k: v for k, v in span.resource.items() if k == "service.name"}
+    said = {key: value for key, value in span.attributes.items() if key not in OF_JAEGER}
+    return BackendSpan(
+        span.span_id,
+        span.parent_id,
+        span.name,
+        span.start,
+        span.end,
+        said,
+        status=span.status,
+        resource=service,
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(answer=ANSWERS)
+def test_an_outline_is_what_charts_count_of_the_whole(answer):
+    body = json.dumps(answer).encode()
+    outlines = jaeger_typed.read(body, outline=True)
+    assert [(t.trace_id, t.start) for t in outlines] == [
+        (t.trace_id, t.start) for t in jaeger_typed.read(body)
+    ]
+    assert repr([list(map(outline, trace.spans())) for trace in outlines]) == repr(
+        [list(map(outline, trace.spans())) for trace in jaeger_json.read(answer)]
+    )
 
 
 @pytest.mark.parametrize(
