@@ -1,15 +1,15 @@
 """Every trace of a span of time, in no order: several questions at once, and few answers for nothing.
 
 A backend gives some traces of a stretch, the newest or any. An answer that is not complete was read for
-nothing. So a stretch of which nothing is known is probed by a small question. It is cut where the traces
-that were given say that the others are. A cut that was wrong costs more questions, never a trace.
+nothing, so the first question is a small one. A stretch whose answer is not complete is cut where the
+traces that were given say that the others are. A cut that was wrong costs more questions, never a trace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from mlflow_otel.backends.model import BackendTrace, TooSlowError, TraceBackend
 from mlflow_otel.store import scan
@@ -22,7 +22,7 @@ AT_ONCE: Final = 2000
 """Traces that one answer has, at most. Jaeger in memory looks through all of its traces for each
 question: a question costs as much as a hundred traces."""
 PROBE: Final = 200
-"""Traces that are asked for of a stretch of which nothing is known."""
+"""Traces that are asked for first: they tell when the others began."""
 FEWEST: Final = 100
 """So many are asked for at once after answers that were too large or too slow."""
 QUESTIONS: Final = 3
@@ -32,20 +32,6 @@ PIECES: Final = 8
 piece has more than were given of it."""
 OLDER: Final = 4
 """Pieces into which the time before is cut: of a backend that gives the newest, all others are there."""
-
-
-class Piece(NamedTuple):
-    """A stretch that is to be asked for.
-
-    Args:
-        span: The stretch.
-        limit: How many traces are asked for.
-        most: How many it has at most, if the backend gives the newest; None where that is not known.
-    """
-
-    span: Span
-    limit: int
-    most: int | None = None
 
 
 def gathered(
@@ -67,27 +53,27 @@ def gathered(
     Raises:
         BackendError: The backend did not answer in time or as expected.
     """
-    waiting = [Piece(span, PROBE)] if span.start <= span.end else []
-    asked: dict[Future[list[_T] | Part], Piece] = {}
-    at_once, newest = AT_ONCE, True
+    waiting = [span] if span.start <= span.end else []
+    asked: dict[Future[list[_T] | Part], tuple[Span, int]] = {}
+    at_once, limit = AT_ONCE, PROBE
     with ThreadPoolExecutor(QUESTIONS, "mlflow-otel store") as pool:
         while waiting or asked:
             while waiting and len(asked) < QUESTIONS:
-                piece = waiting.pop()
-                piece = piece._replace(limit=min(piece.limit, at_once))
+                piece, limit = waiting.pop(), min(limit, at_once)
                 future = pool.submit(
-                    scan.read_outlines, backend, scopes, piece.span, timeout, piece.limit, make
+                    scan.read_outlines, backend, scopes, piece, timeout, limit, make
                 )
-                asked[future] = piece
+                asked[future] = piece, limit
+                limit = AT_ONCE
             done, _ = wait(asked, return_when=FIRST_COMPLETED)
             for future in done:
-                piece = asked.pop(future)
+                piece, of_it = asked.pop(future)
                 try:
                     found = future.result()
                 except TooSlowError:
-                    if piece.limit <= FEWEST:
+                    if of_it <= FEWEST:
                         raise
-                    at_once = min(at_once, max(piece.limit // 4, FEWEST))
+                    at_once = min(at_once, max(of_it // 4, FEWEST))
                     waiting.append(piece)
                     continue
                 if not isinstance(found, Part):
@@ -95,52 +81,16 @@ def gathered(
                     continue
                 if not found.starts:  # the answer was too large
                     at_once = max(at_once // 2, FEWEST)
-                if piece.most is not None and piece.most <= piece.limit:
-                    newest = False  # there are more than the newest could be
-                cut = cut_before if newest and found.starts else cut_among
-                waiting += cut(piece, found.starts, at_once)
+                waiting += cut(piece, found.starts)
 
 
-def cut_before(piece: Piece, starts: Iterable[int], at_once: int) -> list[Piece]:
+def cut(span: Span, starts: Iterable[int]) -> list[Span]:
     """Return the pieces of a stretch that had too many traces, the newest first.
 
-    The traces that were given are taken for the newest: all others are before them, as dense as they.
-
     Args:
-        piece: The stretch, longer than a millisecond.
+        span: The stretch, longer than a millisecond.
         starts: When those traces began that were given.
-        at_once: Traces that one answer has, at most.
     """
-    span = piece.span
-    ordered = sorted(at for at in starts if span.start <= at <= span.end)
-    if not ordered:
-        return cut_among(piece, starts, at_once)
-    first, last = ordered[0], ordered[-1]
-    length = (last - first + 1) * at_once * 3 // (4 * len(ordered)) + 1
-    before = [first - length * n for n in range(1, OLDER + 1)]
-    is_probe = piece.limit < at_once
-    edges = before if is_probe else [first + 1, *before]
-    inside = [at for at in edges if span.start < at <= span.end]
-    if not inside and not is_probe:
-        inside = [first if first > span.start else first + 1]
-    cut = [Piece(one, at_once) for one in _cut(span, inside)]
-    if not is_probe and cut[0].span.start == first + 1:
-        cut[0] = cut[0]._replace(most=len(ordered))
-    if cut[-1].span.end < before[-1]:
-        # Nothing is known of it. Traces that come in heaps are told by larger and larger probes.
-        cut[-1] = cut[-1]._replace(limit=piece.limit * 2 if is_probe else PROBE)
-    return cut
-
-
-def cut_among(piece: Piece, starts: Iterable[int], at_once: int) -> list[Piece]:
-    """Return the pieces of a stretch that had too many traces, whichever of them were given.
-
-    Args:
-        piece: The stretch, longer than a millisecond.
-        starts: When those traces began that were given.
-        at_once: Traces that one answer has, at most.
-    """
-    span = piece.span
     ordered = sorted(at for at in starts if span.start <= at <= span.end)
     edges = [span.start + span.length * n // PIECES for n in range(1, PIECES)]
     if ordered:
@@ -150,11 +100,6 @@ def cut_among(piece: Piece, starts: Iterable[int], at_once: int) -> list[Piece]:
         before = [first - length * n for n in range(OLDER + 1)]
         inside = [at for at in (last + 1, *among, *before) if span.start < at <= span.end]
         edges = inside or edges  # all of one millisecond, the first: nothing is known of the others
-    return [Piece(one, at_once) for one in _cut(span, edges)]
-
-
-def _cut(span: Span, edges: Iterable[int]) -> list[Span]:
-    """Return a stretch in pieces that begin at its start and at edges, the newest first."""
     pieces, end = [], span.end
     for edge in sorted({at for at in edges if span.start < at <= span.end}, reverse=True):
         pieces.append(Span(edge, end))
