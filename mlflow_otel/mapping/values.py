@@ -161,10 +161,7 @@ def to_otlp(value: Any) -> OtlpValue | Json | None:
     Scalars and lists of one scalar type leave as they are; structures leave as a JSON string, since
     older SDKs and many backends take no nested maps. Integers beyond 64 bits leave as text.
     """
-    kind = type(value)
-    if kind is int and INT64_MIN <= value <= INT64_MAX:
-        return value  # type: ignore[no-any-return]
-    if kind in PLAIN:
+    if type(value) in PLAIN:
         return value  # type: ignore[no-any-return]
     if isinstance(value, int):
         return value if INT64_MIN <= value <= INT64_MAX else str(value)

@@ -92,3 +92,17 @@ def test_json_that_nests_too_deeply_leaves_as_text():
         deep = [deep]
     for module in (values, SLOW):
         assert str(module.as_json({"x": deep}))
+
+
+class Whole(int):
+    pass
+
+
+@pytest.mark.parametrize("kind", [int, Whole])
+def test_whole_numbers_of_64_bits_are_numbers_and_others_text(kind):
+    for number in (-(2**63), -1, 0, 2**63 - 1):
+        assert values.to_otlp(kind(number)) == number
+        assert values.to_otlp([number, 1]) == [number, 1]
+    for number in (-(2**63) - 1, 2**63):
+        assert values.to_otlp(kind(number)) == str(number)
+        assert values.to_otlp([number, 1]) == [str(number), "1"]

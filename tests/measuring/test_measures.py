@@ -7,8 +7,14 @@ import json
 import pytest
 
 from mlflow_otel.conventions.versions import LATEST
-from mlflow_otel.mapping.measures import ATTRIBUTES, TOKENS, MeasuredSpan, measures_of_spans
-from mlflow_otel.mapping.model import SpanView
+from mlflow_otel.mapping.measures import (
+    ATTRIBUTES,
+    TOKENS,
+    MeasuredSpan,
+    measures_of_spans,
+    measures_of_trace,
+)
+from mlflow_otel.mapping.model import SpanView, TraceContext
 from mlflow_otel.mapping.span import outline
 from mlflow_otel.signals.attribute_limits import AttributeLimits
 from tests import payloads
@@ -133,3 +139,19 @@ def test_spans_whose_parents_form_a_ring_are_measured_all_the_same():
     measured = measures_of_spans([*spans, call(4, type_="AGENT")], LATEST)
     # None of them is the agent's.
     assert [m.value for _, m in measured if m.name in metrics] == [0] * len(metrics)
+
+
+@pytest.mark.parametrize("name", [None, "", "checkout"])
+@pytest.mark.parametrize("state", [None, "OK"])
+@pytest.mark.parametrize("cost", [{}, {"total_cost": 0.5}, {"total_cost": 0}])
+def test_a_trace_is_counted_timed_and_priced_by_its_name_and_state(name, state, cost):
+    tags = {} if name is None else {"mlflow.traceName": name}
+    context = TraceContext(tags=tags, state=state, cost=cost)
+    found = measures_of_trace(context, "root", 2.5)
+    about = {
+        "mlflow.trace.name": name or "root",
+        **({"mlflow.trace.state": state} if state else {}),
+    }
+    assert [m.attributes for m in found] == [about] * len(found)
+    assert [m.value for m in found] == [1, 2.5, *cost.values()]
+    assert len({m.name for m in found}) == len(found)
