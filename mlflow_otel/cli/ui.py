@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from mlflow_otel.accounting import ACCOUNTING
+from mlflow_otel.backends.model import BackendError
 from mlflow_otel.backends.received import ReceivedTraces
 from mlflow_otel.receiver.listening import listen
 from mlflow_otel.receiver.records import attributes
 from mlflow_otel.receiver.server import Receiver
 from mlflow_otel.store import in_memory, pages_server
+from mlflow_otel.store.opening import open_traces
 
 INSTALL: Final = "MLflow's pages need the full package: pip install 'mlflow-otel[mlflow]'"
 LOOPBACK: Final = "127.0.0.1"
+LOOK_SECONDS: Final = 3.0
+"""How long the backend is waited for at the start."""
 
 
 class Ports(NamedTuple):
@@ -42,7 +47,22 @@ def of_backend(backend: str, otlp: str | None, port: int, folder: Path) -> int:
         port: Where to listen; 0 for a free one.
         folder: Where runs, prompts and datasets are kept.
     """
-    return _serve(store_uri(backend, otlp), port, folder)
+    uri = store_uri(backend, otlp)
+    return _serve(uri, port, folder, look=lambda: _look(uri))
+
+
+def _look(uri: str) -> None:
+    """Say so when the backend does not answer: the pages start all the same, since it may start later."""
+    try:
+        backend = open_traces(uri).backend
+    except BackendError:
+        return  # what is wrong with the URI is said when MLflow's server opens it
+    try:
+        backend.services(LOOK_SECONDS)
+    except BackendError as error:
+        print(f"{error.what}. The pages start, and ask again each time.", file=sys.stderr)
+        if error.todo:
+            print(f"To do: {error.todo}.", file=sys.stderr)
 
 
 def of_memory(ports: Ports, max_bytes: int, folder: Path) -> int:
@@ -82,7 +102,13 @@ def _forgotten(max_bytes: int) -> None:
     )
 
 
-def _serve(uri: str, port: int, folder: Path, told: str = "") -> int:
+def _serve(
+    uri: str,
+    port: int,
+    folder: Path,
+    told: str = "",
+    look: Callable[[], object] = lambda: None,
+) -> int:
     """Serve MLflow's pages on loopback until interrupted.
 
     Args:
@@ -90,6 +116,7 @@ def _serve(uri: str, port: int, folder: Path, told: str = "") -> int:
         port: Where to listen; 0 for a free one.
         folder: Where runs, prompts and datasets are kept.
         told: What is printed below the address, once it answers.
+        look: Is called before the server starts.
     """
     try:
         listener = listen((LOOPBACK, port))
@@ -98,6 +125,7 @@ def _serve(uri: str, port: int, folder: Path, told: str = "") -> int:
         return 1
     with listener:
         print("MLflow's server is starting ...", file=sys.stderr, flush=True)
+        look()
         try:
             import uvicorn  # noqa: PLC0415
 

@@ -53,6 +53,22 @@ def test_a_busy_port_is_one_line(tmp_path):
     assert "--port" in ended.stderr
 
 
+def test_a_backend_that_does_not_answer_is_said_at_the_start(tmp_path):
+    ended = run(
+        "--jaeger",
+        "http://127.0.0.1:9",
+        "--port",
+        "0",
+        "--folder",
+        str(tmp_path),
+        before="sys.modules['mlflow.server'] = None",
+    )
+    said = [line for line in ended.stderr.splitlines() if "127.0.0.1:9" in line]
+    assert len(said) == 1
+    assert "did not answer" in said[0]
+    assert "ask again" in said[0]
+
+
 def test_without_the_full_package_it_says_what_to_install(tmp_path):
     ended = run(
         "--jaeger",
