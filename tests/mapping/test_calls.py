@@ -403,3 +403,19 @@ def test_a_text_completion_has_parameters_and_response_fields():
     assert sent["gen_ai.response.finish_reasons"] == ["length"]
     assert "Count" in sent["gen_ai.input.messages"]
     assert " one" in sent["gen_ai.output.messages"]
+
+
+@pytest.mark.parametrize("said", [{"model": "e-1"}, {"usage": {"prompt_tokens": 3}}])
+def test_what_an_embeddings_response_says_beside_its_vectors_is_read(said):
+    found = mapped({"input": "x"}, {"data": [{"embedding": [0.5]}], **said}, "EMBEDDING").attributes
+    assert found.get("gen_ai.response.model") == said.get("model")
+    assert found.get("gen_ai.usage.input_tokens") == (3 if "usage" in said else None)
+
+
+@pytest.mark.parametrize("beside", [{"modelId": "m"}, {"inferenceConfig": {"topP": 0.5}}])
+def test_a_converse_call_is_known_by_either_of_its_fields(beside):
+    tool = {"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}
+    said = {"role": "user", "content": [{"text": "Cross?"}]}
+    found = mapped({"messages": [said], "toolConfig": {"tools": [tool]}, **beside})
+    (defined,) = json.loads(found.attributes["gen_ai.tool.definitions"])
+    assert (defined["name"], defined["parameters"]) == ("f", {"type": "object"})
