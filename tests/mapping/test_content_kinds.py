@@ -45,7 +45,6 @@ KINDS = {
     "Is this a key?": set(),
     "k" * 128: NUMBERS,
     "k" * 129: set(),
-    "error.type": NUMBERS | {"word", "longest word"},
     "gen_ai.evaluation.score.label": TEXTS
     - {"longest word", "too long a word", "too long a label"},
     "gen_ai.evaluation.score.value": NUMBERS,
@@ -63,12 +62,20 @@ def test_of_each_kind_of_key_these_kinds_of_values_leave_unchanged_and_no_others
 
 
 @pytest.mark.parametrize(
-    "key", ["gen_ai.response.finish_reasons", "llm.finish_reason", "x.stopReason"]
+    "key",
+    [
+        "gen_ai.response.finish_reasons",
+        "llm.finish_reason",
+        "x.stopReason",
+        "gen_ai.response.id",
+        "error.type",
+    ],
 )
-def test_why_an_answer_ended_leaves_in_words(key):
+def test_why_an_answer_ended_types_of_errors_and_ids_leave_in_words(key):
     lists = {"words": ["stop", "length"], "words and sentences": ["stop"]}
+    unchanged = NUMBERS | {"word", "longest word"}
     for kind, value in VALUES.items():
-        expected = lists.get(kind, value if kind in {"word", "longest word"} else None)
+        expected = lists.get(kind, value if kind in unchanged else None)
         assert content.attributes({key: value}, OPTIONS) == (
             {} if expected is None else {key: expected}
         )

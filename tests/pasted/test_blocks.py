@@ -71,5 +71,5 @@ SHOWN = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_looks_like_a_command_is_in_a_block_that_is_run(page):
     for language, text in SHOWN.findall(page.read_text()):
-        assert language in {"bash", "python", "yaml", ""}, language
+        assert language in {"bash", "python", "yaml", "properties", ""}, language
         assert language or not COMMAND.search(text), text
