@@ -385,12 +385,12 @@ def more_clients(sink, said):
 
 def overload(sink, said):
     """Return the table of a bridge that is offered more than it can take: nothing is lost, nothing comes twice."""
-    peer = bridge(sink, MLFLOW_OTEL_MAX_HELD_BYTES=str(OVERLOAD_BYTES))
-    with contextlib.closing(peer):
+    with contextlib.closing(bridge(sink)) as peer:
         run(peer, said, BRIDGE_TRACES // 4)  # warm
         full = run(peer, said, BRIDGE_TRACES).rate
-        offered = OVERLOAD * full
-        traces = int(offered * OVERLOAD_SECONDS)
+    offered = OVERLOAD * full
+    traces = int(offered * OVERLOAD_SECONDS)
+    with contextlib.closing(bridge(sink, MLFLOW_OTEL_MAX_HELD_BYTES=str(OVERLOAD_BYTES))) as peer:
         found = run(peer, said, traces, OVERLOAD_CLIENTS, offered, patient=True)
     return (
         f"{OVERLOAD} times what the bridge takes for {OVERLOAD_SECONDS} s, {OVERLOAD_CLIENTS} clients",
