@@ -101,6 +101,7 @@ class Accepting(Intake):
 
     def info(self, info: TraceInfo) -> Known | None:
         """Write a ``TraceInfo``; return whether spans of its trace were seen here."""
+        self.make_sure_of_room()
         experiment = info.experiment_id
         name = None if experiment is None else self.experiments.name_of(experiment)
         body = {"trace": {"trace_info": info.document}}

@@ -28,7 +28,8 @@ class Gate:
 
     def close(self) -> None:
         """Keep what comes from now on."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
 
     def let_through(self) -> None:
         """Hand on what waits, in the order in which it came."""

@@ -16,7 +16,7 @@ from mlflow_otel.bridge.access import Access
 from mlflow_otel.bridge.bodies import PROTOBUF, RefusedError, otlp_message
 from mlflow_otel.bridge.feedback import Feedback, read_request
 from mlflow_otel.bridge.mlflow_api import Api
-from mlflow_otel.bridge.patience import PATIENCE
+from mlflow_otel.bridge.patience import ANSWERS, PATIENCE, Patience
 from mlflow_otel.bridge.soon import Soon, after, awaited, now
 from mlflow_otel.bridge.way_in import Taken, WayIn
 from mlflow_otel.otlp.envelope import SHAPES
@@ -58,7 +58,8 @@ def make_server(intake: WayIn, api: Api, feedback: Feedback, access: Access) -> 
     }
     takers[ASSESSMENTS] = functools.partial(_take_assessments, feedback)
     for service, take in takers.items():
-        export = grpc.unary_unary_rpc_method_handler(_export(take, intake, access))
+        patience = ANSWERS if service == ASSESSMENTS else PATIENCE
+        export = grpc.unary_unary_rpc_method_handler(_export(take, intake, access, patience))
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, {"Export": export}),)
         )
@@ -92,7 +93,7 @@ def _take_assessments(feedback: Feedback, body: bytes, _said: Mapping[str, Any])
     return bytes(feedback.export(request).SerializeToString())
 
 
-def _export(take_body: Take, intake: WayIn, access: Access) -> Any:
+def _export(take_body: Take, intake: WayIn, access: Access, patience: Patience) -> Any:
     def take(body: bytes, said: dict[str, Any]) -> Soon[bytes]:
         if not access.may_send(str(said.get("authorization", ""))):
             raise RefusedError(401, "Credentials are missing or not known")
@@ -102,19 +103,22 @@ def _export(take_body: Take, intake: WayIn, access: Access) -> Any:
     async def export(body: bytes, context: Any) -> bytes:
         said = dict(context.invocation_metadata() or ())
         try:
-            return await awaited(await asyncio.to_thread(take, body, said))
+            answer = await awaited(await asyncio.to_thread(take, body, said))
         except RefusedError as refused:
             code = CODES.get(refused.status, grpc.StatusCode.INVALID_ARGUMENT)
-            await context.abort(code, refused.message, _details(code, refused.message))
+            await context.abort(code, refused.message, _details(code, refused.message, patience))
             raise
+        if patience is PATIENCE:
+            patience.taken()
+        return answer
 
     return export
 
 
-def _details(code: Any, message: str) -> tuple[tuple[str, bytes], ...]:
+def _details(code: Any, message: str, patience: Patience) -> tuple[tuple[str, bytes], ...]:
     """Return the trailing metadata that asks a client to come again later."""
     if code is not grpc.StatusCode.UNAVAILABLE:
         return ()
     status = Status(code=code.value[0], message=message)
-    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=PATIENCE.seconds())))
+    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=patience.seconds())))
     return (("grpc-status-details-bin", status.SerializeToString()),)

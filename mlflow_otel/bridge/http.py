@@ -29,7 +29,7 @@ from mlflow_otel.bridge.bodies import (
 )
 from mlflow_otel.bridge.feedback import Feedback, UnknownTraceError, read_request
 from mlflow_otel.bridge.mlflow_api import VERSION, Api, ApiError
-from mlflow_otel.bridge.patience import PATIENCE
+from mlflow_otel.bridge.patience import ANSWERS, PATIENCE, Patience
 from mlflow_otel.bridge.soon import Soon, awaited, now
 from mlflow_otel.bridge.trace_info import MalformedError
 from mlflow_otel.bridge.upstream import Answer
@@ -44,7 +44,7 @@ BODY_SECONDS: Final = 30.0
 SMALL_BYTES: Final = 256 * 1024
 """Of a body that is taken without a thread: parsing it takes about a millisecond."""
 START_TRACE: Final = ("POST", "/api/3.0/mlflow/traces")
-"""What clients send once a trace: it is only put where its spans are."""
+"""What clients send once a trace: it is only put where its spans are, which tells whether there is room for it."""
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 """gRPC's codes, for the ``Status`` that OTLP's errors are."""
@@ -157,7 +157,7 @@ class HttpFace:
         refused = self._access.refused(request.method, request.headers)
         if refused is not None:
             raise RefusedError(*refused)
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and not _starts_trace(request):
             self._intake.make_sure_of_room()
         body = await self._body(request)
         encoding = request.headers.get("content-encoding", "")
@@ -185,6 +185,7 @@ class HttpFace:
                 taken = await self._taken(request, act, at_once=not self._api.waits)
             except RefusedError as refused:
                 return otlp_error(refused, kind)
+            PATIENCE.taken()
             return otlp_answer(signal, taken, kind)
 
         return take
@@ -217,17 +218,23 @@ class HttpFace:
             workspace = request.headers.get("x-mlflow-workspace", "")
             return self._api.answer(request.method, request.url.path, query, body, workspace)
 
+        starts = _starts_trace(request)
+        patience = PATIENCE if starts else ANSWERS
         try:
-            at_once = not self._api.waits and (request.method, request.url.path) == START_TRACE
-            answer = await self._taken(request, act, at_once=at_once)
+            answer = await self._taken(request, act, at_once=starts and not self._api.waits)
         except RefusedError as refused:
             code = API_CODES.get(refused.status, "BAD_REQUEST")
-            return api_error(refused.status, code, refused.message)
+            return api_error(refused.status, code, refused.message, patience)
         except ApiError as error:
-            return api_error(error.status, error.code, error.message)
+            return api_error(error.status, error.code, error.message, patience)
         if isinstance(answer, Answer):
-            return Response(answer.body, answer.status, _again(answer.status), answer.kind or None)
+            again = _again(answer.status, patience)
+            return Response(answer.body, answer.status, again, answer.kind or None)
         return Response(b"") if answer is None else JsonAnswer(answer)
+
+
+def _starts_trace(request: Request) -> bool:
+    return (request.method, request.url.path) == START_TRACE
 
 
 def _text(text: str) -> Handler:
@@ -260,7 +267,7 @@ def _kind(request: Request) -> str:
 def otlp_error(refused: RefusedError, kind: str) -> Response:
     """Return a ``Status`` in the encoding that was asked in; in JSON with ``detail``, as MLflow's server has it."""
     code = CODES.get(refused.status, 2)
-    headers = _again(refused.status)
+    headers = _again(refused.status, PATIENCE)
     if kind == PROTOBUF:
         body = Status(code=code, message=refused.message).SerializeToString()
         return Response(body, refused.status, headers, PROTOBUF)
@@ -268,16 +275,16 @@ def otlp_error(refused: RefusedError, kind: str) -> Response:
     return JsonAnswer(said, refused.status, headers)
 
 
-def api_error(status: int, code: str, message: str) -> Response:
+def api_error(status: int, code: str, message: str, patience: Patience = ANSWERS) -> Response:
     """Return an error in the form of MLflow's API."""
-    return JsonAnswer({"error_code": code, "message": message}, status, _again(status))
+    return JsonAnswer({"error_code": code, "message": message}, status, _again(status, patience))
 
 
-def _again(status: int) -> dict[str, str]:
+def _again(status: int, patience: Patience) -> dict[str, str]:
     """Return when to come again, where that helps; MLflow's Python client keeps to it."""
     if status == 401:
         return {"WWW-Authenticate": 'Basic realm="mlflow-otel", Bearer'}
-    return {"Retry-After": str(PATIENCE.seconds())} if status in {429, 503} else {}
+    return {"Retry-After": str(patience.seconds())} if status in {429, 503} else {}
 
 
 def exposition(stats: Any) -> str:

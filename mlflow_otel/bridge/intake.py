@@ -17,7 +17,7 @@ from mlflow_otel.bridge.joining import Arrival, Joiner, Leaving
 from mlflow_otel.bridge.leaving import Keep, Mapper
 from mlflow_otel.bridge.remembering import TraceMemory
 from mlflow_otel.bridge.trace_info import TraceInfo
-from mlflow_otel.bridge.way_in import Known, Made, Seen, Taken, refusal
+from mlflow_otel.bridge.way_in import FULL, Known, Made, Seen, Taken
 from mlflow_otel.delivery.outlet import Outlet, Waiting
 from mlflow_otel.holding.held_trace import HoldBounds
 from mlflow_otel.holding.sweeper import Sweeper
@@ -96,7 +96,7 @@ class Intake:
     @property
     def unready(self) -> str | None:
         """Why clients should send to another bridge for now, or None."""
-        return refusal(self)
+        return FULL if self.waiting_bytes > self._max_bytes else None
 
     def make_sure_of_room(self) -> None:
         """Refuse what comes while too much waits for the backend.
@@ -106,7 +106,7 @@ class Intake:
         """
         if self.waiting_bytes > self._max_bytes:
             self._accounting.count("refused.overload")
-            raise RefusedError(503, "too much waits for the backend: try again later")
+            raise RefusedError(503, FULL)
 
     def otlp(self, signal: Signal, request: Any, experiment_id: str | None = None) -> Taken:
         """Take an export request of any client's.
@@ -170,7 +170,13 @@ class Intake:
         self._pass_on("traces", made.spans, counted=False)
 
     def info(self, info: TraceInfo) -> Known | None:
-        """Take a ``TraceInfo``; return what is known of its trace."""
+        """Take a ``TraceInfo`` of a client's; return what is known of its trace. See ``WayIn``."""
+        if not self._joiner.waits_for_info(info.trace_id):
+            self.make_sure_of_room()
+        return self.add_info(info)
+
+    def add_info(self, info: TraceInfo) -> Known | None:
+        """Take a ``TraceInfo``, whether there is room or not."""
         self._accounting.count("received.trace_infos")
         self._leave(self._joiner.add_info(info))
         return self.known(info.trace_id)

@@ -194,6 +194,11 @@ class Joiner:
                 left.append(self._update(info.trace_id, trace, info))
         return left
 
+    def waits_for_info(self, trace_id: int) -> bool:
+        """Tell whether spans of a trace are held that its ``TraceInfo`` may let go."""
+        trace = self._holder.get(trace_id)
+        return trace is not None and bool(trace.items) and INFO in trace.expected
+
     def _remember_request(self, info: TraceInfo, before: TraceInfo | None) -> None:
         request = info.client_request_id
         if request is None or (before is not None and before.client_request_id == request):

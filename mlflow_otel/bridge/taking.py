@@ -23,6 +23,8 @@ from mlflow_otel.bridge.intake import Intake
 from mlflow_otel.bridge.joining import Leaving
 from mlflow_otel.bridge.leaving import Keep
 from mlflow_otel.bridge.pieces import Piece, PieceError, from_headers
+from mlflow_otel.bridge.trace_info import TraceInfo
+from mlflow_otel.bridge.way_in import Known
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
 from mlflow_otel.receiver.kafka import Record
 from mlflow_otel.receiver.offsets import Place
@@ -83,6 +85,15 @@ class Taking(Intake):
             503, "this bridge maps what it reads from Kafka: send to one that accepts"
         )
 
+    def info(self, info: TraceInfo) -> Known | None:  # noqa: ARG002
+        """Refuse what clients send here, whatever waits for it.
+
+        Raises:
+            RefusedError: With 503.
+        """
+        self.make_sure_of_room()
+        return None
+
     @property
     def unready(self) -> str | None:
         """Why it does not work, or None."""
@@ -135,7 +146,7 @@ class Taking(Intake):
 
     def _trace_info(self, piece: Piece) -> Collection[int]:
         info = trace_info.read(piece.json())
-        self.info(info)
+        self.add_info(info)
         return {info.trace_id}
 
     def _tags(self, piece: Piece) -> Collection[int]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from mlflow_otel.bridge.bodies import RefusedError
 from mlflow_otel.bridge.experiments import Experiments
 from mlflow_otel.bridge.soon import Soon
 from mlflow_otel.bridge.trace_info import TraceInfo
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
 from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.settings import Signal
+
+FULL: Final = "too much waits for the backend: try again later"
+"""Why nothing is taken."""
 
 
 class Taken(NamedTuple):
@@ -101,7 +103,7 @@ class WayIn(Protocol):
         ...
 
     def make_sure_of_room(self) -> None:
-        """Refuse what comes while too much waits. Never waits.
+        """Refuse what comes while too much waits. Never waits. ``info`` does so by itself.
 
         Raises:
             RefusedError: With 503; the client is to come again later.
@@ -122,7 +124,14 @@ class WayIn(Protocol):
         ...
 
     def info(self, info: TraceInfo) -> Soon[Known | None]:
-        """Take a ``TraceInfo``; return what is known of its trace."""
+        """Take a ``TraceInfo``; return what is known of its trace.
+
+        One that spans wait for is taken even if there is no room. It is small, and lets them go. Were it
+        refused as well, they would be held in vain, and leave without their trace's meaning.
+
+        Raises:
+            RefusedError: With 503: too much waits, and no span waits for this.
+        """
         ...
 
     def uploaded(self, trace_id: int, body: Any, experiment_id: str | None) -> None:
@@ -181,12 +190,3 @@ class WayIn(Protocol):
     def stats(self) -> Mapping[str, int]:
         """Return all counters, and how much is held or on its way now."""
         ...
-
-
-def refusal(way: WayIn) -> str | None:
-    """Return why nothing can be taken now, or None."""
-    try:
-        way.make_sure_of_room()
-    except RefusedError as refused:
-        return refused.message
-    return None

@@ -33,7 +33,7 @@ from mlflow_otel.bridge.remembering import WHERE
 from mlflow_otel.bridge.shares import shares, worker_of
 from mlflow_otel.bridge.soon import Soon, after, all_of
 from mlflow_otel.bridge.trace_info import TraceInfo
-from mlflow_otel.bridge.way_in import Known, Made, Seen, Taken, refusal
+from mlflow_otel.bridge.way_in import FULL, Known, Made, Seen, Taken
 from mlflow_otel.mapping.model import MappingOptions, TraceContext
 from mlflow_otel.settings import Signal
 
@@ -131,7 +131,15 @@ class Workers:
     @property
     def unready(self) -> str | None:
         """Why clients should send to another bridge for now, or None."""
-        return refusal(self)
+        if any(link.waiting_bytes > self._max_bytes for link in self._links):
+            return FULL
+        return self._busy
+
+    @property
+    def _busy(self) -> str | None:
+        if any(link.bytes_asked > self._max_bytes for link in self._links):
+            return "the workers have too much to do: try again later"
+        return None
 
     def make_sure_of_room(self) -> None:
         """Refuse what comes while too much waits.
@@ -139,15 +147,12 @@ class Workers:
         Raises:
             RefusedError: With 503; the client is to come again later.
         """
-        for link in self._links:
-            if link.waiting_bytes > self._max_bytes:
-                self._refuse("too much waits for the backend: try again later")
-            if link.bytes_asked > self._max_bytes:
-                self._refuse("the workers have too much to do: try again later")
+        self._refuse(self.unready)
 
-    def _refuse(self, message: str) -> None:
-        self._accounting.count("refused.overload")
-        raise RefusedError(503, message)
+    def _refuse(self, why: str | None) -> None:
+        if why is not None:
+            self._accounting.count("refused.overload")
+            raise RefusedError(503, why)
 
     def otlp(self, signal: Signal, request: Any, experiment_id: str | None = None) -> Soon[Taken]:
         """Hand an export request on, the spans of each trace to its worker; logs and metrics in turn.
@@ -179,7 +184,11 @@ class Workers:
         return answers[0] if len(answers) == 1 else after(all_of(answers), _sum)
 
     def info(self, info: TraceInfo) -> Future[Known | None]:
-        """Hand a ``TraceInfo`` on; the answer is what is known of its trace."""
+        """Hand a ``TraceInfo`` on; the answer is what is known of its trace.
+
+        Its worker knows whether spans wait for it, and refuses it if not.
+        """
+        self._refuse(self._busy)
         seen = [Seen(info.trace_id, [], [], info=True)]
         return self._ask(info.trace_id, "info", info, seen=seen)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from mlflow_otel.receiver.server import Receiver
-from tests.backends.test_tee import counters
 from tests.bridge.running import running
 from tests.conftest import PREFIXES, ROOT
 from tests.delivery.faults import free_port
@@ -42,7 +41,7 @@ def test_clients_lose_nothing_while_more_comes_than_may_wait(options, tmp_path):
             )
             for _ in range(CLIENTS)
         ]
-        while counters(bridge).get("refused.overload", 0) < 5:
+        while bridge.counters().get("refused.overload", 0) < 5:
             time.sleep(0.1)
         with Receiver(port) as receiver:  # the backend is there at last
             said = [client.communicate(timeout=200)[0] for client in clients]
@@ -55,6 +54,6 @@ def test_clients_lose_nothing_while_more_comes_than_may_wait(options, tmp_path):
                     break
                 time.sleep(0.2)
             arrived = [(span["trace_id"], span["span_id"]) for span in spans]
-        assert "dropped" not in counters(bridge)
+        assert "dropped" not in bridge.counters()
     assert len(made) == CLIENTS * TRACES * 5
     assert sorted(arrived) == sorted(made), "each once"

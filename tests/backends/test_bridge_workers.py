@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.test_tee import counters
 from tests.bridge.running import running
 from tests.conftest import PREFIXES, ROOT
 
@@ -47,18 +46,18 @@ def test_of_what_was_accepted_nothing_comes_twice_and_what_is_missing_is_counted
             for _ in range(CLIENTS)
         ]
         for number in range(1, KILLS + 1):
-            while counters(bridge).get("received.traces", 0) < number * 200:
+            while bridge.counters().get("received.traces", 0) < number * 200:
                 time.sleep(0.02)
             time.sleep(chance.random() / 10)
             os.kill(chance.choice(bridge.workers()), signal.SIGKILL)
-            while counters(bridge).get("workers.restarted", 0) < number:
+            while bridge.counters().get("workers.restarted", 0) < number:
                 time.sleep(0.05)
         said = [client.communicate(timeout=200)[0] for client in clients]
         assert [client.returncode for client in clients] == [0] * CLIENTS
         made = {tuple(pair) for one in said for pair in json.loads(one)}
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            found = counters(bridge)
+            found = bridge.counters()
             if not (found["held.items"] or found["in_flight"]):
                 break
             time.sleep(0.2)
@@ -88,7 +87,7 @@ def test_a_bridge_that_is_killed_leaves_workers_that_deliver_what_they_hold(envi
             timeout=100,
         )
         assert held.returncode == 0
-        assert counters(bridge)["held.items"] == 1
+        assert bridge.counters()["held.items"] == 1
         bridge.process.kill()
         assert len(bridge.spans(1, name="first")) == 1
 

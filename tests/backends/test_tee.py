@@ -30,13 +30,8 @@ TRACES = 40
 PLACE = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}
 
 
-def counters(bridge):
-    lines = httpx.get(f"{bridge.http}/metrics", timeout=60).text.splitlines()[1:]
-    return {line.split('"')[1]: int(line.rpartition(" ")[2]) for line in lines}
-
-
 def nothing_owed(bridge):
-    found = counters(bridge)
+    found = bridge.counters()
     return not found["upstream.waiting"] + found["upstream.spooled"]
 
 
@@ -124,7 +119,7 @@ def test_an_app_that_needs_runs_works_through_the_bridge_and_its_traces_are_in_b
             httpx.get(f"{one}{API}/server-info", timeout=60).json() for one in (url, bridge.http)
         ]
         assert able[0] == able[1]
-        found = counters(bridge)
+        found = bridge.counters()
         assert not found.get("upstream.refused")
         assert not found.get("upstream.dropped")
 

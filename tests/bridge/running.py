@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
+
 from mlflow_otel.receiver.server import Receiver
 from tests.conftest import PREFIXES, ROOT
 
@@ -41,6 +43,11 @@ class Bridge:
             if len(found) >= number or time.monotonic() > until:
                 return found
             time.sleep(0.05)
+
+    def counters(self):
+        """What ``/metrics`` says."""
+        lines = httpx.get(f"{self.http}/metrics", timeout=60).text.splitlines()[1:]
+        return {line.split('"')[1]: int(line.rpartition(" ")[2]) for line in lines}
 
     def workers(self):
         """The IDs of its worker processes."""

@@ -70,10 +70,12 @@ def test_what_is_held_leaves_when_the_bridge_is_told_to_end():
 
 def test_too_much_that_waits_is_refused_until_later():
     env = {
-        "MLFLOW_OTEL_MAX_HELD_BYTES": "2000",
+        "MLFLOW_OTEL_MAX_HELD_BYTES": "20000",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
     }
     with running("--drain", "0", env=env) as bridge, httpx.Client(base_url=bridge.http) as client:
+        waiting = request(otlp_span(Part(9, 1, 0))).SerializeToString()
+        assert client.post("/v1/traces", content=waiting, headers=PROTOBUF).is_success
         body = request(*(foreign(5, n) for n in range(1, 50)), scope="x").SerializeToString()
         answers = {}
 
@@ -92,6 +94,10 @@ def test_too_much_that_waits_is_refused_until_later():
         assert int(answers["spans"].headers["retry-after"]) >= 2
         assert int(answers["info"].headers["retry-after"]) >= 2
         assert client.get("/healthz").is_success
+        # A span waits for this one: it is taken all the same.
+        assert bridge.counters()["held.items"] == 1
+        assert client.post(f"{API}/traces", json=info_body(9)).is_success
+        assert bridge.counters()["held.items"] == 0
         with pytest.raises(grpc.RpcError) as refused:
             for _ in range(2000):
                 export(bridge, body)
