@@ -19,7 +19,11 @@ REASONS: Final[Mapping[int, str]] = {
 
 
 def listen(address: tuple[str, int], backlog: int = 512) -> socket.socket:
-    """Return a socket that listens.
+    """Return a socket that listens. Its connections send small pieces at once.
+
+    Connections take that over from the socket that listens. asyncio sets it by itself only where it makes
+    the socket. Without it an answer in two pieces, its header and its body, takes 40 ms: the second waits
+    until the client acknowledges the first.
 
     Args:
         address: Host and port; port 0 for a free one.
@@ -30,11 +34,13 @@ def listen(address: tuple[str, int], backlog: int = 512) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     try:
-        return socket.create_server(address, family=family, backlog=backlog)
+        listener = socket.create_server(address, family=family, backlog=backlog)
     except OSError as error:
         raise OSError(
             f"cannot listen on {shown_host(address[0])}:{address[1]}: {_why(error)}"
         ) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def try_to_listen(address: tuple[str, int]) -> None:
