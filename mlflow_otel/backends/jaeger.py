@@ -91,6 +91,8 @@ class JaegerBackend:
             "end": -(-end // MICROSECOND),  # rounded up: a span within its last microsecond counts
             "raw": "true",  # as it came: what Jaeger puts right else takes half of its time
         }
+        if query.name is not None:
+            asked["operation"] = query.name
         told = functools.partial(_told, outline=query.outline)
         traces = self._api.get("/api/traces", asked, until, read=told)
         complete = len(traces) < query.limit

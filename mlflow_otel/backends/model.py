@@ -39,6 +39,8 @@ class TraceQuery(NamedTuple):
             without their spans, and say when they began.
         outline: Whether spans may come without kind, status message, events, links, scope and all of the
             resource but the service's name, and with attributes that the backend made of these.
+        name: What every span is called that meets the conditions; None when that is not known. A backend
+            that finds spans by name may ask for it, too. Jaeger in memory then needs half of the time.
     """
 
     conditions: Sequence[Condition]
@@ -48,6 +50,7 @@ class TraceQuery(NamedTuple):
     limit: int = DEFAULT_LIMIT
     all_or_none: bool = False
     outline: bool = False
+    name: str | None = None
 
 
 class SpanEvent(NamedTuple):

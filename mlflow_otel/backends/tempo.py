@@ -114,6 +114,8 @@ class TempoBackend:
     def _query(self, query: TraceQuery, *further: str) -> str:
         clauses = [_equal(key, value) for key, value in query.conditions]
         clauses += further
+        if query.name is not None:
+            clauses.append(f"name = {json.dumps(query.name)}")
         if query.services:
             services = " || ".join(f"{SERVICE} = {json.dumps(name)}" for name in query.services)
             clauses.append(f"({services})")

@@ -15,6 +15,7 @@ from mlflow_otel.backends.model import BackendTrace, Condition, TraceBackend, Tr
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.filtering.grammar import Clause
+from mlflow_otel.mapping import trace_update
 from mlflow_otel.store import scan
 from mlflow_otel.store.experiments import ENTRY, Experiments, Scope
 from mlflow_otel.store.gather import gathered
@@ -185,7 +186,8 @@ class Reach:
 
     def _changed_late(self, condition: Condition) -> Window:
         """Return the traces of which a later change meets a condition."""
-        query = self._ever((UPDATE, condition))._replace(services=self._experiments.services())
+        query = self._ever((UPDATE, condition))
+        query = query._replace(services=self._experiments.services(), name=trace_update.SPAN_NAME)
         return self._backend.window(query, self._timeout)
 
     def of_session(self, session: str) -> Sequence[BackendTrace]:

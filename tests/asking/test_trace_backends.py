@@ -119,7 +119,7 @@ TEMPO_ANSWER = {
 
 def test_tempo_is_asked_in_traceql_for_the_entry_span_of_the_request():
     with Api({"/tempo/api/search": TEMPO_ANSWER}) as api:
-        asked = query('req "1"', services=("chat",))
+        asked = query('req "1"', services=("chat",))._replace(name='say "hello"')
         (trace,) = backend_for(f"tempo+http://{api.url}/tempo").find(asked, 5)
     assert trace.trace_id == int(TRACE, 16)
     assert trace.root == 0x563D623C76514F8E
@@ -130,6 +130,7 @@ def test_tempo_is_asked_in_traceql_for_the_entry_span_of_the_request():
     assert r'span."mlflow.trace.client_request_id" = "req \"1\""' in text
     assert 'span."mlflow.trace.state" != nil' in text
     assert '(resource.service.name = "chat")' in text
+    assert r'name = "say \"hello\""' in text
     assert "select(" in text
     assert int(sent["start"][0]) < int(sent["end"][0])
 

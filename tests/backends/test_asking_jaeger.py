@@ -136,6 +136,9 @@ def test_conditions_hold_for_one_span_and_are_compared_as_text(jaeger):
     assert second in {t.trace_id for t in backend.find(asked({"a": "1"}), 5)}
     assert backend.find(asked({"a": "2"}), 5) == []
     assert backend.find(asked({"a": "1"}, services=["no such service"]), 5) == []
+    named = asked({"a": "1", "b": "2"}, services=["conditions"])
+    assert len(backend.find(named._replace(name="s"), 5)) == len(both)
+    assert backend.find(named._replace(name="another"), 5) == []
 
 
 def test_the_newest_come_of_more_traces_than_are_asked_for(jaeger):
