@@ -320,7 +320,7 @@ def document_of(message: Assessment) -> dict[str, Any]:
     """Return a message as MLflow's API has an assessment in JSON, without its trace.
 
     Raises:
-        MalformedError: It has no name, or no value.
+        MalformedError: It has no name, or no value, or says what JSON cannot say.
     """
     if not message.assessment_name or len(message.assessment_name) > assessments.MAX_NAME:
         raise MalformedError(f"'assessment_name' must have 1 to {assessments.MAX_NAME} characters")
@@ -328,12 +328,17 @@ def document_of(message: Assessment) -> dict[str, Any]:
         raise MalformedError(f"give one of: {', '.join(KINDS)}")
     if message.span_id and not SPAN_ID.fullmatch(message.span_id):
         raise MalformedError("'span_id' must be 16 hex digits")
-    said = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    try:
+        said = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        for name in ("create_time", "last_update_time"):
+            if message.HasField(name):
+                said[name] = assessments.shown(getattr(message, name).ToNanoseconds())
+    except (json_format.Error, ValueError, OverflowError, OSError) as error:
+        raise MalformedError(
+            "a number is NaN or infinite, or a time is not within the years 1 to 9999"
+        ) from error
     for name in ("trace_id", "client_request_id"):
         said.pop(name, None)
-    for name in ("create_time", "last_update_time"):
-        if message.HasField(name):
-            said[name] = assessments.shown(getattr(message, name).ToNanoseconds())
     source = said.get("source", {})
     if "source_type" in source:
         source["source_type"] = source["source_type"].removeprefix(SOURCE_PREFIX)

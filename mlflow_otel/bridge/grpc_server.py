@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 
 from mlflow_otel.bridge.access import Access
 from mlflow_otel.bridge.bodies import PROTOBUF, RefusedError, otlp_message
+from mlflow_otel.bridge.failing import failed
 from mlflow_otel.bridge.feedback import Feedback, read_request
 from mlflow_otel.bridge.mlflow_api import Api
 from mlflow_otel.bridge.patience import ANSWERS, PATIENCE, Patience
@@ -35,6 +36,7 @@ Take: TypeAlias = Callable[[bytes, Mapping[str, Any]], Soon[bytes]]
 CODES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 """By the HTTP status that says the same."""
@@ -103,7 +105,12 @@ def _export(take_body: Take, intake: WayIn, access: Access, patience: Patience) 
     async def export(body: bytes, context: Any) -> bytes:
         said = dict(context.invocation_metadata() or ())
         try:
-            answer = await awaited(await asyncio.to_thread(take, body, said))
+            try:
+                answer = await awaited(await asyncio.to_thread(take, body, said))
+            except RefusedError:
+                raise
+            except Exception as error:  # whatever it is: grpcio would log and answer what it says
+                raise failed(error) from error
         except RefusedError as refused:
             code = CODES.get(refused.status, grpc.StatusCode.INVALID_ARGUMENT)
             await context.abort(code, refused.message, _details(code, refused.message, patience))

@@ -27,6 +27,7 @@ from mlflow_otel.bridge.bodies import (
     otlp_message,
     unpacked,
 )
+from mlflow_otel.bridge.failing import failed
 from mlflow_otel.bridge.feedback import Feedback, UnknownTraceError, read_request
 from mlflow_otel.bridge.mlflow_api import VERSION, Api, ApiError
 from mlflow_otel.bridge.patience import ANSWERS, PATIENCE, Patience
@@ -46,13 +47,16 @@ SMALL_BYTES: Final = 256 * 1024
 START_TRACE: Final = ("POST", "/api/3.0/mlflow/traces")
 """What clients send once a trace: it is only put where its spans are, which tells whether there is room for it."""
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
+CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 500: 13, 503: 14}
 """gRPC's codes, for the ``Status`` that OTLP's errors are."""
 API_CODES: Final = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
+    500: "INTERNAL_ERROR",
     503: "TEMPORARILY_UNAVAILABLE",
 }
+SAID: Final = (RefusedError, ApiError, MalformedError, UnknownTraceError)
+"""Errors that say what is wrong with a request. Any other is one of the bridge."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -153,6 +157,9 @@ class HttpFace:
             act: Takes the body as it was before compression. It is called in a thread, since it may wait.
             at_once: Whether it never waits: then a small body is taken here. Going to a thread and back
                 costs more than taking it.
+
+        Raises:
+            RefusedError: It is not taken; with 500 if the bridge fails at it.
         """
         refused = self._access.refused(request.method, request.headers)
         if refused is not None:
@@ -161,11 +168,16 @@ class HttpFace:
             self._intake.make_sure_of_room()
         body = await self._body(request)
         encoding = request.headers.get("content-encoding", "")
-        if at_once and len(body) <= SMALL_BYTES and not encoding:
-            return await awaited(act(body))
-        return await awaited(
-            await run_in_threadpool(lambda: act(unpacked(body, encoding, self._max_bytes)))
-        )
+        try:
+            if at_once and len(body) <= SMALL_BYTES and not encoding:
+                return await awaited(act(body))
+            return await awaited(
+                await run_in_threadpool(lambda: act(unpacked(body, encoding, self._max_bytes)))
+            )
+        except SAID:
+            raise
+        except Exception as error:  # whatever it is: the client gets an answer that it can read
+            raise failed(error) from error
 
     def _otlp(self, signal: Signal) -> Handler:
         async def take(request: Request) -> Response:

@@ -167,6 +167,7 @@ class Intake:
         """Send what the bridge itself made of a trace, and remember what of it is to be read."""
         self.memory.add(made.trace_id, made.remembered)
         self._put(self._events, made.logs)
+        self._accounting.count("evaluations", sum(len(group.items) for group in made.spans))
         self._pass_on("traces", made.spans, counted=False)
 
     def info(self, info: TraceInfo) -> Known | None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import grpc
 import httpx
@@ -275,3 +276,36 @@ def test_the_blocks_of_bridge_md_send_feedback(bridge, http):
     assert json.loads(done.stdout)["assessment"]["trace_id"] == f"tr-{trace:032x}"
     subprocess.run([sys.executable, "-c", code.replace("127.0.0.1:14317", bridge.grpc)], check=True)
     assert len(verdicts(bridge, trace, 2)) == 2
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "-Infinity", "1e999", '{"deep": [NaN]}'])
+def test_a_number_that_json_cannot_say_is_refused_and_those_beside_it_are_taken(
+    bridge, http, client, wrong
+):
+    trace, _ = traced(http)
+    said = f'{{"trace_id": "tr-{trace:032x}", "assessment_name": "n", "feedback": {{"value": {wrong}}}}}'
+    answer = http.post("/v1/feedback", content=said, headers=JSON)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    number = Assessment(assessment_name="n", trace_id=f"tr-{trace:032x}")
+    number.feedback.value.number_value = float(wrong) if wrong[0] != "{" else float("nan")
+    late = message(trace_id=f"tr-{trace:032x}")
+    late.create_time.seconds = 10**14
+    good = message(trace_id=f"tr-{trace:032x}")
+    told = client.export([number, late, good])
+    assert told.rejected_assessments == 2
+    assert len(verdicts(bridge, trace)) == 1
+
+
+def test_spans_of_assessments_are_in_the_books():
+    with running() as bridge, httpx.Client(base_url=bridge.http, timeout=60) as http:
+        trace, request = traced(http)
+        said = {"client_request_id": request, "assessment_name": "n", "feedback": {"value": 1}}
+        for _ in range(3):
+            assert http.post("/v1/feedback", json=said).is_success
+        assert len(bridge.spans(4, trace_id=f"{trace:032x}")) == 4
+        until = time.monotonic() + 60
+        while (found := bridge.counters()).get("exported", 0) < 4 and time.monotonic() < until:
+            time.sleep(0.05)
+    assert found["evaluations"] == 3
+    made = found["evaluations"] + found.get("updates", 0)
+    assert found["received.traces"] + made == found["exported"]

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from mlflow_otel.bridge.slow_headers import limited
+from mlflow_otel.bridge.slow_headers import MAX_HEADER_BYTES, limited
 
 
 async def answer(request):
@@ -20,9 +20,17 @@ async def answer(request):
     return PlainTextResponse("")
 
 
+async def refuse(_request):
+    return PlainTextResponse("", 503)
+
+
 @pytest.fixture(scope="module")
 def port():
-    app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"])])
+    routes = (
+        Route("/", answer, methods=["GET", "POST"]),
+        Route("/refused", refuse, methods=["POST"]),
+    )
+    app = Starlette(routes=routes)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, http=limited(0.5), log_config=None, lifespan="off")
         server = uvicorn.Server(config)
@@ -59,4 +67,19 @@ def test_a_body_may_take_longer_than_header_lines(port):
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nab")
         time.sleep(1)
         client.sendall(b"cd")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("begun", [b"GET /", b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "])
+def test_header_lines_have_a_bound(port, begun):
+    with connected(port) as client:
+        client.sendall(begun + b"a" * (MAX_HEADER_BYTES + 1 - len(begun)))
+        assert client.recv(1000).startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+
+
+def test_a_body_that_nobody_reads_is_no_header_line(port):
+    with connected(port) as client:
+        client.sendall(b"POST /refused HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 503")
+        client.sendall(b"a" * 1_000_000 + b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
