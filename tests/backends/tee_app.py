@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import mlflow
+from mlflow.entities import Feedback
 from mlflow.genai.scorers import scorer
 
 
@@ -27,6 +28,7 @@ if __name__ == "__main__":
     trace_id = mlflow.get_last_active_trace_id()
     mlflow.flush_trace_async_logging()
     judged = mlflow.log_feedback(trace_id=trace_id, name="correct", value=True)
+    mlflow.update_assessment(trace_id, judged.assessment_id, Feedback(name="correct", value=False))
     mlflow.set_trace_tag(trace_id, "later", "yes")
     with mlflow.start_run() as run:
         mlflow.log_metric("share", 0.5)

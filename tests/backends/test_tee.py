@@ -107,6 +107,7 @@ def test_an_app_that_needs_runs_works_through_the_bridge_and_its_traces_are_in_b
         assert judged["tags"]["later"] == "yes"
         (assessment,) = judged["assessments"]
         assert assessment["assessment_id"] == said["assessment"]
+        assert assessment["feedback"]["value"] is False, "as it was changed"
         for run in (said["run"], said["evaluation"]):
             answer = httpx.get(f"{url}/api/2.0/mlflow/runs/get", params={"run_id": run}, timeout=60)
             assert answer.json()["run"]["info"]["run_id"] == run
