@@ -39,13 +39,15 @@ class Records:
 
     Raises:
         ValueError: The file holds something else.
-        OSError: It cannot be read.
+        OSError: It cannot be read or written.
     """
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._known: dict[str, Record] = {}
         self._torn_at: int | None = None
+        if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise OSError(f"{file} cannot be written")
         if file is not None and file.exists():
             said = file.read_bytes()
             whole = said[: said.rfind(b"\n") + 1]  # a line that was cut off says nothing

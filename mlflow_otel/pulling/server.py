@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import time
@@ -19,6 +20,9 @@ from mlflow_otel.bridge.upstream import BUSY, LATER, credentials
 SECONDS: Final = 60.0
 """How long the server may take to answer."""
 TRIES: Final = 6
+TRIES_OF_FAILED: Final = 2
+"""Of a request that may fail for what is asked, and not for the time: so often it is answered with 500."""
+FAILED: Final = 500
 LONGEST_PAUSE: Final = 30.0
 PAGE: Final = 100
 AT_ONCE: Final = 10
@@ -106,28 +110,45 @@ class TrackingServer:
     def spans(self, trace_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[Any]]]:
         """Yield the spans of those traces that the server's own store has.
 
+        Of ten traces the server answers none if it fails at one: then each is asked for by itself. Those
+        that it fails at are left out.
+
         Raises:
             ServerError: The server could not be asked.
         """
         for start in range(0, len(trace_ids), AT_ONCE):
-            named = [("trace_ids", one) for one in trace_ids[start : start + AT_ONCE]]
-            said = self._ask("GET", f"/api/3.0/mlflow/traces/batchGet?{urlencode(named)}")
-            for one in said.get("traces", ()):
-                yield one["trace_info"]["trace_id"], one.get("spans", ())
+            asked = trace_ids[start : start + AT_ONCE]
+            try:
+                yield from self._batch(asked)
+            except FailedError:
+                for one in asked:
+                    with contextlib.suppress(FailedError):
+                        yield from self._batch([one])
+
+    def _batch(self, trace_ids: Sequence[str]) -> Sequence[tuple[str, Sequence[Any]]]:
+        named = urlencode([("trace_ids", one) for one in trace_ids])
+        path = f"/api/3.0/mlflow/traces/batchGet?{named}"
+        said = self._ask("GET", path, fails=TRIES_OF_FAILED)
+        return [
+            (one["trace_info"]["trace_id"], one.get("spans", ())) for one in said.get("traces", ())
+        ]
 
     def file(self, experiment_id: str, trace_id: str) -> Any:
-        """Return the ``traces.json`` of a trace that has its spans in a file, or None.
+        """Return the ``traces.json`` of a trace that has its spans in a file, or None if it cannot be had.
 
         Raises:
             ServerError: The server could not be asked.
         """
         place = f"{quote(experiment_id)}/traces/{quote(trace_id)}/artifacts/traces.json"
         try:
-            return self._ask("GET", f"/api/2.0/mlflow-artifacts/artifacts/{place}")
-        except NotThereError:
+            path = f"/api/2.0/mlflow-artifacts/artifacts/{place}"
+            return self._ask("GET", path, fails=TRIES_OF_FAILED)
+        except (NotThereError, FailedError):
             return None
 
-    def _ask(self, method: str, path: str, said: Mapping[str, Any] | None = None) -> Any:
+    def _ask(
+        self, method: str, path: str, said: Mapping[str, Any] | None = None, fails: int = TRIES
+    ) -> Any:
         body = None if said is None else json.dumps(said).encode()
         sent = {**self._headers, "Content-Type": "application/json"}
         asked = Request(f"{self._url}{path}", body, sent, method=method)  # noqa: S310 (a server's URL)
@@ -139,8 +160,10 @@ class TrackingServer:
             except HTTPError as error:
                 raw = error.read(2000)
                 text = raw.decode("utf-8", "replace")
-                if not left or not (error.code in LATER or BUSY in raw):
-                    kind = NotThereError if error.code == 404 else ServerError
+                busy = BUSY in raw
+                failed = error.code == FAILED and not busy and TRIES - left >= fails
+                if failed or not left or not (error.code in LATER or busy):
+                    kind = KINDS.get(error.code, ServerError)
                     raise kind(f"{self.where} answered {error.code}: {text[:300]}") from None
                 pause = min(_seconds(error.headers.get("Retry-After")) or pause, LONGEST_PAUSE)
             except OSError as error:
@@ -154,6 +177,13 @@ class TrackingServer:
 
 class NotThereError(ServerError):
     """The server does not have it."""
+
+
+class FailedError(ServerError):
+    """The server fails at it, whatever the reason."""
+
+
+KINDS: Final = {404: NotThereError, FAILED: FailedError}
 
 
 def _seconds(text: str | None) -> float | None:

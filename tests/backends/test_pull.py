@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from mlflow_otel.backends.jaeger import JaegerBackend
 from mlflow_otel.backends.model import TraceQuery
 from mlflow_otel.store.rebuild import stored_trace
 from tests.backends import servers
+from tests.bridge.parts import info_body
 from tests.conftest import PREFIXES, ROOT
 
 pytestmark = [pytest.mark.backend, pytest.mark.timeout(600)]
+PLACE = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}
 KEPT = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
 
 
@@ -120,3 +123,32 @@ def test_a_server_is_pulled_once_and_followed(tmp_path):
             following.wait(60)
         assert "4 sent before" in pull(*file)
         assert len(traces(jaeger)[one.otel_trace_id].assessments) == 4
+
+
+def test_traces_that_the_server_cannot_give_keep_no_others_back(tmp_path):
+    location = "mlflow.trace.spansLocation"
+    odd = [{}, {location: "ARTIFACT_REPO"}, {location: "ARCHIVE_REPO"}]
+    with servers.mlflow_server(tmp_path) as server, servers.jaeger(tmp_path) as (url, grpc, _):
+        with httpx.Client(base_url=server, timeout=60) as client:
+            for number, tags in enumerate(odd, start=1):
+                body = info_body(number, request_time="2026-01-01T00:00:00Z")
+                said = body["trace"]["trace_info"]
+                said.update(tags=tags, trace_location=PLACE)
+                client.post("/api/3.0/mlflow/traces", json=body).raise_for_status()
+        app("bridge/reading_app.py", server)
+        done = subprocess.run(
+            command(server),
+            env={
+                **KEPT,
+                "PYTHONPATH": str(ROOT),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{grpc}",
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert "6 traces: 3 sent" in done.stdout, done.stderr + done.stdout
+        assert "3 not readable" in done.stdout
+        assert done.returncode == 1
+        assert until(lambda: len(traces(JaegerBackend(url))) == 3)

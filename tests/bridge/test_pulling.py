@@ -122,6 +122,13 @@ def test_a_file_that_is_no_checkpoint_is_said(tmp_path):
         Records(tmp_path / "other")
 
 
+def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_sent(tmp_path):
+    with pytest.raises(OSError, match="cannot be written"):
+        Records(tmp_path / "missing" / "pulled.jsonl")
+    Records(tmp_path / "new.jsonl")
+    assert not list(tmp_path.iterdir()), "nothing is written before something was sent"
+
+
 def test_credentials_are_mlflows_own():
     basic = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "p"}
     token = {"MLFLOW_TRACKING_TOKEN": "t", "MLFLOW_WORKSPACE": "w"}
