@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mlflow_otel.conventions import genai
@@ -184,6 +185,13 @@ def rest(left: Any) -> Any:
     return left.attribute() if isinstance(left, Written) else left
 
 
+def _as_otlp(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return attributes as they leave; None values say nothing."""
+    if all(type(value) in PLAIN for value in values.values()):
+        return values
+    return {k: to_otlp(v) for k, v in values.items() if v is not None}
+
+
 def events(draft: Draft) -> tuple[EventView, ...]:
     """Return the events that leave."""
     view, options = draft.view, draft.options
@@ -192,6 +200,8 @@ def events(draft: Draft) -> tuple[EventView, ...]:
     events = tuple(e for e in view.events if kept or not chunks.is_chunk(e, made_by_mlflow=ours))
     if not options.capture_content:
         events = content.events(events, options)
+    if ours:
+        events = tuple(e._replace(attributes=_as_otlp(e.attributes)) for e in events)
     if options.redact is None:
         return events
     return tuple(

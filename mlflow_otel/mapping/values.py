@@ -92,7 +92,7 @@ class Json:
         return str(self.utf8, "utf-8")
 
 
-PLAIN: Final = frozenset({str, bool, float, bytes, Json, type(None)})
+PLAIN: Final = frozenset({str, bool, bytes, Json, type(None)})
 """Types that leave as they are."""
 
 
@@ -159,21 +159,31 @@ def to_otlp(value: Any) -> OtlpValue | Json | None:
     """Return ``value`` as an OTLP attribute value, or None when there is nothing to send.
 
     Scalars and lists of one scalar type leave as they are; structures leave as a JSON string, since
-    older SDKs and many backends take no nested maps. Integers beyond 64 bits leave as text.
+    older SDKs and many backends take no nested maps. Integers beyond 64 bits leave as text, and so do
+    NaN and infinities: Jaeger (1.76) cannot write them as JSON, and answers no search that finds the span.
     """
     if type(value) in PLAIN:
         return value  # type: ignore[no-any-return]
     if isinstance(value, int):
         return value if INT64_MIN <= value <= INT64_MAX else str(value)
-    if isinstance(value, (str, float, bytes)):
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _not_finite(value)
+    if isinstance(value, (str, bytes)):
         return value
     if isinstance(value, (list, tuple)) and value:
         kinds = {type(item) for item in value}
         if len(kinds) == 1 and kinds <= {str, bool, int, float}:
             if kinds == {int} and not all(INT64_MIN <= item <= INT64_MAX for item in value):
                 return [str(item) for item in value]
+            if kinds == {float} and not all(map(math.isfinite, value)):
+                return [str(item) if math.isfinite(item) else _not_finite(item) for item in value]
             return list(value)
     return as_json(value)
+
+
+def _not_finite(value: float) -> str:
+    """Return what JavaScript and protobuf's JSON write; ``decode`` reads it."""
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124 (NaN alone is not)
 
 
 def as_text(value: Any) -> str:

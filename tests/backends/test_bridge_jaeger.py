@@ -11,8 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mlflow_otel.otlp import wire
 from tests.backends import servers
+from tests.bridge.parts import Part, info_body, otlp_span
 from tests.bridge.running import running
+from tests.bridge.test_http import request
 from tests.conftest import PREFIXES, ROOT
 
 pytestmark = pytest.mark.backend
@@ -113,3 +116,23 @@ def test_another_bridge_reads_and_judges_what_the_first_one_sent(tmp_path):
                 timeout=60,
             )
             assert unknown.status_code == 404
+
+
+def test_numbers_that_json_cannot_say_keep_no_trace_from_being_found(tmp_path):
+    nan = float("nan")
+    span = otlp_span(Part(1, 1, 0))
+    given = {"score": nan, "many": [nan, 1.0], "mlflow.spanOutputs": -float("inf")}
+    span.MergeFromString(wire.attributes(b"\x4a", given))
+    event = span.events.add(name="e")
+    event.MergeFromString(wire.attributes(b"\x1a", given))
+    with servers.jaeger(tmp_path) as (url, grpc, _):
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{grpc}"}
+        with running(env=env) as bridge, httpx.Client(base_url=bridge.http, timeout=60) as client:
+            headers = {"content-type": "application/x-protobuf", "x-mlflow-experiment-id": "0"}
+            body = request(span).SerializeToString()
+            client.post("/v1/traces", content=body, headers=headers).raise_for_status()
+            client.post(f"{API}/traces", json=info_body(1)).raise_for_status()
+            path = f"{url}/api/traces/{1:032x}"
+            found = until(lambda: httpx.get(path, timeout=60).json().get("data"))
+        tags = {tag["key"]: tag["value"] for tag in found[0]["spans"][0]["tags"]}
+        assert (tags["score"], tags["mlflow.spanOutputs"]) == ("NaN", "-Infinity")

@@ -106,3 +106,11 @@ def test_whole_numbers_of_64_bits_are_numbers_and_others_text(kind):
     for number in (-(2**63) - 1, 2**63):
         assert values.to_otlp(kind(number)) == str(number)
         assert values.to_otlp([number, 1]) == [str(number), "1"]
+
+
+@pytest.mark.parametrize("text", sorted(values.NOT_FINITE))
+def test_what_no_json_can_say_is_text_that_is_read_as_the_number(text):
+    number = float(text)
+    assert values.to_otlp(number) == text
+    assert values.to_otlp([number, 0.5]) == [text, "0.5"]
+    assert repr(values.decode(values.to_otlp(number))) == repr(number)
