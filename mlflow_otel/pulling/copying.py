@@ -22,7 +22,9 @@ from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.otlp.evaluation import Evaluation
 from mlflow_otel.pulling.records import Judged, Record, digest
 
-OF_THE_SERVER: Final = frozenset({"mlflow.artifactLocation", "mlflow.trace.spansLocation"})
+SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
+"""Tag that says where the server has a trace's spans, if they are not in a file."""
+OF_THE_SERVER: Final = frozenset({"mlflow.artifactLocation", SPANS_LOCATION})
 """Tags that say where the server has something."""
 
 

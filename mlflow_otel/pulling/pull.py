@@ -13,7 +13,6 @@ from mlflow_otel.backends.model import BackendTrace, TraceBackend
 from mlflow_otel.bridge.joining import Arrival
 from mlflow_otel.bridge.leaving import Mapper
 from mlflow_otel.bridge.trace_info import MalformedError, TraceInfo, otel_id
-from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.delivery.outlet import Outlet, Waiting
 from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.pulling import copying
@@ -182,7 +181,7 @@ class Pull:
         self, infos: Sequence[TraceInfo], names: Mapping[str, str]
     ) -> list[tuple[str, Record]]:
         # MLflow 3.17's server fails at a batch that names a trace whose spans are not in its store.
-        there = [info.mlflow_id for info in infos if keys.TAG_SPANS_LOCATION in info.tags]
+        there = [info.mlflow_id for info in infos if copying.SPANS_LOCATION in info.tags]
         spans = dict(self._server.spans(there))
         done = []
         for info in infos:
