@@ -6,14 +6,29 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+WITH_PREFIX: Final = re.compile(r"(\S.*?)\s+experiments=(\S+)")
+"""A line of the file of tokens that says what experiments are called."""
+
+
+class Credential(NamedTuple):
+    """Who one of those is that may send.
+
+    Args:
+        digest: SHA-256 of the ``Authorization`` value.
+        prefix: What the names of this client's experiments begin with; empty: they are as the client says.
+    """
+
+    digest: bytes
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,19 +36,31 @@ class Access:
     """Who may send.
 
     Args:
-        credentials: SHA-256 of each ``Authorization`` value that is accepted; empty: nobody is asked.
+        credentials: Those that are accepted; empty: nobody is asked.
         hosts: Names that requests may be for, besides loopback and private addresses; ``*``: any.
     """
 
-    credentials: tuple[bytes, ...] = ()
+    credentials: tuple[Credential, ...] = ()
     hosts: frozenset[str] = frozenset()
 
     def may_send(self, authorization: str) -> bool:
         """Tell whether a request may come in; the time it takes says nothing of the credentials."""
-        if not self.credentials:
-            return True
+        return not self.credentials or bool(self._known(authorization))
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether any client's experiments have a prefix."""
+        return any(known.prefix for known in self.credentials)
+
+    def prefix_of(self, authorization: str) -> str:
+        """Return what the names of a client's experiments begin with, or an empty text."""
+        found = self._known(authorization) if self.has_prefixes else []
+        return found[0].prefix if found else ""
+
+    def _known(self, authorization: str) -> list[Credential]:
         given = _digest(_normal(authorization))
-        return any([hmac.compare_digest(given, known) for known in self.credentials])  # noqa: C419 (all, each time)
+        # Each is compared, each time.
+        return [known for known in self.credentials if hmac.compare_digest(given, known.digest)]
 
     def is_for_us(self, host: str) -> bool:
         """Tell whether ``Host`` names this server: a page of another site must not reach it by a name."""
@@ -80,23 +107,26 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
-def credentials(lines: Iterable[str]) -> tuple[bytes, ...]:
+def credentials(lines: Iterable[str]) -> tuple[Credential, ...]:
     """Return what is accepted, from lines that hold a token, or a user's name, a colon and a password.
 
-    Empty lines and those that begin with ``#`` say nothing.
+    After it, ``experiments=team-a/`` says what the names of that client's experiments begin with. Empty lines
+    and those that begin with ``#`` say nothing.
     """
     found = []
     for line in (raw.strip() for raw in lines):
         if not line or line.startswith("#"):
             continue
-        if ":" in line:
-            pair = base64.b64encode(line.encode()).decode()
-            found.append(_digest(f"basic {pair}"))
-        found.append(_digest(f"bearer {line}"))
+        with_prefix = WITH_PREFIX.fullmatch(line)
+        said, prefix = (line, "") if with_prefix is None else with_prefix.groups()
+        if ":" in said:
+            pair = base64.b64encode(said.encode()).decode()
+            found.append(Credential(_digest(f"basic {pair}"), prefix))
+        found.append(Credential(_digest(f"bearer {said}"), prefix))
     return tuple(found)
 
 
-def read_credentials(file: str) -> tuple[bytes, ...]:
+def read_credentials(file: str) -> tuple[Credential, ...]:
     """Return what a file of tokens accepts.
 
     Raises:

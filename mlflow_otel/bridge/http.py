@@ -27,6 +27,7 @@ from mlflow_otel.bridge.bodies import (
     otlp_message,
     unpacked,
 )
+from mlflow_otel.bridge.experiments import Client
 from mlflow_otel.bridge.failing import failed
 from mlflow_otel.bridge.feedback import Feedback, UnknownTraceError, read_request
 from mlflow_otel.bridge.mlflow_api import VERSION, Api, ApiError
@@ -46,6 +47,8 @@ SMALL_BYTES: Final = 256 * 1024
 """Of a body that is taken without a thread: parsing it takes about a millisecond."""
 START_TRACE: Final = ("POST", "/api/3.0/mlflow/traces")
 """What clients send once a trace: it is only put where its spans are, which tells whether there is room for it."""
+EXPERIMENT: Final = "x-mlflow-experiment-id"
+"""The header that names the experiment of spans, by its ID."""
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 500: 13, 503: 14}
 """gRPC's codes, for the ``Status`` that OTLP's errors are."""
@@ -179,18 +182,23 @@ class HttpFace:
         except Exception as error:  # whatever it is: the client gets an answer that it can read
             raise failed(error) from error
 
+    def _client(self, request: Request) -> Client:
+        prefix = self._access.prefix_of(request.headers.get("authorization", ""))
+        return Client(request.headers.get("x-mlflow-workspace", ""), prefix)
+
     def _otlp(self, signal: Signal) -> Handler:
         async def take(request: Request) -> Response:
             kind = _kind(request)
 
             def act(body: bytes) -> Soon[Taken]:
-                named = request.headers.get("x-mlflow-experiment-id")
-                workspace = request.headers.get("x-mlflow-workspace", "")
+                client, named = self._client(request), request.headers.get(EXPERIMENT)
+                if named is not None:
+                    named = self._intake.experiments.own(named, client)
                 message = otlp_message(signal, body, kind)
                 taken = self._intake.otlp(signal, message, named)
                 if signal == "traces" and self._api.waits:
                     now(taken)
-                    self._api.spans(message, named, workspace)
+                    self._api.spans(message, named, client.workspace)
                 return taken
 
             try:
@@ -227,8 +235,8 @@ class HttpFace:
             query: dict[str, list[str]] = {}
             for name, value in request.query_params.multi_items():
                 query.setdefault(name, []).append(value)
-            workspace = request.headers.get("x-mlflow-workspace", "")
-            return self._api.answer(request.method, request.url.path, query, body, workspace)
+            client = self._client(request)
+            return self._api.answer(request.method, request.url.path, query, body, client)
 
         starts = _starts_trace(request)
         patience = PATIENCE if starts else ANSWERS

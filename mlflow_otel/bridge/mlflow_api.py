@@ -13,11 +13,13 @@ from typing import Any, Final, Protocol, TypeVar
 
 from mlflow_otel.bridge import answers, assessments, trace_info
 from mlflow_otel.bridge.bodies import read_json
+from mlflow_otel.bridge.experiments import ANYBODY, Client
 from mlflow_otel.bridge.feedback import Feedback
-from mlflow_otel.bridge.reading import Reading
+from mlflow_otel.bridge.reading import Reading, experiments
 from mlflow_otel.bridge.soon import Soon, after
 from mlflow_otel.bridge.trace_info import MalformedError, otel_id
 from mlflow_otel.bridge.way_in import Known, WayIn
+from mlflow_otel.mapping.experiment import DEFAULT_ID
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.store.model import StoredTrace
 
@@ -51,13 +53,13 @@ class Call:
         query: The values of each parameter.
         body: Its body.
         ids: What the path names.
-        workspace: What ``X-MLFLOW-WORKSPACE`` names; empty for the default one.
+        client: Whose experiments are meant.
     """
 
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     ids: Mapping[str, str] = field(default_factory=dict)
-    workspace: str = ""
+    client: Client = ANYBODY
 
     def json(self) -> dict[str, Any]:
         """Return the body; an empty one says nothing."""
@@ -88,7 +90,7 @@ class Api(Protocol):
         path: str,
         query: Mapping[str, Sequence[str]],
         body: bytes,
-        workspace: str = "",
+        client: Client = ANYBODY,
     ) -> Soon[Any]:
         """Return the JSON that answers a request, or a tracking server's own ``Answer``.
 
@@ -131,7 +133,7 @@ class MlflowApi:
         path: str,
         query: Mapping[str, Sequence[str]],
         body: bytes,
-        workspace: str = "",
+        client: Client = ANYBODY,
     ) -> Soon[Any]:
         """Return the JSON that answers a request.
 
@@ -140,7 +142,7 @@ class MlflowApi:
             path: Below the server's root.
             query: The values of each parameter.
             body: Not compressed.
-            workspace: What ``X-MLFLOW-WORKSPACE`` names.
+            client: Who asks.
 
         Raises:
             ApiError: There is no such path, or it is refused.
@@ -149,7 +151,7 @@ class MlflowApi:
             found = pattern.fullmatch(path) if wanted == method else None
             if found is not None:
                 try:
-                    return called(self, Call(query, body, found.groupdict(), workspace))
+                    return called(self, Call(query, body, found.groupdict(), client))
                 except MalformedError as error:
                     raise ApiError(400, "INVALID_PARAMETER_VALUE", str(error)) from error
         if NEEDS_SERVER.match(path):
@@ -171,21 +173,22 @@ class MlflowApi:
     def get_by_name(self, call: Call) -> Any:
         """Answer any name: an experiment is there as soon as somebody asks for it."""
         return {
-            "experiment": self._experiments.by_name(call.needed("experiment_name"), call.workspace)
+            "experiment": self._experiments.by_name(call.needed("experiment_name"), call.client)
         }
 
     def get_by_id(self, call: Call) -> Any:
         """Answer any ID."""
-        return {"experiment": self._experiments.by_id(call.needed("experiment_id"))}
+        identity = self._experiments.own(call.needed("experiment_id"), call.client)
+        return {"experiment": self._experiments.by_id(identity)}
 
     def create(self, call: Call) -> Any:
         """Answer the ID that the name gives."""
-        found = self._experiments.by_name(call.needed("name"), call.workspace)
+        found = self._experiments.by_name(call.needed("name"), call.client)
         return {"experiment_id": found["experiment_id"]}
 
     def search_experiments(self, call: Call) -> Any:
-        """Answer the experiments of the workspace that were asked for."""
-        return {"experiments": self._experiments.all(call.workspace)}
+        """Answer the client's experiments that were asked for."""
+        return {"experiments": self._experiments.all(call.client)}
 
     def server_info(self, _call: Call) -> Any:
         """Say what this server can do. Workspaces keep experiments of one name apart, and no more."""
@@ -194,6 +197,9 @@ class MlflowApi:
     def start_trace(self, call: Call) -> Soon[Any]:
         """Take a ``TraceInfo``. Without ``spansLocation`` in the answer the client uploads the spans."""
         info = trace_info.read(call.json())
+        if call.client.prefix:
+            meant = self._experiments.own(info.experiment_id or DEFAULT_ID, call.client)
+            info = info.in_experiment(meant)
 
         def described(known: Known | None) -> Any:
             return {"trace": {"trace_info": self._described(info, seen=bool(known and known.seen))}}
@@ -227,7 +233,9 @@ class MlflowApi:
 
     def search_traces(self, call: Call) -> Any:
         """Answer a page of traces, without their spans."""
-        return self._reading.search(call.json())
+        said = call.json()
+        named = experiments(said.get("locations"))
+        return self._reading.search(said, self._experiments.meant(named, call.client))
 
     def download(self, call: Call) -> Any:
         """Answer a ``traces.json``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mlflow_otel.backends.model import BackendError, BackendTrace, TraceBackend
@@ -104,11 +104,12 @@ class Reading:
         except BackendError as error:
             raise _unavailable(error) from error
 
-    def search(self, said: Mapping[str, Any]) -> dict[str, Any]:
+    def search(self, said: Mapping[str, Any], ids: Sequence[str] | None) -> dict[str, Any]:
         """Answer a search.
 
         Args:
-            said: ``locations``, ``filter``, ``order_by``, ``max_results``, ``page_token``.
+            said: ``filter``, ``order_by``, ``max_results``, ``page_token``.
+            ids: The experiments that are searched; all when None.
 
         Raises:
             MalformedError: It cannot be read; the message names what.
@@ -122,9 +123,7 @@ class Reading:
             raise MalformedError("'order_by' must be a list of texts")
         filter_string, token = (_text(said, name) for name in ("filter", "page_token"))
         try:
-            page = self._traces.search(
-                searched(filter_string, order, experiments(said.get("locations")), size, token)
-            )
+            page = self._traces.search(searched(filter_string, order, ids, size, token))
         except FilterError as error:
             raise MalformedError(str(error)) from error
         except BackendError as error:

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from mlflow_otel.bridge import span_message
 from mlflow_otel.bridge.assessments import MASK
 from mlflow_otel.bridge.bodies import PROTOBUF, read_json
-from mlflow_otel.bridge.experiments import Experiments
+from mlflow_otel.bridge.experiments import ANYBODY, Client, Experiments
 from mlflow_otel.bridge.feedback import Feedback
 from mlflow_otel.bridge.mlflow_api import ApiError, MlflowApi
 from mlflow_otel.bridge.owed import Owed
@@ -125,13 +125,15 @@ class Tee:
         """Return how much is owed."""
         return self._owed.stats()
 
-    def answer(self, method: str, path: str, query: Query, body: bytes, workspace: str = "") -> Any:
+    def answer(
+        self, method: str, path: str, query: Query, body: bytes, client: Client = ANYBODY
+    ) -> Any:
         """Return the JSON that answers a request, or the server's own answer.
 
         Raises:
             ApiError: It is refused, or the server does not answer.
         """
-        came = _Came(method, path, query, body, workspace)
+        came = _Came(method, path, query, body, client.workspace)
         rest = came.rest
         if EXPERIMENT.fullmatch(rest):
             return self._experiment(came)
@@ -148,7 +150,9 @@ class Tee:
         return self._here_or_there(came)
 
     def _here(self, came: _Came) -> Any:
-        found = self._api.answer(came.method, came.path, came.query, came.body, came.workspace)
+        found = self._api.answer(
+            came.method, came.path, came.query, came.body, Client(came.workspace)
+        )
         return now(found)
 
     def _here_or_there(self, came: _Came) -> Any:

@@ -45,6 +45,11 @@ class TraceInfo:
         found = location.get("experiment_id")
         return None if found is None else str(found)
 
+    def in_experiment(self, identity: str) -> TraceInfo:
+        """Return the same in another experiment."""
+        location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": identity}}
+        return replace(self, document={**self.document, "trace_location": location})
+
     @property
     def client_request_id(self) -> str | None:
         """The app's ID of the request that the trace is of."""

@@ -63,10 +63,9 @@ def bridge(
         )
         return 1
     try:
-        known = () if token_file is None else read_credentials(token_file)
+        access = _access(token_file, allow_hosts, mlflow_upstream)
         inside = bridge_serving.Inside(workers, drain, log_format, mlflow_upstream, kafka)
         addresses = bridge_serving.Addresses(grpc, http, *tls)
-        access = Access(known, frozenset(allow_hosts))
         stats, failed = bridge_serving.serve(settings, addresses, access, inside)
     except (OSError, ValueError, BackendError, KafkaError) as error:
         print(f"Cannot start: {error}.", file=sys.stderr)
@@ -77,3 +76,20 @@ def bridge(
     if failed is not None:
         print(f"Ended: {failed}.", file=sys.stderr)
     return 0 if failed is None else 1
+
+
+def _access(token_file: str | None, allow_hosts: tuple[str, ...], upstream: str | None) -> Access:
+    """Return who may send.
+
+    Raises:
+        OSError: The file of tokens cannot be read.
+        ValueError: It has none, or it does not go with the other options.
+    """
+    known = () if token_file is None else read_credentials(token_file)
+    access = Access(known, frozenset(allow_hosts))
+    if access.has_prefixes and upstream is not None:
+        raise ValueError(
+            f"{token_file} gives experiments a prefix, and with --mlflow-upstream they are the tracking "
+            "server's: leave out one of both"
+        )
+    return access
