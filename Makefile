@@ -117,6 +117,17 @@ bench: servers .venv-backends/ready .venv-peers/ready  ## measure us beside the 
 soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
 	MLFLOW_OTEL_TEST_SOAK_SECONDS=$${MLFLOW_OTEL_TEST_SOAK_SECONDS:-30} $(BIN)/python -m pytest -n 4 tests/delivery/test_soak.py tests/bridge/test_soak.py
 
+.venv-fuzz/ready: pyproject.toml  # apart: it has wheels for fewer versions of Python than we support
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-fuzz/bin/python -m pip install --quiet --editable .[bridge] mlflow-tracing 'atheris>=2.3'
+	touch $@
+
+fuzz: .venv-fuzz/ready  ## requests to the bridge that Atheris makes up, guided by coverage, for FUZZ_SECONDS (60)
+	mkdir -p .fuzz
+	.venv-fuzz/bin/python -m tests.fuzz.bridge_requests .fuzz tests/fuzz/corpus -artifact_prefix=.fuzz/ -max_total_time=$${FUZZ_SECONDS:-60} \
+	  >.fuzz/log 2>&1; found=$$?; tail -n 20 .fuzz/log; exit $$found
+
 mutants: $(VENV)/ready  ## change the pure code at random places and show what no test noticed (ROOM=mapping SAMPLE=140)
 	$(BIN)/python -m tests.mutants --sample $${SAMPLE:-140} --room "$${ROOM:-}"
 
@@ -124,6 +135,6 @@ approve: $(VENV)/ready  ## write down anew what the mapping makes of every paylo
 	$(BIN)/python -m tests.mapping.approved
 
 clean:           ## remove what the targets made here
-	rm -rf mutants .site .venv .venv-oldest .venv-backends .venv-frameworks .venv-peers .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
+	rm -rf mutants .site .venv .venv-oldest .venv-backends .venv-frameworks .venv-peers .venv-fuzz .fuzz .venv-proto .proto-check .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo test lint types format test-oldest test-mlflow servers packages test-backends evidence pictures dashboards docs docs-tables proto check-proto record bench soak mutants approve clean
+.PHONY: help setup demo test lint types format test-oldest test-mlflow servers packages test-backends evidence pictures dashboards docs docs-tables proto check-proto record bench soak fuzz mutants approve clean
