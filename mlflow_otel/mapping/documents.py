@@ -70,7 +70,7 @@ def document(item: Any) -> dict[str, Any] | None:
     if held.keys().isdisjoint(WRAPPERS):
         return _named(held)
     wrapper = next((key for key in WRAPPERS if isinstance(held.get(key), dict)), None)
-    if wrapper is not None and not held[wrapper].keys().isdisjoint(CONTENT_KEYS):
+    if wrapper is not None and not present(held[wrapper]).keys().isdisjoint(CONTENT_KEYS):
         inner = {**present(held[wrapper])}
         outer = {key: value for key, value in held.items() if key != wrapper}
         held = inner

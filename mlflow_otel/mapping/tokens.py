@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import typed
-from mlflow_otel.mapping.values import as_dict, as_list
+from mlflow_otel.mapping.values import as_dict, as_list, present
 
 BY_MLFLOW: Final[Mapping[str, str]] = {
     "input_tokens": genai.USAGE_INPUT_TOKENS,
@@ -244,18 +244,18 @@ def _find(outputs: Any) -> tuple[str | None, dict[str, Any]] | None:
     if not isinstance(outputs, dict):
         return None
     for holder in HOLDERS:
-        if outputs.get(holder) and isinstance(outputs[holder], dict):
+        if _says_something(outputs.get(holder)):
             return holder, outputs[holder]
     for wrapper in WRAPPERS:
         held = outputs.get(wrapper)
         if not isinstance(held, dict):
             continue
         for holder in (*HOLDERS, *COHERE):
-            if held.get(holder) and isinstance(held[holder], dict):
+            if _says_something(held.get(holder)):
                 return None, held[holder]
-        if not FLAT.isdisjoint(held):
+        if not FLAT.isdisjoint(present(held)):
             return None, held
-    if not FLAT.isdisjoint(outputs):
+    if not FLAT.isdisjoint(present(outputs)):
         return None, outputs
     return _of_only_answer(outputs)
 
@@ -279,9 +279,13 @@ def _of_only_answer(outputs: dict[str, Any]) -> tuple[None, dict[str, Any]] | No
                 as_dict(held.get("kwargs")),
             ):
                 for holder in HOLDERS:
-                    if place.get(holder) and isinstance(place[holder], dict):
+                    if _says_something(place.get(holder)):
                         return None, place[holder]
     return None
+
+
+def _says_something(usage: Any) -> bool:
+    return isinstance(usage, dict) and bool(present(usage))
 
 
 NOTES: Final = ("response_metadata", "meta")

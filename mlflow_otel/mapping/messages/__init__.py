@@ -166,7 +166,9 @@ def _asked_by_shape(inputs: Any, outputs: Any) -> tuple[ModuleType, ...]:
         if "system" in inputs:
             return (anthropic, openai)
         if not isinstance(messages, list) or any(map(chat.is_message, chat.batch(messages))):
-            blocks = isinstance(messages, list) and any("blocks" in as_dict(m) for m in messages)
+            blocks = isinstance(messages, list) and any(
+                as_dict(m).get("blocks") is not None for m in messages
+            )
             return (pydantic_ai, autogen, *((llamaindex,) if blocks else ()), openai)
         return (pydantic_ai, autogen)
     if "contents" in inputs:
@@ -230,9 +232,10 @@ def _answered_by_shape(inputs: Any, outputs: Any, asked: Asked | None) -> tuple[
         return (responses,)
     if "stop_reason" in outputs and "content" in outputs:
         return (anthropic,)
-    if outputs.get("kind") == "response" and "parts" in outputs:
+    if outputs.get("kind") == "response" and outputs.get("parts") is not None:
         return (pydantic_ai,)
-    if "blocks" in as_dict(outputs.get("message")) or llamaindex.is_agents_answer(outputs):
+    message = as_dict(outputs.get("message"))
+    if message.get("blocks") is not None or llamaindex.is_agents_answer(outputs):
         return (llamaindex,)
     return (openai,)
 

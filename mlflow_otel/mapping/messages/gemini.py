@@ -92,13 +92,15 @@ DECLARATIONS: Final = ("function_declarations", "functionDeclarations")
 def _contents(contents: Any) -> list[Message]:
     if not isinstance(contents, list):
         return [_content(contents, "user")]
-    if any("parts" in as_dict(item) for item in contents):
+    if any(as_dict(item).get("parts") is not None for item in contents):
         return [_content(item, "user") for item in contents]
     return [{"role": "user", "parts": [_part(item) for item in contents]}]
 
 
 def _content(content: Any, who: str) -> Message:
-    if isinstance(content, dict) and ("parts" in content or "role" in content):
+    if isinstance(content, dict) and (
+        content.get("parts") is not None or content.get("role") is not None
+    ):
         held = Fields(content)
         own = held.take_text("role")
         given = held.take("parts")

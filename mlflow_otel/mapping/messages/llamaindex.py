@@ -84,7 +84,8 @@ def _are_messages(given: Any) -> bool:
 
 def is_agents_answer(outputs: Any) -> bool:
     """Tell whether outputs are the result of an agent's run, whose response is a message."""
-    return "blocks" in as_dict(as_dict(as_dict(outputs).get("result")).get("response"))
+    response = as_dict(as_dict(as_dict(outputs).get("result")).get("response"))
+    return response.get("blocks") is not None
 
 
 REPEATED = frozenset({"chat.completion", "assistant", "function", *parts.FINISH_REASONS})

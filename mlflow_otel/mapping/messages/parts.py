@@ -224,7 +224,8 @@ def other(item: Any) -> Part:
 def is_conventions(item: Part) -> bool:
     """Tell whether a part has what the convention wants of its type. Any other type passes."""
     return all(
-        isinstance(value := item.get(name), held) and (held is not dict or "type" in as_dict(value))
+        isinstance(value := item.get(name), held)
+        and (held is not dict or as_dict(value).get("type") is not None)
         for name, held in REQUIRED.get(item["type"], ())
     )
 
