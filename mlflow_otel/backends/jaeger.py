@@ -13,12 +13,14 @@ import functools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from mlflow_otel.backends import jaeger_json, jaeger_typed
 from mlflow_otel.backends.http_api import HttpApi
 from mlflow_otel.backends.jaeger_json import MICROSECOND, ToldTrace, data_of
 from mlflow_otel.backends.model import (
+    BackendError,
     BackendTrace,
     TraceQuery,
     TraceSummary,
@@ -31,6 +33,10 @@ from mlflow_otel.backends.narrowing import newest_by_narrowing
 from mlflow_otel.backends.otlp_json import spans_of
 from mlflow_otel.mapping.values import loads
 
+MOST: Final = 1_000_000
+TOO_DEEP: Final = "search depth must be"
+"""What Jaeger answers to a limit that is larger than it takes."""
+
 
 class JaegerBackend:
     """Asks Jaeger.
@@ -42,6 +48,7 @@ class JaegerBackend:
 
     def __init__(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         self._api = HttpApi("Jaeger", 16686, url, headers)
+        self._most = MOST
         self._named = parse_qs(urlsplit(url).query).get("service", [])
         self.where = self._api.where
 
@@ -83,10 +90,10 @@ class JaegerBackend:
     def _search(
         self, service: str, query: TraceQuery, start: int, end: int, until: float
     ) -> Window:
-        asked = {
+        asked: dict[str, Any] = {
             "service": service,
             "tags": json.dumps({condition.key: condition.value for condition in query.conditions}),
-            "limit": query.limit,
+            "limit": min(query.limit, self._most),
             "start": start // MICROSECOND,
             "end": -(-end // MICROSECOND),  # rounded up: a span within its last microsecond counts
             "raw": "true",  # as it came: what Jaeger puts right else takes half of its time
@@ -94,8 +101,15 @@ class JaegerBackend:
         if query.name is not None:
             asked["operation"] = query.name
         told = functools.partial(_told, outline=query.outline)
-        traces = self._api.get("/api/traces", asked, until, read=told)
-        complete = len(traces) < query.limit
+        try:
+            traces = self._api.get("/api/traces", asked, until, read=told)
+        except BackendError as error:
+            if TOO_DEEP not in error.what or self._most <= 1:
+                raise
+            # Jaeger in memory refuses a limit that is not below its ``max_traces``.
+            self._most = max(min(query.limit, self._most) // 4, 1)
+            return self._search(service, query, start, end, until)
+        complete = len(traces) < asked["limit"]
         read = _whole if complete or not query.all_or_none else _began
         held = (read(trace) for trace in traces)
         return Window((trace for trace in held if trace is not None), complete)

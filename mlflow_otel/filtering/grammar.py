@@ -79,19 +79,21 @@ class FilterError(ValueError):
     """A filter string that cannot be read; the message names the clause and what is wrong with it."""
 
 
+_QUOTED: Final = r"""'(?:[^']|'')*'|"(?:[^"]|\"\")*\""""
+"""A text. A quote in it is written twice, as MLflow's pages write it."""
 _TOKEN: Final = re.compile(
-    r"""\s*(?:
+    rf"""\s*(?:
       (?P<comparator>!=|>=|<=|=|<|>|\bNOT\s+IN\b|\bIN\b|\bI?LIKE\b|\bRLIKE\b|\bIS\s+NOT\s+NULL\b|\bIS\s+NULL\b)
     | (?P<and>\bAND\b)
-    | (?P<string>'[^']*'|"[^"]*")
-    | (?P<list>\(\s*(?:'[^']*'|"[^"]*")(?:\s*,\s*(?:'[^']*'|"[^"]*"))*\s*,?\s*\))
+    | (?P<string>{_QUOTED})
+    | (?P<list>\(\s*(?:{_QUOTED})(?:\s*,\s*(?:{_QUOTED}))*\s*,?\s*\))
     | (?P<number>[-+]?\d+(?:\.\d+)?(?![\w.]))
     | (?P<name>(?:[\w`][\w\-/]*`?)(?:\.(?:`[^`]+`|"[^"]+"|'[^']+'|[\w\-/]+))*)
     | (?P<other>\S+)
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_STRING: Final = re.compile(r"""'[^']*'|"[^"]*\"""")
+_STRING: Final = re.compile(_QUOTED)
 
 
 class _Token(NamedTuple):
@@ -188,8 +190,12 @@ def _value(token: _Token) -> Value:
     if token.kind == "number":
         return float(token.text) if "." in token.text else int(token.text)
     if token.kind == "list":
-        return tuple(one[1:-1] for one in _STRING.findall(token.text))
-    return token.text[1:-1]
+        return tuple(map(_unquoted, _STRING.findall(token.text)))
+    return _unquoted(token.text)
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace(text[0] * 2, text[0])
 
 
 def _comparators(clause: Clause) -> frozenset[str]:

@@ -7,6 +7,7 @@ that were added to it. Some minutes later all is read anew.
 
 from __future__ import annotations
 
+import bisect
 import threading
 import time
 from collections import OrderedDict
@@ -67,6 +68,16 @@ class _Read:
             self.facts[fact.otel_trace_id] = fact
             self.version += 1
 
+    def forget_dropped(self, there: Callable[[int], bool]) -> None:
+        """Forget the traces that the backend has no more. It drops the oldest first, or all when it ends."""
+        ordered = sorted(self.facts.values(), key=lambda fact: fact.started_ms)
+        if not ordered or there(ordered[0].otel_trace_id):
+            return
+        first = bisect.bisect_left(ordered, 1, key=lambda fact: there(fact.otel_trace_id))
+        for fact in ordered[:first]:
+            del self.facts[fact.otel_trace_id]
+        self.version += 1
+
     def empty(self) -> None:
         """Have nothing read."""
         self.facts, self.span = {}, None
@@ -89,6 +100,7 @@ class Summaries:
     Args:
         read: Yields every trace of a group that began in a span of time.
         changed: Yields the traces of a group that were changed in a span of time.
+        there: Tells whether the backend has a trace still.
         now: Returns milliseconds since the epoch.
         clock: Monotonic seconds.
     """
@@ -97,11 +109,13 @@ class Summaries:
         self,
         read: Callable[[Group, Span], Iterable[TraceFacts]],
         changed: Callable[[Group, Span], Iterable[TraceFacts]],
+        there: Callable[[int], bool],
         now: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._read_changed = changed
+        self._there = there
         self._now = now
         self._clock = clock
         self.begin_anew()
@@ -161,6 +175,7 @@ class Summaries:
             self._add(held, self._read(group, Span(span.start, held.span.start - 1)))
             held.span = held.span._replace(start=span.start)
         if self._clock() - held.looked_at >= FRESH_SECONDS:
+            held.forget_dropped(self._there)
             since = Span(max(held.span.end - OVERLAP_MILLIS, 0), until)
             self._add(held, self._read(group, since))
             known = (fact for fact in self._read_changed(group, since) if self._is_in(held, fact))

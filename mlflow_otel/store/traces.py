@@ -82,7 +82,12 @@ class Traces:
             backend, self.experiments, timeout, look_back_ms, lambda: now() // MILLISECOND
         )
         self.searcher = Searcher(reach, self.experiments, self.info)
-        self._summaries = Summaries(self._facts, self._facts_changed, lambda: now() // MILLISECOND)
+        self._summaries = Summaries(
+            self._facts,
+            self._facts_changed,
+            lambda trace_id: backend.get(trace_id, timeout) is not None,
+            lambda: now() // MILLISECOND,
+        )
 
     @property
     def where(self) -> str:

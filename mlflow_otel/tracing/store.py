@@ -111,6 +111,20 @@ def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> An
 
         return call
 
+    def or_needs_server(name: str) -> Callable[..., Any]:
+        inherited = getattr(AbstractStore, name)
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return inherited(self, *args, **kwargs)
+            except NotImplementedError:  # it has no text
+                return needs_server(self)
+
+        return call
+
+    for name, held in vars(AbstractStore).items():
+        if callable(held) and not name.startswith("__") and name not in vars(NoStore):
+            setattr(NoStore, name, or_needs_server(name))
     for name in READING:
         setattr(NoStore, name, reading(name))
     for name in dir(AbstractStore):

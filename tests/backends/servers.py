@@ -107,7 +107,7 @@ extensions:
     http: {{endpoint: 127.0.0.1:{query}}}
     grpc: {{endpoint: 127.0.0.1:{query_grpc}}}
   jaeger_storage:
-    backends: {{memory: {{memory: {{max_traces: 10000}}}}}}
+    backends: {{memory: {{memory: {{max_traces: {traces}}}}}}}
 receivers:
   otlp:
     protocols:
@@ -145,13 +145,21 @@ service:
 
 
 @contextlib.contextmanager
-def jaeger(folder, grpc=None):
-    """Yield Jaeger's query URL and its OTLP gRPC (the one given, if any) and HTTP ports."""
+def jaeger(folder, grpc=None, traces=10_000):
+    """Yield Jaeger's query URL and its OTLP gRPC (the one given, if any) and HTTP ports.
+
+    Args:
+        folder: Its own.
+        grpc: Where it listens; a free port when None.
+        traces: How many it holds; the oldest are dropped.
+    """
     query, query_grpc, free, http = free_ports(4)
     grpc = grpc or free
     config = folder / "jaeger.yaml"
     config.write_text(
-        JAEGER_CONFIG.format(query=query, query_grpc=query_grpc, grpc=grpc, http=http)
+        JAEGER_CONFIG.format(
+            query=query, query_grpc=query_grpc, grpc=grpc, http=http, traces=traces
+        )
     )
     url = f"http://127.0.0.1:{query}"
     with running(

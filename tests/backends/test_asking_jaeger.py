@@ -153,3 +153,14 @@ def test_the_newest_come_of_more_traces_than_are_asked_for(jaeger):
     until = starts[20]
     older = backend.find(asked({"session.id": "s"}, limit=3, end=until), 10)
     assert [trace.start // 1000 for trace in older] == [start // 1000 for start in starts[20:23]]
+
+
+def test_a_jaeger_that_holds_few_traces_is_asked_for_fewer(tmp_path):
+    """It refuses a limit that is not below the number of traces that it holds."""
+    with servers.jaeger(tmp_path, traces=15) as (url, _, http):
+        sent = send(http, "few", *([(NOW - n * SECOND, entry())] for n in range(10)))
+        backend = JaegerBackend(url)
+        when(lambda: len(backend.find(asked(services=["few"], limit=200), 5)) == len(sent))
+        window = backend.window(asked(services=["few"], limit=200), 5)
+        assert {trace.summary.trace_id for trace in window.traces} == set(sent)
+        assert window.complete

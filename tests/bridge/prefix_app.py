@@ -1,9 +1,9 @@
-"""An app that traces into the default experiment, into one of a name (``chat``), or says what it finds (``read``)."""
+"""An app that traces into the default experiment and into one of a name, and says what it then finds there."""
 
 from __future__ import annotations
 
 import json
-import sys
+import time
 
 import mlflow
 
@@ -14,16 +14,20 @@ def answer(word):
 
 
 def found(identity):
-    traces = mlflow.search_traces(locations=[identity], return_type="list", include_spans=False)
-    return [trace.info.request_preview for trace in traces]
+    """Return the traces of an experiment, once there are any."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        traces = mlflow.search_traces(locations=[identity], return_type="list", include_spans=False)
+        if traces:
+            return [trace.info.request_preview for trace in traces]
+        time.sleep(0.2)
+    return []
 
 
-if sys.argv[1:] == ["read"]:
-    chat = mlflow.set_experiment("chat")
-    print(json.dumps([chat.name, found(chat.experiment_id), found("0")]))
-elif sys.argv[1:] == ["chat"]:
-    mlflow.set_experiment("chat")
-    answer("chosen")
-else:
-    mlflow.set_experiment(experiment_id="0")  # mlflow-tracing knows no default by itself
-    answer("none chosen")
+mlflow.set_experiment(experiment_id="0")  # mlflow-tracing knows no default by itself
+answer("none chosen")
+mlflow.flush_trace_async_logging()
+chat = mlflow.set_experiment("chat")
+answer("chosen")
+mlflow.flush_trace_async_logging()
+print(json.dumps([chat.name, found(chat.experiment_id), found("0")]))

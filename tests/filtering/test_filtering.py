@@ -36,6 +36,22 @@ TRACE = TraceValues(
 
 
 @pytest.mark.parametrize(
+    ("filter_string", "value"),
+    [
+        ("trace.text ILIKE '%it''s%'", "%it's%"),
+        ("tags.a = ''''", "'"),
+        ('tags.a = "say ""no"""', 'say "no"'),
+        ("tags.a = ''", ""),
+        ("tags.a = 'it\"s'", 'it"s'),
+        ("status IN ('O''K', 'OK')", ("O'K", "OK")),
+    ],
+)
+def test_a_quote_in_a_text_is_written_twice_as_mlflows_pages_do(filter_string, value):
+    clause, other = parse(f"{filter_string} AND tags.b = 'x'")
+    assert (clause.value, other.value) == (value, "x")
+
+
+@pytest.mark.parametrize(
     ("filter_string", "met"),
     [
         ("", True),

@@ -102,9 +102,23 @@ def test_a_trace_that_came_long_after_it_began_and_one_that_was_dropped_are_coun
     held.add(NOW - 3500 * SECOND)
     del held.spans[int(dropped.removeprefix("tr-"), 16)]
     clock[0] += summaries.FRESH_SECONDS
-    assert count(store) == 1  # as read
+    assert count(store) == 0  # what came long after it began is found when all is read anew
     clock[0] += summaries.ANEW_SECONDS
     assert count(store) == 2
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 4, 9, 10])
+def test_what_the_backend_dropped_is_forgotten_at_the_next_look(held, dropped):
+    traces = [held.add(NOW - (20 - number) * SECOND) for number in range(10)]
+    clock = [0.0]
+    store = store_on(held)
+    store.traces._summaries._clock = lambda: clock[0]
+    assert count(store) == 10
+    for trace in traces[:dropped]:  # the oldest, or all: it was started anew
+        del held.spans[int(trace.removeprefix("tr-"), 16)]
+    held.add(NOW)
+    clock[0] += summaries.FRESH_SECONDS
+    assert count(store) == 10 - dropped + 1
 
 
 def test_more_than_can_be_counted_is_refused_and_a_shorter_time_is_answered(held, monkeypatch):
