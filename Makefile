@@ -125,7 +125,7 @@ soak: $(VENV)/ready  ## random faults for minutes; the seed is printed
 
 fuzz: .venv-fuzz/ready  ## requests to the bridge that Atheris makes up, guided by coverage, for FUZZ_SECONDS (60)
 	mkdir -p .fuzz
-	.venv-fuzz/bin/python -m tests.fuzz.bridge_requests .fuzz tests/fuzz/corpus -artifact_prefix=.fuzz/ -max_total_time=$${FUZZ_SECONDS:-60} \
+	.venv-fuzz/bin/python -m tests.fuzz.bridge_requests .fuzz tests/fuzz/corpus -artifact_prefix=.fuzz/ $${CI:+-seed=1} -max_total_time=$${FUZZ_SECONDS:-60} \
 	  >.fuzz/log 2>&1; found=$$?; tail -n 20 .fuzz/log; exit $$found
 
 mutants: $(VENV)/ready  ## change the pure code at random places and show what no test noticed (ROOM=mapping SAMPLE=140)
