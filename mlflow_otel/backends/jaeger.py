@@ -34,6 +34,7 @@ from mlflow_otel.backends.otlp_json import spans_of
 from mlflow_otel.mapping.values import loads
 
 MOST: Final = 1_000_000
+"""Traces that one answer may have, until Jaeger says that it takes fewer."""
 TOO_DEEP: Final = "search depth must be"
 """What Jaeger answers to a limit that is larger than it takes."""
 

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from mlflow_otel.mapping.experiment import DEFAULT_ID, DEFAULT_NAME, experiment_id
 
+HEADER: Final = "x-mlflow-experiment-id"
+"""The header or metadata that names the experiment of spans, by its ID."""
 MAX_NAMES: Final = 10_000
 DEFAULT_WORKSPACE: Final = "default"
 """MLflow's name of the workspace that a client is in when it names none."""

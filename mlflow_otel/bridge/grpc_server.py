@@ -14,7 +14,7 @@ from google.rpc.status_pb2 import Status
 
 from mlflow_otel.bridge.access import Access
 from mlflow_otel.bridge.bodies import PROTOBUF, RefusedError, otlp_message
-from mlflow_otel.bridge.experiments import Client
+from mlflow_otel.bridge.experiments import HEADER, Client
 from mlflow_otel.bridge.failing import failed
 from mlflow_otel.bridge.feedback import Feedback, read_request
 from mlflow_otel.bridge.mlflow_api import Api
@@ -34,8 +34,6 @@ SERVICES: Final[dict[Signal, str]] = {
 ASSESSMENTS: Final = "mlflow_otel.v1.AssessmentService"
 Take: TypeAlias = Callable[[bytes, Mapping[str, Any]], Soon[bytes]]
 """Takes a request's body and its metadata; returns the answer's body."""
-EXPERIMENT: Final = "x-mlflow-experiment-id"
-"""The metadata that names the experiment of spans, by its ID."""
 CODES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -76,7 +74,7 @@ def _take_otlp(
 ) -> Soon[bytes]:
     shape = SHAPES[signal]
     message = otlp_message(signal, body, PROTOBUF)
-    named = said.get(EXPERIMENT)
+    named = said.get(HEADER)
     taken = intake.otlp(signal, message, named)
     if signal == "traces" and api.waits:
         now(taken)
@@ -103,9 +101,9 @@ def _export(take_body: Take, intake: WayIn, access: Access, patience: Patience) 
         if not access.may_send(str(said.get("authorization", ""))):
             raise RefusedError(401, "Credentials are missing or not known")
         intake.make_sure_of_room()
-        named, prefix = said.get(EXPERIMENT), access.prefix_of(str(said.get("authorization", "")))
+        named, prefix = said.get(HEADER), access.prefix_of(str(said.get("authorization", "")))
         if prefix and named:
-            said[EXPERIMENT] = intake.experiments.own(str(named), Client(prefix=prefix))
+            said[HEADER] = intake.experiments.own(str(named), Client(prefix=prefix))
         return take_body(body, said)
 
     async def export(body: bytes, context: Any) -> bytes:

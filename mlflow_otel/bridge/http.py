@@ -27,7 +27,7 @@ from mlflow_otel.bridge.bodies import (
     otlp_message,
     unpacked,
 )
-from mlflow_otel.bridge.experiments import Client
+from mlflow_otel.bridge.experiments import HEADER, Client
 from mlflow_otel.bridge.failing import failed
 from mlflow_otel.bridge.feedback import Feedback, UnknownTraceError, read_request
 from mlflow_otel.bridge.mlflow_api import VERSION, Api, ApiError
@@ -47,8 +47,6 @@ SMALL_BYTES: Final = 256 * 1024
 """Of a body that is taken without a thread: parsing it takes about a millisecond."""
 START_TRACE: Final = ("POST", "/api/3.0/mlflow/traces")
 """What clients send once a trace: it is only put where its spans are, which tells whether there is room for it."""
-EXPERIMENT: Final = "x-mlflow-experiment-id"
-"""The header that names the experiment of spans, by its ID."""
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CODES: Final = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 500: 13, 503: 14}
 """gRPC's codes, for the ``Status`` that OTLP's errors are."""
@@ -191,7 +189,7 @@ class HttpFace:
             kind = _kind(request)
 
             def act(body: bytes) -> Soon[Taken]:
-                client, named = self._client(request), request.headers.get(EXPERIMENT)
+                client, named = self._client(request), request.headers.get(HEADER)
                 if named is not None:
                     named = self._intake.experiments.own(named, client)
                 message = otlp_message(signal, body, kind)

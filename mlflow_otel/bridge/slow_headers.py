@@ -30,9 +30,8 @@ def limited(seconds: float) -> type[asyncio.Protocol]:
         """Closes a connection whose header lines do not come to an end."""
 
         _timer: asyncio.TimerHandle | None = None
-        _header_bytes: int | None = (
-            None  # that came of unfinished header lines; None: there are none
-        )
+        # That came of unfinished header lines; None: there are none.
+        _header_bytes: int | None = None
 
         def on_message_begin(self) -> None:
             """Begin to count."""

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from mlflow_otel.bridge import assessments, trace_info, traces_json
+from mlflow_otel.bridge import answers, assessments, trace_info, traces_json
 from mlflow_otel.bridge.intake import PYTHON
 from mlflow_otel.bridge.joining import Arrival, Leaving
 from mlflow_otel.bridge.leaving import Mapper, resource_with_service
@@ -22,9 +22,7 @@ from mlflow_otel.otlp.envelope import Group
 from mlflow_otel.otlp.evaluation import Evaluation
 from mlflow_otel.pulling.records import Judged, Record, digest
 
-SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
-"""Tag that says where the server has a trace's spans, if they are not in a file."""
-OF_THE_SERVER: Final = frozenset({"mlflow.artifactLocation", SPANS_LOCATION})
+OF_THE_SERVER: Final = frozenset({"mlflow.artifactLocation", answers.SPANS_LOCATION})
 """Tags that say where the server has something."""
 
 

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mlflow_otel.accounting import Accounting
 from mlflow_otel.backends.model import BackendTrace, TraceBackend
+from mlflow_otel.bridge import answers
 from mlflow_otel.bridge.joining import Arrival
 from mlflow_otel.bridge.leaving import Mapper
 from mlflow_otel.bridge.trace_info import MalformedError, TraceInfo, otel_id
@@ -181,7 +182,7 @@ class Pull:
         self, infos: Sequence[TraceInfo], names: Mapping[str, str]
     ) -> list[tuple[str, Record]]:
         # MLflow 3.17's server fails at a batch that names a trace whose spans are not in its store.
-        there = [info.mlflow_id for info in infos if copying.SPANS_LOCATION in info.tags]
+        there = [info.mlflow_id for info in infos if answers.SPANS_LOCATION in info.tags]
         spans = dict(self._server.spans(there))
         done = []
         for info in infos:

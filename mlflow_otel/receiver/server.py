@@ -269,9 +269,8 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = SILENCE_SECONDS
-        disable_nagle_algorithm = (
-            True  # an answer's body does not wait until its header is acknowledged
-        )
+        # An answer's body does not wait until its header is acknowledged.
+        disable_nagle_algorithm = True
 
         def log_message(self, *_args: Any) -> None:
             """Say nothing: the terminal is the traces'."""
