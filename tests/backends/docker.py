@@ -7,21 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.backends.servers import JAEGER, JAEGER_CONFIG, free_ports, kafka_command
+from tests.backends.servers import free_ports, jaeger_command, kafka_command
 
 
 def jaeger(folder, published):
-    config = folder / "jaeger.yaml"
     query_grpc, spare = free_ports(2)
-    config.write_text(
-        JAEGER_CONFIG.format(
-            query=published["16686"],
-            query_grpc=query_grpc,
-            grpc=published["4317"],
-            http=published.get("4318", spare),
-        )
+    return jaeger_command(
+        folder, published["16686"], query_grpc, published["4317"], published.get("4318", spare)
     )
-    return [str(JAEGER), "--config", str(config)]
 
 
 def kafka(folder, published):

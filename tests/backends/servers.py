@@ -144,6 +144,24 @@ service:
 """
 
 
+def jaeger_command(folder, query, query_grpc, grpc, http, traces=10_000):
+    """Return the command of a Jaeger in memory; its configuration is written into the folder.
+
+    Args:
+        folder: Its own.
+        query, query_grpc: The ports that are asked.
+        grpc, http: The ports that take OTLP.
+        traces: How many it holds; the oldest are dropped.
+    """
+    config = folder / "jaeger.yaml"
+    config.write_text(
+        JAEGER_CONFIG.format(
+            query=query, query_grpc=query_grpc, grpc=grpc, http=http, traces=traces
+        )
+    )
+    return [str(JAEGER), "--config", str(config)]
+
+
 @contextlib.contextmanager
 def jaeger(folder, grpc=None, traces=10_000):
     """Yield Jaeger's query URL and its OTLP gRPC (the one given, if any) and HTTP ports.
@@ -155,16 +173,9 @@ def jaeger(folder, grpc=None, traces=10_000):
     """
     query, query_grpc, free, http = free_ports(4)
     grpc = grpc or free
-    config = folder / "jaeger.yaml"
-    config.write_text(
-        JAEGER_CONFIG.format(
-            query=query, query_grpc=query_grpc, grpc=grpc, http=http, traces=traces
-        )
-    )
+    command = jaeger_command(folder, query, query_grpc, grpc, http, traces)
     url = f"http://127.0.0.1:{query}"
-    with running(
-        [str(JAEGER), "--config", str(config)], f"{url}/api/services", folder / "jaeger.log"
-    ):
+    with running(command, f"{url}/api/services", folder / "jaeger.log"):
         yield url, grpc, http
 
 
