@@ -1,7 +1,7 @@
 """A span's attributes as MLflow wrote them, from those that left over OTLP (docs/mapping.md).
 
 What left under MLflow's own keys (``MLFLOW_OTEL_CONVENTIONS`` with ``mlflow``) comes back as it was.
-Else inputs and outputs are put together of what the GenAI conventions hold of them.
+Else inputs and outputs are put together of what the GenAI conventions hold of them; messages as ``chat`` writes them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.mapping import trace
 from mlflow_otel.mapping.values import as_dict, as_list, decode, decode_nested
+from mlflow_otel.store import chat
 from mlflow_otel.store.model import StoredSpan
 
 JSON_KEYS: Final = frozenset(
@@ -100,10 +101,8 @@ def _below(said: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _inputs(said: Mapping[str, Any], rest: Any) -> Any:
     system = as_list(decode(said.get(genai.SYSTEM_INSTRUCTIONS)))
     messages = as_list(decode(said.get(genai.INPUT_MESSAGES)))
-    if system:
-        messages = [{"role": "system", "parts": system}, *messages]
-    if messages:
-        return _with_messages(messages, rest)
+    if system or messages:
+        return _with_messages([*chat.instructions(system), *chat.as_chat(messages)], rest)
     for key in (genai.TOOL_CALL_ARGUMENTS, genai.RETRIEVAL_QUERY):
         if rest is None and key in said:
             return decode(said[key]) if key == genai.TOOL_CALL_ARGUMENTS else said[key]
@@ -113,7 +112,7 @@ def _inputs(said: Mapping[str, Any], rest: Any) -> Any:
 def _outputs(said: Mapping[str, Any], rest: Any) -> Any:
     messages = as_list(decode(said.get(genai.OUTPUT_MESSAGES)))
     if messages:
-        return _with_messages(messages, rest)
+        return _with_messages(chat.as_chat(messages), rest)
     if rest is None and genai.TOOL_CALL_RESULT in said:
         return decode(said[genai.TOOL_CALL_RESULT])
     if rest is None and genai.RETRIEVAL_DOCUMENTS in said:
@@ -123,13 +122,9 @@ def _outputs(said: Mapping[str, Any], rest: Any) -> Any:
 
 
 def _with_messages(messages: list[Any], rest: Any) -> Any:
-    """Return messages and what stood beside them, or what is the whole already.
-
-    A list alone, where nothing stood beside it: MLflow's server keeps the convention's messages so, and
-    its pages show such a list as a chat.
-    """
+    """Return messages and what stood beside them, or what is the whole already."""
     if rest is None:
-        return messages
+        return {"messages": messages}
     if not isinstance(rest, dict) or not MESSAGE_KEYS.isdisjoint(rest):
         return rest
     return {"messages": messages, **rest}

@@ -114,6 +114,45 @@ def page(browser):
         yield opened
 
 
+ANSWERS = """
+import mlflow, mlflow_otel
+handle = mlflow_otel.instrument()
+
+@mlflow.trace(span_type="AGENT")
+def answer(messages, user, limit):
+    call = {"id": "c-1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
+    return {
+        "messages": [
+            {"role": "assistant", "reasoning_content": "The sky matters.", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c-1", "content": "Sunny."},
+            {"role": "assistant", "content": "Yes, go out."},
+        ],
+        "steps": 2,
+    }
+
+asked = [{"type": "text", "text": "Shall I go out?"},
+    {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="}}]
+answer([{"role": "system", "content": "You are terse."}, {"role": "user", "content": asked}], "ann", 3)
+mlflow.flush_trace_async_logging()
+assert handle.force_flush()
+"""
+
+
+def test_messages_beside_other_arguments_are_a_chat_with_reasoning_an_image_and_calls(
+    page, jaeger, pages
+):
+    demo(jaeger[1], "-c", ANSWERS, OTEL_SERVICE_NAME="answers")
+    experiment = browsing.experiment_named(pages, "answers")
+    (trace,) = browsing.traces_of(pages, experiment)
+    browsing.open_trace(page, pages, experiment, trace["trace_id"])
+    browsing.shows(page, "You are terse.", "Shall I go out?", "Yes, go out.", "Sunny.", "weather")
+    browsing.shows(page, "System", "User", "Assistant")
+    page.get_by_text("Reasoning", exact=True).first.click(force=True)
+    browsing.shows(page, "The sky matters.")
+    assert page.locator('img[src^="data:image/gif"]').count()
+    assert '"role"' not in page.inner_text("body")
+
+
 def of_request(pages, experiment, request):
     found = browsing.traces_of(pages, experiment)
     return next(t["trace_id"] for t in found if t["client_request_id"] == request)

@@ -203,7 +203,8 @@ def test_what_is_known_of_a_trace_comes_back_as_mlflows_server_gets_it(both):
         {"page_content": "Paris.", "metadata": {"doc": 1}, "id": "d"}
     ]
     assert by_name["agent"].outputs == "Paris"
-    assert by_name["llm"].outputs[0]["parts"] == [{"type": "text", "content": "Paris"}]
+    assert by_name["llm"].inputs == {"messages": [{"role": "user", "content": "capital?"}]}
+    assert by_name["llm"].outputs == {"messages": [{"role": "assistant", "content": "Paris"}]}
     usage = by_name["llm"].get_attribute("mlflow.chat.tokenUsage")
     assert usage == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
