@@ -161,7 +161,9 @@ class Experiments:
     def _add(found: dict[str, FoundExperiment], one: FoundExperiment) -> None:
         known = found.get(one.experiment_id)
         if known is not None:
+            is_named = known.name != known.experiment_id  # else its ID stands for a name
             one = known._replace(
+                name=known.name if is_named else one.name,
                 services=tuple(dict.fromkeys((*known.services, *one.services))),
                 newest_ms=max(known.newest_ms, one.newest_ms),
             )

@@ -13,6 +13,7 @@ from mlflow_otel.export.mapped import BatchContext
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
+from mlflow_otel.tracing.experiment_names import ExperimentNames
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.recent import RecentTraces
 from mlflow_otel.tracing.snapshot import Snapshot
@@ -30,6 +31,7 @@ class TraceContexts:
 
     def __init__(self, settings: Settings, accounting: Accounting, recent: RecentTraces) -> None:
         self._experiment_name = settings.experiment_name
+        self._names = ExperimentNames(accounting, has_server=settings.dual_export)
         self._cost = mlflow_adapter.cost if settings.work_out_cost else _no_cost
         self._accounting = accounting
         self._recent_traces = recent
@@ -75,7 +77,7 @@ class TraceContexts:
         facts = trace.received if info is None and trace.received else self.facts(info)
         if trace.released and info is not None:
             self._recent_traces.remember(known(spans[0].context.trace_id, trace, facts))
-        trace.context = Snapshot(facts, trace.root, spans, self._cost)
+        trace.context = Snapshot(facts, trace.root, spans, self._cost, self._names.learn)
         if trace.released:
             trace.root = None  # what is remembered of traces holds no spans
         return trace.context

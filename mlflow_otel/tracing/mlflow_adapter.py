@@ -28,6 +28,7 @@ from mlflow_otel.export.mapped import attributes_of
 from mlflow_otel.forking import begin_anew_in_child
 from mlflow_otel.mapping.values import decode
 from mlflow_otel.tracing import store
+from mlflow_otel.untraced import untraced
 
 PACKAGES: Final = ("mlflow", "mlflow-tracing", "mlflow-skinny")
 INSTALL_HINT: Final = "pip install 'mlflow-otel[tracing]' (or 'mlflow-otel[mlflow]')"
@@ -52,6 +53,31 @@ def available() -> bool:
 def in_use() -> bool:
     """Tell whether MLflow Tracing is loaded. If the app never imports it, we do not either."""
     return "mlflow.tracing.trace_manager" in sys.modules
+
+
+def talks_to_server(identity: str, *, exports: bool) -> bool:
+    """Tell whether this app asks a tracking server anyway, so that it may be asked for an experiment's name.
+
+    Args:
+        identity: The experiment's ID.
+        exports: Whether MLflow's own export goes on.
+    """
+    if not in_use():
+        return False
+    from mlflow.tracking import fluent  # noqa: PLC0415
+    from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+    chosen: str | None = fluent._active_experiment_id  # noqa: SLF001 (mlflow.set_experiment asked for it)
+    return (exports or chosen == identity) and not utils.get_tracking_uri().startswith(store.SCHEME)
+
+
+def experiment_name_on_server(identity: str) -> str:
+    """Return an experiment's name as MLflow's tracking server says it. Waits as long as MLflow's client does."""
+    from mlflow.tracking._tracking_service import utils  # noqa: PLC0415
+
+    with untraced():
+        name: str = utils._get_store().get_experiment(identity).name  # noqa: SLF001
+    return name
 
 
 def sampling_override() -> float | None:

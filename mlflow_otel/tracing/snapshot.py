@@ -14,6 +14,7 @@ from mlflow_otel.mapping import usage
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.mapping.trace import previews
 from mlflow_otel.mapping.values import as_dict, decode
+from mlflow_otel.tracing import store
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 
 
@@ -45,7 +46,7 @@ def known_context(facts: TraceFacts, said: Said = NOTHING_SAID) -> TraceContext:
         tags=facts.tags,
         metadata=facts.metadata,
         experiment_id=facts.experiment_id,
-        experiment_name=facts.experiment_name,
+        experiment_name=store.experiment_name(facts.experiment_id) or facts.experiment_name,
         state=said.state or facts.state,
         request_preview=facts.request_preview or request,
         response_preview=facts.response_preview or response,
@@ -62,9 +63,10 @@ class Snapshot:
         root: The local root, if it ended.
         spans: The spans that were released.
         cost: Works out a span's cost from its raw attributes.
+        learn_name: Sees to it that the experiment's name is known; may wait for a moment.
     """
 
-    __slots__ = ("_context", "_cost", "_facts", "_root", "_spans")
+    __slots__ = ("_context", "_cost", "_facts", "_learn_name", "_root", "_spans")
 
     def __init__(
         self,
@@ -72,8 +74,10 @@ class Snapshot:
         root: ReadableSpan | None,
         spans: Sequence[ReadableSpan],
         cost: Callable[[Mapping[str, Any]], Mapping[str, float]],
+        learn_name: Callable[[str | None], None],
     ) -> None:
         self._cost = cost
+        self._learn_name = learn_name
         self._facts = facts
         self._root = root
         self._spans: Sequence[ReadableSpan] = spans
@@ -93,7 +97,7 @@ class Snapshot:
 
     def over(self, root: ReadableSpan, spans: Sequence[ReadableSpan]) -> Snapshot:
         """Return the context of the same trace with other spans: all of them, where these are a part."""
-        return Snapshot(self._facts, root, spans, self._cost)
+        return Snapshot(self._facts, root, spans, self._cost, self._learn_name)
 
     def forget_spans(self) -> None:
         """Drop the references to spans: nobody reads them. What MLflow knew stays, for late spans."""
@@ -101,6 +105,7 @@ class Snapshot:
 
     def _work_out(self, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> TraceContext:
         facts, metadata = self._facts, self._facts.metadata
+        self._learn_name(facts.experiment_id)
         state = None
         if root is not None and facts.state in UNFINISHED:
             state = "ERROR" if root.status.status_code is StatusCode.ERROR else "OK"

@@ -71,6 +71,11 @@ def experiment_name(identity: str | None) -> str | None:
     return None if identity is None else _names.get(str(identity))
 
 
+def name_experiment(identity: str, name: str) -> None:
+    """Keep the name that a tracking server gave an experiment."""
+    _names[identity] = name
+
+
 def builder(store_uri: str | None = None, artifact_uri: str | None = None) -> Any:  # noqa: ARG001
     """Build the store, as MLflow's tracking store registry asks for it."""
     from mlflow.entities import Experiment, LifecycleStage  # noqa: PLC0415

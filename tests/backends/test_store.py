@@ -233,6 +233,13 @@ def test_the_same_searches_have_the_same_answers(both):
     assert sum(map(bool, told["filters"])) > 25  # most of them find something
 
 
+def test_an_experiment_of_a_tracking_server_is_found_by_its_name(both):
+    store, _, _ = both
+    found = store.get_experiment_by_name("shop")
+    assert (found.experiment_id, found.name) == (SHOP, "shop")
+    assert store.get_experiment(SHOP).name == "shop"
+
+
 def test_the_same_orders_and_refusals(both):
     store, told, _ = both
     assert [requests(store, order_by=order) for order in ORDERS] == told["orders"]
