@@ -37,14 +37,24 @@ class MergedBackend:
         self._first = first
         self._second = second
         self._failed = failed
-        self.where = f"{first.where} and {second.where}"
+        self._unanswered: BackendError | None = None
+
+    @property
+    def where(self) -> str:
+        """What is asked, for a message; without credentials. Says so when the second did not answer last."""
+        if self._unanswered is not None:
+            return f"{self._first.where}, and {self._unanswered}"
+        return f"{self._first.where} and {self._second.where}"
 
     def _asked(self, ask: Callable[[], _T], otherwise: _T) -> _T:
         try:
-            return ask()
+            found = ask()
         except BackendError as error:
+            self._unanswered = error
             self._failed(error)
             return otherwise
+        self._unanswered = None
+        return found
 
     def find(self, query: TraceQuery, timeout: float) -> list[TraceSummary]:
         """Return the newest traces that match."""

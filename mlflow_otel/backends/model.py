@@ -214,6 +214,11 @@ def is_later(attributes: Mapping[str, Any]) -> bool:
     return genai.EVALUATION_NAME in attributes or keys.TRACE_UPDATE in attributes
 
 
+def is_hollow(trace: BackendTrace) -> bool:
+    """Tell whether nothing is there of a trace but what was added to it later."""
+    return all(is_later(span.attributes) for span in trace.spans)
+
+
 def trace_of(trace_id: int, spans: Iterable[BackendSpan]) -> BackendTrace:
     """Return a trace from its spans, each once. Those added later say nothing of when and how it began."""
     each = {span.span_id: span for span in spans}  # what was sent twice, a backend may hold twice

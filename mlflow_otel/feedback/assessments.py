@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
@@ -12,7 +13,7 @@ from mlflow_otel.backends.model import BackendError, Condition, TraceQuery, Trac
 from mlflow_otel.backends.opening import open_backend
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.export.guards import mapping_options
-from mlflow_otel.feedback import assessment_target, mlflow_adapter
+from mlflow_otel.feedback import assessment_target, mlflow_adapter, stored
 from mlflow_otel.feedback.assessment_target import (
     AssessmentTarget,
     mlflow_trace_id,
@@ -53,6 +54,7 @@ class Assessments:
         emitter: Sends them.
         recent: Knows this process's traces.
         accounting: Gets what goes wrong.
+        look_up: Returns an assessment that this process did not log, or None; given trace and ID.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Assessments:
         emitter: Emitter,
         recent: RecentTraces = RECENT,
         accounting: Accounting = ACCOUNTING,
+        look_up: Callable[[str, str], Any | None] = stored.assessment,
     ) -> None:
         self._settings = settings
         self._options = mapping_options(settings)
         self._emitter = emitter
         self._recent = recent
         self._accounting = accounting
+        self._look_up = look_up
         self._ledger = Ledger()
         self._memory = MemoryBackend(RecentProcessTraces(recent, self._options))
         self._summaries: dict[int, TraceSummary] = {}  # of traces that a backend was asked for
@@ -121,9 +125,20 @@ class Assessments:
         return made
 
     def update(self, trace_id: str, assessment_id: str, assessment: Any) -> Any:
-        """Change an assessment; raises ``MlflowException`` when it is not valid."""
+        """Change an assessment; raises ``MlflowException`` when it is not valid.
+
+        One that is not found leaves as it is: another process may have made it a moment ago.
+        """
         mlflow_adapter.check(trace_id, assessment)
-        old = self._ledger.get(assessment_id)
+        old = self._known(trace_id, assessment_id)
+        if old is None:
+            self._accounting.warn(
+                "assessments.unknown",
+                "Assessment %s was changed, and neither this process nor a backend that "
+                "MLFLOW_OTEL_TRACE_LOOKUP names has it. What was given was sent under its ID. See whether "
+                "the ID is right.",
+                assessment_id,
+            )
         made = mlflow_adapter.updated(trace_id, assessment_id, old, assessment)
         self._ledger.put(made)
         self.send(made, "update")
@@ -131,15 +146,20 @@ class Assessments:
 
     def delete(self, trace_id: str, assessment_id: str) -> None:
         """Say that an assessment is to be disregarded; raises ``MlflowException`` when it is not known."""
-        known = self._ledger.pop(assessment_id)
+        known = self._known(trace_id, assessment_id)
         if known is None:
             raise mlflow_adapter.not_known(assessment_id)
+        self._ledger.pop(assessment_id)
         known.trace_id = trace_id
         self.send(known, "delete")
 
-    def get(self, _trace_id: str, assessment_id: str) -> Any:
-        """Return an assessment; raises ``MlflowException`` when it is not known."""
+    def _known(self, trace_id: str, assessment_id: str) -> Any | None:
         known = self._ledger.get(assessment_id)
+        return self._look_up(trace_id, assessment_id) if known is None else known
+
+    def get(self, trace_id: str, assessment_id: str) -> Any:
+        """Return an assessment; raises ``MlflowException`` when it is not known."""
+        known = self._known(trace_id, assessment_id)
         if known is None:
             raise mlflow_adapter.not_known(assessment_id)
         return known

@@ -163,9 +163,30 @@ def not_known(assessment_id: str) -> Exception:
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST  # noqa: PLC0415
 
     error: Exception = MlflowException(
-        f"Assessment {assessment_id} was not logged by this process. Without an MLflow tracking server "
-        "only that is remembered: log a new assessment instead, or set MLFLOW_TRACKING_URI and "
+        f"Assessment {assessment_id} was not logged by this process, and no backend that "
+        "MLFLOW_OTEL_TRACE_LOOKUP names has it; a backend has one some seconds after it was logged. Log a "
+        "new assessment instead, name a backend, or set MLFLOW_TRACKING_URI and "
         "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true.",
+        error_code=RESOURCE_DOES_NOT_EXIST,
+    )
+    return error
+
+
+def checked_tag(key: str, value: str) -> tuple[str, str]:
+    """Return a tag as MLflow keeps it; raises ``MlflowException`` when it is not valid."""
+    from mlflow.utils.validation import _validate_trace_tag  # noqa: PLC0415
+
+    pair: tuple[str, str] = _validate_trace_tag(key, value)
+    return pair
+
+
+def no_such_tag(key: str, trace_id: str) -> Exception:
+    """Return MLflow's exception for a tag that a trace does not have."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST  # noqa: PLC0415
+
+    error: Exception = MlflowException(
+        f"No trace tag with key '{key}' for trace with ID '{trace_id}'",
         error_code=RESOURCE_DOES_NOT_EXIST,
     )
     return error

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from mlflow_otel.accounting import ACCOUNTING, Accounting
 from mlflow_otel.export.guards import mapping_options
-from mlflow_otel.feedback import assessment_target, mlflow_adapter
+from mlflow_otel.feedback import assessment_target, mlflow_adapter, stored
 from mlflow_otel.feedback.later_span import later_span
 from mlflow_otel.mapping import trace_update
 from mlflow_otel.settings import Settings
@@ -28,6 +28,7 @@ class TraceUpdates:
         resource: Whose changes these are.
         recent: Knows this process's traces.
         accounting: Gets what goes wrong.
+        look_up: Returns the tags of a trace, or None when it is not found.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class TraceUpdates:
         resource: Callable[[], Resource],
         recent: RecentTraces = RECENT,
         accounting: Accounting = ACCOUNTING,
+        look_up: Callable[[str], Mapping[str, str] | None] = stored.tags,
     ) -> None:
+        self._look_up = look_up
         self._settings = settings
         self._options = mapping_options(settings, accounting)
         self._open_spans = open_spans
@@ -46,11 +49,19 @@ class TraceUpdates:
         self._accounting = accounting
 
     def set_tag(self, trace_id: str, key: str, value: Any) -> None:
-        """Send that a tag was set; raises ``MlflowException`` when ``trace_id`` is no trace ID."""
-        self._change(trace_id, {str(key): str(value)}, ())
+        """Send that a tag was set; raises ``MlflowException`` for a bad trace ID, key or value."""
+        key, value = mlflow_adapter.checked_tag(str(key), str(value))
+        self._change(trace_id, {key: value}, ())
 
     def remove_tag(self, trace_id: str, key: str) -> None:
-        """Send that a tag was removed; raises ``MlflowException`` when ``trace_id`` is no trace ID."""
+        """Send that a tag was removed.
+
+        Raises:
+            MlflowException: ``trace_id`` is no trace ID, or the trace is found and has no such tag.
+        """
+        tags = self._look_up(trace_id)
+        if tags is not None and key not in tags:
+            raise mlflow_adapter.no_such_tag(key, trace_id)
         self._change(trace_id, {}, (str(key),))
 
     def _change(self, trace_id: str, tags: Mapping[str, str], removed: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ backend, from it. What this process sent is there at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mlflow_otel.accounting import Accounting
@@ -13,7 +14,9 @@ from mlflow_otel.backends.memory import MemoryBackend, ProcessTraces
 from mlflow_otel.backends.merged import MergedBackend
 from mlflow_otel.backends.model import BackendError, TraceBackend
 from mlflow_otel.backends.opening import open_backend
+from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.settings import Settings
+from mlflow_otel.store import mlflow_adapter
 from mlflow_otel.store.trace_methods import TraceMethods
 from mlflow_otel.store.traces import Traces
 
@@ -73,6 +76,24 @@ class AppTraces(TraceMethods):
     def _not_found(self, trace_id: str) -> str:
         said = super()._not_found(trace_id)
         return f"{said}. {LOOKUP}" if self._alone else said
+
+    def known_assessment(self, trace_id: str, assessment_id: str) -> Any | None:
+        """Return an assessment, or None when it is not found; raises nothing."""
+        held = self._held_or_none(trace_id)
+        views = () if held is None else self.traces.info(held).assessments
+        found = (
+            mlflow_adapter.assessment(trace_id, view)
+            for view in views
+            if view.assessment_id == assessment_id
+        )
+        return next(found, None)
+
+    def known_tags(self, trace_id: str) -> Mapping[str, str] | None:
+        """Return a trace's tags, or None when the span that says them is not found; raises nothing."""
+        held = self._held_or_none(trace_id)
+        if held is None or not any(keys.TRACE_STATE in span.attributes for span in held.spans):
+            return None
+        return self.traces.info(held).tags
 
     def search_traces(self, *args: Any, **kwargs: Any) -> Any:
         """Return a page of ``TraceInfo`` and the next page's token, or None."""

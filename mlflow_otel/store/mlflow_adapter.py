@@ -227,14 +227,6 @@ def _error(message: str, code: str) -> Exception:
     return error
 
 
-def checked_tag(key: str, value: str) -> tuple[str, str]:
-    """Return a tag as MLflow keeps it; raises ``MlflowException`` when it is not valid."""
-    from mlflow.utils.validation import _validate_trace_tag  # noqa: PLC0415
-
-    pair: tuple[str, str] = _validate_trace_tag(key, value)
-    return pair
-
-
 def changed(
     known: Any,
     *,

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
-from mlflow_otel.backends.model import BackendError, BackendTrace
+from mlflow_otel.backends.model import BackendError, BackendTrace, is_hollow
 from mlflow_otel.feedback import mlflow_adapter as assessments
 from mlflow_otel.feedback.assessment_target import parse_trace_id
 from mlflow_otel.filtering.grammar import FilterError, parse
@@ -62,6 +62,16 @@ class TraceMethods:
             raise mlflow_adapter.missing(self._not_found(trace_id))
         return held
 
+    def _told(self, trace_id: str) -> BackendTrace:
+        """Return a trace that has spans of its own; raises ``MlflowException`` as ``_held`` does.
+
+        A trace's feedback and tags may be there before its spans, and without them for ever.
+        """
+        held = self._held(trace_id)
+        if is_hollow(held):
+            raise mlflow_adapter.missing(self._not_found(trace_id))
+        return held
+
     def _held_or_none(self, trace_id: str) -> BackendTrace | None:
         try:
             identity = parse_trace_id(trace_id)
@@ -78,12 +88,12 @@ class TraceMethods:
     @answered
     def get_trace_info(self, trace_id: str) -> Any:
         """Return a trace's ``TraceInfo``."""
-        return mlflow_adapter.trace_info(self.traces.info(self._held(trace_id)))
+        return mlflow_adapter.trace_info(self.traces.info(self._told(trace_id)))
 
     @answered
     def get_trace(self, trace_id: str, *, allow_partial: bool = False) -> Any:  # noqa: ARG002
         """Return a trace with its spans, those that are there."""
-        return mlflow_adapter.trace(self.traces.whole(self._held(trace_id)))
+        return mlflow_adapter.trace(self.traces.whole(self._told(trace_id)))
 
     @answered
     def batch_get_traces(
@@ -116,7 +126,7 @@ class TraceMethods:
                 known.append(parse_trace_id(trace_id))
             except ValueError:
                 continue
-        held = self.traces.several(known)
+        held = [one for one in self.traces.several(known) if not is_hollow(one)]
         if experiment_ids is None:
             return held
         wanted = set(map(str, experiment_ids))
@@ -215,7 +225,7 @@ class TraceMethods:
     @answered
     def set_trace_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag: a span ``trace update`` tells of it."""
-        key, value = mlflow_adapter.checked_tag(key, value)
+        key, value = assessments.checked_tag(key, value)
         self.traces.change_tags(self._held(trace_id), {key: value})
 
     @answered
@@ -223,9 +233,7 @@ class TraceMethods:
         """Remove a tag: a span ``trace update`` tells of it."""
         held = self._held(trace_id)
         if key not in self.traces.info(held).tags:
-            raise mlflow_adapter.missing(
-                f"No trace tag with key '{key}' for trace with ID '{trace_id}'"
-            )
+            raise assessments.no_such_tag(key, trace_id)
         self.traces.change_tags(held, {}, [key])
 
     @answered

@@ -17,7 +17,8 @@ import mlflow, mlflow_otel
 handle = mlflow_otel.instrument(service_name="one")
 with mlflow.start_span("chat") as span:
     pass
-mlflow.log_feedback(trace_id=span.trace_id, name="score", value=0.5)
+mlflow.log_feedback(trace_id=span.trace_id, name="score", value=0.5, rationale="so-so")
+mlflow.log_expectation(trace_id=span.trace_id, name="answer", value="Paris")
 assert handle.force_flush()
 print(span.trace_id)
 """
@@ -38,6 +39,8 @@ assert known.value == 0.5, known
 mlflow.update_assessment(
     trace_id=sys.argv[1], assessment_id=known.assessment_id,
     assessment=Feedback(name="score", value=0.25))
+(truth,) = [a for a in mlflow.get_trace(sys.argv[1]).info.assessments if a.name == "answer"]
+mlflow.delete_assessment(sys.argv[1], truth.assessment_id)
 mlflow.set_trace_tag(sys.argv[1], "seen", "yes")
 assert [a.value for a in scores()] == [0.25]
 assert handle.force_flush()
@@ -48,7 +51,8 @@ while time.monotonic() < until:
     if values == ([0.25], "yes"):
         break
     time.sleep(0.5)
-print(*values)
+held = mlflow.get_trace(sys.argv[1]).info.assessments
+print(*values, [(a.name, a.rationale) for a in held])
 """
 
 
@@ -78,4 +82,4 @@ def test_an_assessment_that_another_process_made_is_found_changed_and_read_by_a_
 
         trace_id = run(MAKES)
         run(CHANGES, trace_id)
-        assert run(READS, trace_id) == "[0.25] yes"
+        assert run(READS, trace_id) == "[0.25] yes [('score', 'so-so')]"

@@ -109,6 +109,57 @@ def test_a_look_up_that_does_not_answer_leaves_what_is_here(started, caplog):
     assert "secret" not in caplog.text
 
 
+def test_each_call_says_that_the_look_up_did_not_answer_not_that_the_trace_is_not_there(
+    started, caplog
+):
+    started(
+        MLFLOW_OTEL_TRACE_LOOKUP=f"jaeger+http://127.0.0.1:{free_port()}",
+        MLFLOW_OTEL_TRACE_LOOKUP_TIMEOUT="0.5",
+    )
+    for number in (1, 2):
+        caplog.clear()
+        assert mlflow.get_trace(f"tr-{number:032x}") is None
+        (said,) = [text for text in caplog.messages if f"tr-{number:032x}" in text]
+        assert "not found in this process's recent traces, and " in said
+        assert "did not answer" in said
+
+
+def test_feedback_and_tags_make_no_trace_of_one_that_is_not_here(started):
+    started()
+    absent = f"tr-{7:032x}"
+    mlflow.set_trace_tag(absent, "team", "a")
+    mlflow.log_feedback(trace_id=absent, name="ok", value=True)
+    assert mlflow.get_trace(absent, silent=True) is None
+    assert absent not in found()
+
+
+def test_a_tag_that_mlflow_would_refuse_is_refused(started):
+    from mlflow.exceptions import MlflowException
+
+    started()
+    trace = answered("s-refused", tags={"team": "a"})
+    with pytest.raises(MlflowException, match="exceeds"):
+        mlflow.set_trace_tag(trace, "k" * 300, "v")
+    with pytest.raises(MlflowException, match="No trace tag with key 'other'"):
+        mlflow.delete_trace_tag(trace, "other")
+    mlflow.delete_trace_tag(trace, "team")
+    with pytest.raises(MlflowException, match="No trace tag with key 'team'"):
+        mlflow.delete_trace_tag(trace, "team")
+    mlflow.delete_trace_tag(f"tr-{8:032x}", "whatever")  # it may be another process's trace
+
+
+def test_a_change_of_an_assessment_that_is_not_known_is_sent_and_said(started, caplog):
+    from mlflow.entities import Feedback
+
+    started()
+    trace = answered("s-unknown")
+    mlflow.update_assessment(trace, "a-typo", Feedback(name="ok", value=False))
+    assert "Assessment a-typo was changed" in caplog.text
+    assert "MLFLOW_OTEL_TRACE_LOOKUP" in caplog.text
+    (there,) = mlflow.get_trace(trace).info.assessments
+    assert (there.assessment_id, there.value) == ("a-typo", False)
+
+
 def test_the_experiment_that_is_named_is_searched(started):
     started(MLFLOW_EXPERIMENT_NAME="study of answers")
     trace_id = answered("s-named")
