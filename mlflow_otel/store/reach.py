@@ -11,11 +11,19 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from mlflow_otel.backends.model import BackendTrace, Condition, TraceBackend, TraceQuery, Window
+from mlflow_otel.backends.model import (
+    BackendTrace,
+    Condition,
+    TraceBackend,
+    TraceQuery,
+    Window,
+    is_entry,
+)
 from mlflow_otel.conventions import genai
 from mlflow_otel.conventions import mlflow as keys
 from mlflow_otel.filtering.grammar import Clause
 from mlflow_otel.mapping import trace_update
+from mlflow_otel.mapping.trace import STAMPS
 from mlflow_otel.store import scan
 from mlflow_otel.store.experiments import ENTRY, Experiments, Scope
 from mlflow_otel.store.gather import gathered
@@ -27,7 +35,7 @@ _T = TypeVar("_T")
 
 MOST_OF_SESSION: Final = 1000
 MOST_KNOWN: Final = 100
-"""Searches of which it is remembered since when their newest traces are."""
+"""Searches of which is remembered how dense their traces are."""
 UPDATE: Final = Condition(keys.TRACE_UPDATE, "true")
 """On the spans that tell of later changes."""
 
@@ -56,7 +64,11 @@ class Reach:
         self._timeout = timeout
         self._look_back = look_back_ms
         self._now = now
-        self._newest_since: dict[tuple[Scope, ...], int] = {}  # one operation each: no lock
+        # No lock: each step is one operation of a dict.
+        self._newest_since: dict[tuple[Scope, ...], int] = {}
+        self._many: dict[
+            Condition, bool
+        ] = {}  # conditions that too many traces meet for one question
 
     @property
     def where(self) -> str:
@@ -123,6 +135,9 @@ class Reach:
         """
         if not asked:
             return self._scanned(scopes, span, ascending=ascending), {}
+        few = self._on_any_span(scopes, asked, span)
+        if few is not None:
+            return iter([scan.Found(span, few)]), {}
         changes = [beside(functools.partial(self._changed_late, one)) for one in asked]
         narrow = [Scope(scope.services, (*scope.conditions, *asked)) for scope in scopes]
         scanned = self._scanned(narrow, span, ascending=ascending)
@@ -130,8 +145,40 @@ class Reach:
         windows = [wait() for wait in changes]
         if not all(window.complete for window in windows):  # too many: each trace is looked at
             return self._scanned(scopes, span, ascending=ascending), {}
-        late = {trace.summary.trace_id: trace for window in windows for trace in window.traces}
+        late = {
+            trace.summary.trace_id: trace
+            for window in windows
+            for trace in window.traces
+            if _has_entry(trace)
+        }
         return itertools.chain(first, scanned), late
+
+    def _on_any_span(
+        self, scopes: Sequence[Scope], asked: Sequence[Condition], span: Span
+    ) -> list[BackendTrace] | None:
+        """Return every trace that meets a condition on whichever of its spans, or None when that is not to be had.
+
+        A trace's session, user and request ID stand on all its spans and on its later changes. So one question
+        finds what takes two else. It is for what few traces meet, where no other service has spans.
+        """
+        if len(asked) != 1 or asked[0].key not in STAMPS or asked[0] in self._many:
+            return None
+        services = self._experiments.services()
+        if span.end < self._now() or any({*one.services} != {*services} for one in scopes):
+            return None
+        edges = span.start * scan.MILLISECOND, span.end * scan.MILLISECOND
+        query = TraceQuery(asked, *edges, services, scan.AT_ONCE, all_or_none=True)
+        window = self._backend.window(query, self._timeout)
+        if not window.complete:
+            if len(self._many) >= MOST_KNOWN:
+                self._many.clear()
+            self._many[asked[0]] = True
+            return None
+        return [
+            trace
+            for trace in window.traces
+            if edges[0] <= trace.summary.start <= edges[1] and _has_entry(trace)
+        ]
 
     def all_of(
         self, experiments: Sequence[str] | None, span: Span, make: Callable[[BackendTrace], _T]
@@ -204,3 +251,8 @@ class Reach:
         start, end = self.span_of(None, None)
         edges = start * scan.MILLISECOND, end * scan.MILLISECOND
         return TraceQuery(conditions, *edges, (), scan.AT_ONCE)
+
+
+def _has_entry(trace: BackendTrace) -> bool:
+    """Tell whether a trace's entry span is there. Lists have no others."""
+    return any(is_entry(span.attributes) for span in trace.spans)

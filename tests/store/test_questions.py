@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlflow_otel.backends.memory import MemoryBackend
 from mlflow_otel.backends.model import Window
@@ -61,12 +63,86 @@ def test_the_newest_page_is_asked_for_in_one_question_once_it_is_known_how_dense
     assert not set(rest) & set(first)
 
 
-def test_what_one_answer_holds_is_asked_for_at_once_however_long_ago_it_was(busy):
+SESSION = "metadata.`mlflow.trace.session` = '{}'"
+
+
+def test_what_stands_on_every_span_is_asked_for_in_one_question_however_long_ago_it_was(busy):
     store, backend, _ = busy
-    condition = "metadata.`mlflow.trace.session` = 's-150'"
-    ids, _, _ = found(backend, lambda: store.search_traces([SHOP], condition))
+    ids, _, calls = found(backend, lambda: store.search_traces([SHOP], SESSION.format("s-150")))
+    assert (len(ids), calls) == (5, 1)
+
+
+def test_where_another_service_has_spans_two_questions_are_asked_at_once(busy):
+    store, backend, held = busy
+    held.add(NOW - SECOND, "cart", **{"session.id": "s-150"})
+    store.traces.experiments._until = 0.0  # else the new service is seen half a minute later
+    ids, _, _ = found(backend, lambda: store.search_traces([SHOP], SESSION.format("s-150")))
     assert len(ids) == 5
     assert len([q for q in backend.asked if len(q.conditions) == 2]) == 2  # late changes, traces
+
+
+def test_what_many_traces_meet_is_not_asked_for_twice_in_vain(busy):
+    store, backend, held = busy
+    for number in range(300):
+        held.add(NOW - (number + 1) * SECOND, **{"session.id": "s-long"})
+    ask = lambda: store.search_traces([SHOP], SESSION.format("s-long"), max_results=50)  # noqa: E731
+    first, token, _ = found(backend, ask)
+    asked = [q for q in backend.asked if len(q.conditions) == 1]
+    again, _, _ = found(backend, ask)
+    assert (len(first), again, bool(token)) == (50, first, True)
+    assert len(asked) == 1
+    assert not [q for q in backend.asked if len(q.conditions) == 1]
+
+
+KEYS = {
+    "session.id": SESSION,
+    "user.id": "metadata.`mlflow.trace.user` = '{}'",
+    "mlflow.trace.client_request_id": "client_request_id = '{}'",
+}
+SAID = st.dictionaries(st.sampled_from(sorted(KEYS)), st.sampled_from("ab"), max_size=3)
+TRACE = st.tuples(
+    st.integers(1, 50),  # seconds before now
+    st.sampled_from(["shop", "shop", "cart"]),
+    SAID,
+    st.lists(st.tuples(st.integers(0, 40), SAID), max_size=2),  # later changes: seconds after it
+    st.booleans(),  # whether its root is there
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(traces=st.lists(TRACE, max_size=6), key=st.sampled_from(sorted(KEYS)))
+def test_a_search_finds_what_a_look_at_every_trace_finds(traces, key):
+    held = HeldTraces()
+    for age, service, said, changes, is_whole in traces:
+        start = NOW - age * SECOND
+        identity = int(held.add(start, service, **said).removeprefix("tr-"), 16)
+        (root,) = held.spans[identity]
+        for number, (after, more) in enumerate(changes):
+            update = {"mlflow.trace.update": True, "mlflow.trace.id": f"tr-{identity:032x}", **more}
+            changed = root._replace(
+                span_id=identity * 100 + number,
+                name="trace update",
+                start=start + after * SECOND,
+                end=start + after * SECOND + 1000,
+                attributes=update,
+            )
+            held.spans[identity].append(changed)
+        if not is_whole:  # an inner span came, and its root did not
+            held.spans[identity][0] = root._replace(parent_id=77, attributes=said)
+    store = store_on(held, Newest(held))
+    everything, _ = store.search_traces([SHOP])
+    for value in "ab":
+        infos, _ = store.search_traces([SHOP], KEYS[key].format(value))
+        expected = [info.trace_id for info in everything if _said(info)[key] == value]
+        assert [info.trace_id for info in infos] == expected
+
+
+def _said(info):
+    return {
+        "session.id": info.trace_metadata.get("mlflow.trace.session"),
+        "user.id": info.trace_metadata.get("mlflow.trace.user"),
+        "mlflow.trace.client_request_id": info.client_request_id,
+    }
 
 
 def test_all_traces_are_read_with_few_that_are_read_for_nothing(busy):
