@@ -167,13 +167,16 @@ def is_known(attributes: Mapping[str, Any]) -> bool:
 def _translated(said: dict[str, Any]) -> dict[str, Any]:
     """Return a span with what MLflow reads off the attributes of other libraries."""
     from mlflow.entities.span import Span  # noqa: PLC0415
-    from mlflow.tracing.otel.translation import translate_span_when_storing  # noqa: PLC0415
+    from mlflow.tracing.otel import translation  # noqa: PLC0415
 
+    unwrapped = getattr(translation, "strip_otlp_double_encoding", None)
+    if unwrapped is not None:  # from 3.18 on; before, the translation itself did this
+        said = {**said, "attributes": unwrapped(said["attributes"])}
     attributes = said["attributes"]
     priced = keys.LLM_COST in attributes
     # A span without a cost stays so: MLflow would fetch its price catalog in the middle of a read.
     attributes.setdefault(keys.LLM_COST, "null")
-    found: dict[str, Any] = translate_span_when_storing(Span.from_dict(said))
+    found: dict[str, Any] = translation.translate_span_when_storing(Span.from_dict(said))
     if not priced:
         found["attributes"].pop(keys.LLM_COST, None)
     return found
