@@ -109,12 +109,12 @@ def assessment(trace_id: str, view: AssessmentView) -> Any:
             error=error,
             rationale=view.rationale,
             overrides=view.overrides,
-            valid=view.valid is not False,
             **common,
         )
     else:
         assert_never(view.kind)
     made.assessment_id = view.assessment_id
+    made.valid = view.valid is not False
     return made
 
 
@@ -238,9 +238,12 @@ def changed(
     feedback: Any,
     rationale: str | None,
     metadata: dict[str, str] | None,
+    valid: bool | None,
     millis: int,
 ) -> Any:
     """Return an assessment after a change, as MLflow's SQL store makes it.
+
+    A new value comes as MLflow's value, or, from MLflow's server, as a whole assessment that has it.
 
     Raises:
         MlflowException: The change would make another kind of it.
@@ -255,12 +258,17 @@ def changed(
         raise invalid("A feedback cannot become an expectation, nor an expectation a feedback.")
     made = copy.copy(known)
     made.name = known.name if name is None else name
-    made.expectation = known.expectation if expectation is None else expectation
-    made.feedback = known.feedback if feedback is None else feedback
+    made.expectation = _value_in(expectation, "expectation") or known.expectation
+    made.feedback = _value_in(feedback, "feedback") or known.feedback
+    made.valid = known.valid if valid is None else valid
     made.rationale = known.rationale if rationale is None else rationale
     made.metadata = {**(known.metadata or {}), **(metadata or {})} or None
     made.last_update_time_ms = millis
     return made
+
+
+def _value_in(given: Any, kind: str) -> Any:
+    return getattr(given, kind, given)
 
 
 def completed_session(session_id: str, first: int, last: int) -> Any:

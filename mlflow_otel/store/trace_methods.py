@@ -275,8 +275,12 @@ class TraceMethods:
         feedback: Any = None,
         rationale: str | None = None,
         metadata: dict[str, str] | None = None,
+        valid: bool | None = None,
     ) -> Any:
-        """Change an assessment of a trace, and return it as it is now."""
+        """Change an assessment of a trace, and return it as it is now.
+
+        ``valid`` is no argument of MLflow's own stores; its server hands it on all the same.
+        """
         held = self._held(trace_id)
         known = self._assessment(held, trace_id, assessment_id)
         made = mlflow_adapter.changed(
@@ -286,6 +290,7 @@ class TraceMethods:
             feedback=feedback,
             rationale=rationale,
             metadata=metadata,
+            valid=valid,
             millis=self.traces.now() // 1_000_000,
         )
         assessments.check(trace_id, made)

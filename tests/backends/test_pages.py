@@ -265,6 +265,54 @@ def test_the_pages_show_the_same_texts_as_over_sqlite(page, pages, plain):
     assert found == DIFFER, found
 
 
+MADE = {
+    "feedback": {"feedback": {"value": True}},
+    "expectation": {"expectation": {"value": "Paris"}},
+}
+CHANGES = [
+    ("feedback", {"feedback": {"value": False}}),
+    ("feedback", {"feedback": {"error": {"error_code": "E", "error_message": "slow"}}}),
+    ("feedback", {"rationale": "so"}),
+    ("feedback", {"metadata": {"k": "v"}}),
+    ("feedback", {"assessment_name": "renamed"}),
+    ("expectation", {"expectation": {"value": {"city": "Rome"}}}),
+    ("expectation", {"feedback": {"value": 1}}),  # refused
+    ("feedback", {"expectation": {"value": 1}}),  # refused
+]
+
+
+@pytest.mark.parametrize(("kind", "change"), CHANGES, ids=str)
+def test_an_assessment_that_is_changed_over_rest_is_as_mlflows_server_makes_it(
+    pages, plain, kind, change
+):
+    told = []
+    for address in (pages, plain):
+        experiment = browsing.experiment_named(address, BESIDE)
+        trace = of_request(address, experiment, "req-2")
+        place = f"{address}/ajax-api/3.0/mlflow/traces/{trace}/assessments"
+        source = {"source_type": "HUMAN", "source_id": "me"}
+        asked = {"assessment_name": "changed", "source": source, **MADE[kind]}
+        made = httpx.post(place, json={"assessment": asked}, timeout=60).json()["assessment"]
+        one = f"{place}/{made['assessment_id']}"
+        body = {"assessment": change, "update_mask": next(iter(change))}
+        answer = httpx.patch(one, json=body, timeout=60)
+        read = httpx.get(one, timeout=60).json()["assessment"]
+        httpx.delete(one, timeout=60)
+        told.append((answer.status_code, {key: read.get(key) for key in COMPARED}))
+    assert told[0] == told[1]
+
+
+COMPARED = (
+    "assessment_name",
+    "feedback",
+    "expectation",
+    "rationale",
+    "metadata",
+    "source",
+    "valid",
+)
+
+
 def test_plain_mlflow_server_takes_the_tracking_uri_with_a_database_beside(jaeger, tmp_path):
     url, otlp = jaeger
     database = f"sqlite:///{tmp_path}/pages.db"
