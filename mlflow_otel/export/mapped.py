@@ -112,6 +112,7 @@ class BatchContext:
         read: Gets ``size`` when the first of them is read.
         outlines: Gets what is counted of each span of MLflow's when it is mapped, by span ID; None where
             nothing is measured.
+        put_back: Returns a span's raw attributes with the media that MLflow took out of them.
     """
 
     context: Callable[[], TraceContext] = lambda: NO_CONTEXT
@@ -123,6 +124,7 @@ class BatchContext:
     read: deque[int] | None = None
     keep: Callable[[SpanToExport], bool] | None = None
     outlines: dict[int, Mapping[str, Any]] | None = None
+    put_back: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda attributes: attributes
 
     def was_read(self) -> None:
         """Give ``read`` the size, once."""
@@ -134,7 +136,7 @@ class BatchContext:
 def view_of(span: ReadableSpan, batch: BatchContext) -> SpanView:
     """Return a span's plain values."""
     entries, parent = batch.entries, span.parent
-    attributes = attributes_of(span)
+    attributes = batch.put_back(attributes_of(span))
     if keys.CHAT_TOKEN_USAGE in attributes and keys.LLM_COST not in attributes:
         found = batch.cost(attributes)
         if found:

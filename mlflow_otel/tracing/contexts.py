@@ -13,6 +13,7 @@ from mlflow_otel.export.mapped import BatchContext
 from mlflow_otel.mapping.model import TraceContext
 from mlflow_otel.settings import Settings
 from mlflow_otel.tracing import mlflow_adapter
+from mlflow_otel.tracing.attachments import ATTACHMENTS
 from mlflow_otel.tracing.experiment_names import ExperimentNames
 from mlflow_otel.tracing.mlflow_adapter import TraceFacts
 from mlflow_otel.tracing.recent import RecentTraces
@@ -62,6 +63,7 @@ class TraceContexts:
             None if trace is None else trace.entries,
             size,
             keep=guards.keep,
+            put_back=ATTACHMENTS.put_back,
         )
 
     def _context(

@@ -22,6 +22,7 @@ from opentelemetry.trace import NoOpTracerProvider
 from mlflow_otel.accounting import ACCOUNTING
 from mlflow_otel.mapping import experiment
 from mlflow_otel.tracing import store
+from mlflow_otel.tracing.attachments import ATTACHMENTS, SCHEME, Medium
 
 IMPORTED_AT_EACH_SPAN: Final = ("mlflow.pyfunc.context", "mlflow.agent.hint")
 IMPORTED_BY_US_AT_SPANS: Final = (
@@ -140,8 +141,10 @@ class TakeOver:
         join: Puts our processor into the global provider when MLflow shares it, and returns that
             provider. Called again whenever the app has set another.
         shared_tracer: Returns what a module of MLflow's gets for the shared provider's tracer.
-        keep_media: Whether images and audio stay in their spans. MLflow moves them to its server's
-            artifact store and leaves a reference. Without a server the reference leads nowhere.
+        keep_media: Whether images and audio stay in MLflow's spans. MLflow moves them to its server's
+            artifact store and leaves a reference. Without a server the reference leads nowhere. With one,
+            they are in what leaves over OTLP all the same, unless ``MLFLOW_TRACE_EXTRACT_ATTACHMENTS`` asks
+            for the reference.
     """
 
     def __init__(
@@ -176,6 +179,8 @@ class TakeOver:
         self._extract = LiveSpan.__dict__["_should_extract_base64"]
         if keep_media:
             LiveSpan._should_extract_base64 = staticmethod(_attachments_asked_for)  # noqa: SLF001
+        self._store_attachment = LiveSpan._store_attachment  # noqa: SLF001
+        LiveSpan._store_attachment = _keeping(self._store_attachment)  # noqa: SLF001
         _quiet()
         self._absent = _mark_absent()
         for module in IMPORTED_BY_US_AT_SPANS:
@@ -229,6 +234,7 @@ class TakeOver:
         self._forget_experiment()
         self._provider._initialize_tracer_provider = self._initialize  # noqa: SLF001
         self._live_span._should_extract_base64 = self._extract  # noqa: SLF001
+        self._live_span._store_attachment = self._store_attachment  # noqa: SLF001
         for name in ("reset", "get", "get_or_init_tracer"):
             self._provider.provider.__dict__.pop(name, None)
         self._shared_once._done = self._shared_was_done  # noqa: SLF001
@@ -237,6 +243,19 @@ class TakeOver:
             sys.modules.pop(name, None)
         if isolated():
             self._reset()
+
+
+def _keeping(own: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+    """Return MLflow's method that takes a medium out of a span; what it takes is kept for us, too."""
+
+    def store_attachment(span: Any, attachment: Any) -> str:
+        reference = own(span, attachment)
+        if reference.startswith(SCHEME) and not _attachments_asked_for():
+            kept = Medium(attachment.content_type, attachment.content_bytes)
+            ATTACHMENTS.put(reference, kept)
+        return reference
+
+    return store_attachment
 
 
 def _attachments_asked_for() -> bool:

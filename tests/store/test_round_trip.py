@@ -209,6 +209,22 @@ def test_what_is_known_of_a_trace_comes_back_as_mlflows_server_gets_it(both):
     assert usage == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
 
+def test_an_image_that_mlflow_moves_to_its_server_leaves_over_otlp_too(both):
+    start, flush = both
+    sent, server = start()
+    url = "data:image/png;base64,iVBORw0KGgo="
+    image = {"type": "image_url", "image_url": {"url": url}}
+    with mlflow.start_span("look", span_type="CHAT_MODEL") as span:
+        span.set_inputs({"messages": [{"role": "user", "content": [image]}]})
+        span.set_outputs({"choices": [{"message": {"role": "assistant", "content": "A cat."}}]})
+    flush()
+    (theirs,) = server.spans[span.trace_id]
+    (asked,) = theirs.inputs["messages"]
+    assert asked["content"][0]["image_url"]["url"].startswith("mlflow-attachment://")
+    found = mlflow_adapter.trace(stored_trace(sent.trace(span.trace_id)))
+    assert found.data.spans[0].inputs == {"messages": [{"role": "user", "content": [image]}]}
+
+
 @pytest.mark.parametrize("as_tags", [True, False])
 def test_a_session_comes_back_where_it_was_set_and_an_error_with_its_event(both, as_tags):
     start, flush = both

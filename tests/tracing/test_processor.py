@@ -8,6 +8,7 @@ import gc
 import json
 import threading
 import time
+import uuid
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from mlflow_otel import MlflowSampler, MlflowSpanProcessor, Settings
 from mlflow_otel.accounting import Accounting
+from mlflow_otel.tracing.attachments import Attachments, Medium
 
 SESSION = {"mlflow.trace.session": "s-1", "mlflow.trace.user": "u-1"}
 STAMPS = {"session.id": "s-1", "user.id": "u-1", "mlflow.trace.client_request_id": "r-1"}
@@ -449,6 +451,30 @@ def test_an_image_stays_in_its_span_unless_mlflow_is_told_to_move_it(
             "content": "iVBORw0K",
             "mime_type": "image/png",
         }
+
+
+def test_a_file_that_the_app_attached_leaves_in_its_span(instrumented):
+    from mlflow.tracing.attachments import Attachment
+
+    _, spans = instrumented
+    with mlflow.start_span("read") as span:
+        span.set_inputs({"file": Attachment(content_type="text/csv", content_bytes=b"a,b")})
+    (left,) = spans()
+    assert left.attributes["mlflow.spanInputs"] == '{"file":"data:text/csv;base64,YSxi"}'
+
+
+def test_media_that_are_not_kept_any_more_leave_as_references_and_are_counted(caplog):
+    accounting = Accounting()
+    kept = Attachments(max_bytes=10, accounting=accounting)
+    references = [f"mlflow-attachment://{uuid.uuid4()}?content_type=a%2Fb&size=8" for _ in "12"]
+    for reference in references:
+        kept.put(reference, Medium("a/b", b"12345678"))
+    given = {"mlflow.spanInputs": json.dumps(references), "mlflow.own": references[1]}
+    left = kept.put_back(given)
+    assert json.loads(left["mlflow.spanInputs"]) == [references[0], "data:a/b;base64,MTIzNDU2Nzg="]
+    assert left["mlflow.own"] == references[1]  # an app's own word
+    assert accounting.snapshot() == {"attachments.not_kept": 1}
+    assert json.loads(given["mlflow.spanInputs"]) == references
 
 
 @pytest.mark.parametrize("why", ["sampled out", "no room", "exported"])
