@@ -14,6 +14,8 @@ from typing import Final, TypeVar
 from mlflow_otel.backends.model import (
     BackendTrace,
     Condition,
+    TooMuchError,
+    TooSlowError,
     TraceBackend,
     TraceQuery,
     Window,
@@ -66,9 +68,7 @@ class Reach:
         self._now = now
         # No lock: each step is one operation of a dict.
         self._newest_since: dict[tuple[Scope, ...], int] = {}
-        self._many: dict[
-            Condition, bool
-        ] = {}  # conditions that too many traces meet for one question
+        self._met_by_many: dict[Condition, bool] = {}
 
     @property
     def where(self) -> str:
@@ -161,23 +161,26 @@ class Reach:
         A trace's session, user and request ID stand on all its spans and on its later changes. So one question
         finds what takes two else. It is for what few traces meet, where no other service has spans.
         """
-        if len(asked) != 1 or asked[0].key not in STAMPS or asked[0] in self._many:
+        if len(asked) != 1 or asked[0].key not in STAMPS or asked[0] in self._met_by_many:
             return None
         services = self._experiments.services()
         if span.end < self._now() or any({*one.services} != {*services} for one in scopes):
             return None
-        edges = span.start * scan.MILLISECOND, span.end * scan.MILLISECOND
-        query = TraceQuery(asked, *edges, services, scan.AT_ONCE, all_or_none=True)
-        window = self._backend.window(query, self._timeout)
+        start, end = span.start * scan.MILLISECOND, (span.end + 1) * scan.MILLISECOND - 1
+        query = TraceQuery(asked, start, end, services, scan.AT_ONCE, all_or_none=True)
+        try:
+            window = self._backend.window(query, self._timeout)
+        except (TooMuchError, TooSlowError):
+            window = Window((), complete=False)
         if not window.complete:
-            if len(self._many) >= MOST_KNOWN:
-                self._many.clear()
-            self._many[asked[0]] = True
+            if len(self._met_by_many) >= MOST_KNOWN:
+                self._met_by_many.clear()
+            self._met_by_many[asked[0]] = True
             return None
         return [
             trace
             for trace in window.traces
-            if edges[0] <= trace.summary.start <= edges[1] and _has_entry(trace)
+            if start <= trace.summary.start <= end and _has_entry(trace)
         ]
 
     def all_of(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_otel.backends.memory import MemoryBackend
-from mlflow_otel.backends.model import Window
+from mlflow_otel.backends.model import TooMuchError, Window
 from mlflow_otel.mapping.experiment import experiment_id
 from tests.store.held import NOW, SECOND, HeldTraces, store_on
 
@@ -92,6 +92,25 @@ def test_what_many_traces_meet_is_not_asked_for_twice_in_vain(busy):
     assert (len(first), again, bool(token)) == (50, first, True)
     assert len(asked) == 1
     assert not [q for q in backend.asked if len(q.conditions) == 1]
+
+
+class Small(Newest):
+    """Refuses answers of more than some traces, as one that is too large for the client."""
+
+    def window(self, query, timeout):
+        window = super().window(query, timeout)
+        if len(window.traces) > 20:
+            raise TooMuchError("the answer is too large")
+        return window
+
+
+def test_an_answer_that_is_too_large_is_read_in_parts(busy):
+    _, _, held = busy
+    for number in range(60):
+        held.add(NOW - (number + 1) * SECOND, **{"session.id": "s-large"})
+    store = store_on(held, Small(held))
+    infos, _ = store.search_traces([SHOP], SESSION.format("s-large"), max_results=100)
+    assert len(infos) == 60
 
 
 KEYS = {
