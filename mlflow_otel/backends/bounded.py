@@ -13,7 +13,7 @@ from mlflow_otel.backends.model import (
     BackendTrace,
     Condition,
     TraceSummary,
-    is_later,
+    is_hollow,
     trace_of,
 )
 from mlflow_otel.forking import begin_anew_in_child
@@ -137,7 +137,7 @@ class BoundedTraces:
 
     def _known_trace(self, trace_id: int) -> BackendTrace | None:
         trace = self._read(trace_id)
-        return None if trace is None or added_later(trace) else trace
+        return None if trace is None or is_hollow(trace) else trace
 
     def _read(self, trace_id: int) -> BackendTrace | None:
         """Return what is kept of a trace, each span once, or None."""
@@ -152,8 +152,3 @@ class BoundedTraces:
             if len(entry.pieces) == len(pieces) and entry.pieces[0] is pieces[0]:
                 entry.trace = trace  # else more came meanwhile
         return trace
-
-
-def added_later(trace: BackendTrace) -> bool:
-    """Tell whether all that is here of a trace was added after it ended."""
-    return all(is_later(span.attributes) for span in trace.spans)

@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
-from mlflow_otel.backends.bounded import BoundedTraces, added_later
+from mlflow_otel.backends.bounded import BoundedTraces
 from mlflow_otel.backends.memory import MemoryBackend
-from mlflow_otel.backends.model import BackendSpan, BackendTrace, trace_of
+from mlflow_otel.backends.model import BackendSpan, BackendTrace, is_hollow, trace_of
 from mlflow_otel.backends.otlp_message import backend_span
 from mlflow_otel.backends.together import merged
 from mlflow_otel.bridge.joining import Leaving
@@ -89,7 +89,7 @@ class TraceMemory(BoundedTraces):
             return super().get(trace_id)
         there = trace_of(trace_id, _spans_of(self._maps(held)))
         trace = merged(self._read(trace_id), there)
-        return None if added_later(trace) else trace
+        return None if is_hollow(trace) else trace
 
 
 class Memory(MemoryBackend):
