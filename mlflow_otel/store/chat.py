@@ -13,6 +13,7 @@ from typing import Any, Final
 from mlflow_otel.mapping.messages.fields import carry
 from mlflow_otel.mapping.values import as_dict, dumps
 
+FUNCTION: Final = "function"
 Message = dict[str, Any]
 Part = dict[str, Any]
 
@@ -39,6 +40,19 @@ def as_chat(messages: list[Any]) -> list[Any]:
 def instructions(parts: list[Any]) -> list[Any]:
     """Return the system instructions as messages, one for each part: a chat completion's have a text each."""
     return as_chat([{"role": "system", "parts": [part]} for part in parts])
+
+
+def as_chat_tools(definitions: list[Any]) -> list[Any]:
+    """Return the definitions of tools as a chat completion has them; what is no function of the app's stays."""
+    return [
+        {"type": FUNCTION, FUNCTION: _further(one, "type")} if _is_function(one) else one
+        for one in definitions
+    ]
+
+
+def _is_function(definition: Any) -> bool:
+    held = as_dict(definition)
+    return held.get("type") == FUNCTION and isinstance(held.get("name"), str)
 
 
 class _Draft:
@@ -154,8 +168,8 @@ def _call(part: Part, role: str, drafts: list[_Draft]) -> bool:
         return False
     call = {
         "id": part.get("id", ""),  # the pages want a text
-        "type": "function",
-        "function": {"name": name, "arguments": _as_json(part.get(asked, {}))},
+        "type": FUNCTION,
+        FUNCTION: {"name": name, "arguments": _as_json(part.get(asked, {}))},
     }
     further = _further(part, "type", "id", "name", asked)
     _open(drafts, role, lambda _: False).calls.append(carry(call, further))

@@ -81,6 +81,10 @@ def stored_span(span: BackendSpan) -> StoredSpan:
         whole = given if given is not None and is_whole else side(said, given)
         if whole is not None:
             attributes[key] = whole
+    if keys.CHAT_TOOLS not in attributes and genai.TOOL_DEFINITIONS in said:
+        attributes[keys.CHAT_TOOLS] = chat.as_chat_tools(
+            as_list(decode(said[genai.TOOL_DEFINITIONS]))
+        )
     name = said.get(keys.SPAN_NAME)
     return StoredSpan(span, name if isinstance(name, str) else span.name, attributes)
 

@@ -121,6 +121,8 @@ handle = mlflow_otel.instrument()
 @mlflow.trace(span_type="AGENT")
 def answer(messages, user, limit):
     call = {"id": "c-1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
+    function = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    model([{"role": "user", "content": "Shall I?"}], [{"type": "function", "function": function}])
     return {
         "messages": [
             {"role": "assistant", "reasoning_content": "The sky matters.", "content": None, "tool_calls": [call]},
@@ -129,6 +131,10 @@ def answer(messages, user, limit):
         ],
         "steps": 2,
     }
+
+@mlflow.trace(span_type="CHAT_MODEL")
+def model(messages, tools):
+    return {"choices": [{"message": {"role": "assistant", "content": "It depends."}}]}
 
 asked = [{"type": "text", "text": "Shall I go out?"},
     {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="}}]
@@ -151,6 +157,8 @@ def test_messages_beside_other_arguments_are_a_chat_with_reasoning_an_image_and_
     browsing.shows(page, "The sky matters.")
     assert page.locator('img[src^="data:image/gif"]').count()
     assert '"role"' not in page.inner_text("body")
+    page.get_by_text("model", exact=True).first.click(force=True)
+    browsing.shows(page, "It depends.", "\nTools")
 
 
 def of_request(pages, experiment, request):

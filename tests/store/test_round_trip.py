@@ -149,6 +149,19 @@ def as_documented(value):
     return json.loads(value) if isinstance(value, str) and value[:1] in ("{", "[") else value
 
 
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "look_up",
+            "description": "Looks up.",
+            "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
+            "strict": True,
+        },
+    }
+]
+
+
 @mlflow.trace(name="agent", span_type="AGENT")
 def agent(question):
     mlflow.update_current_trace(
@@ -166,6 +179,7 @@ def agent(question):
         span.set_outputs(
             {"choices": [{"message": {"role": "assistant", "content": "Paris"}, "index": 0}]}
         )
+        span.set_attribute("mlflow.chat.tools", TOOLS)
         span.set_attribute(
             "mlflow.chat.tokenUsage", {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
         )
@@ -205,6 +219,7 @@ def test_what_is_known_of_a_trace_comes_back_as_mlflows_server_gets_it(both):
     assert by_name["agent"].outputs == "Paris"
     assert by_name["llm"].inputs == {"messages": [{"role": "user", "content": "capital?"}]}
     assert by_name["llm"].outputs == {"messages": [{"role": "assistant", "content": "Paris"}]}
+    assert by_name["llm"].get_attribute("mlflow.chat.tools") == TOOLS
     usage = by_name["llm"].get_attribute("mlflow.chat.tokenUsage")
     assert usage == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
