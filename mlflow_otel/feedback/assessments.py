@@ -157,9 +157,9 @@ class Assessments:
         known = self._ledger.get(assessment_id)
         return self._look_up(trace_id, assessment_id) if known is None else known
 
-    def get(self, trace_id: str, assessment_id: str) -> Any:
-        """Return an assessment; raises ``MlflowException`` when it is not known."""
-        known = self._known(trace_id, assessment_id)
+    def get(self, _trace_id: str, assessment_id: str) -> Any:
+        """Return an assessment that this process logged; raises ``MlflowException`` when it did not."""
+        known = self._ledger.get(assessment_id)
         if known is None:
             raise mlflow_adapter.not_known(assessment_id)
         return known

@@ -167,7 +167,7 @@ def _call(part: Part, role: str, drafts: list[_Draft]) -> bool:
     if not isinstance(name, str):
         return False
     call = {
-        "id": part.get("id", ""),  # the pages want a text
+        "id": "" if part.get("id") is None else part["id"],  # the pages want a text
         "type": FUNCTION,
         FUNCTION: {"name": name, "arguments": _as_json(part.get(asked, {}))},
     }

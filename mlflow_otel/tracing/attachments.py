@@ -51,6 +51,7 @@ class Attachments:
         self._accounting = accounting
         self._kept: OrderedDict[str, Medium] = OrderedDict()
         self._bytes = 0
+        self._took_one = False
         self.begin_anew()
         begin_anew_in_child(self)
 
@@ -61,15 +62,18 @@ class Attachments:
     def put(self, reference: str, medium: Medium) -> None:
         """Keep one. Called in the app's thread."""
         with self._lock:
+            self._took_one = True
+            if reference in self._kept:
+                return  # one attachment in inputs and outputs
             self._kept[reference] = medium
             self._bytes += len(medium.content)
-            while self._bytes > self._max_bytes and self._kept:
+            while self._bytes > self._max_bytes:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= len(oldest.content)
 
     def put_back(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a span's attributes with data URLs (RFC 2397) in the place of references."""
-        if not self._bytes:
+        if not self._took_one:
             return attributes
         found = {
             key: REFERENCE.sub(self._data_url, text)

@@ -26,8 +26,8 @@ class ExperimentNames:
     It holds no lock: each step is one operation of a dict, and a name that is asked for twice does no harm.
 
     Args:
-        has_server: Whether MLflow's own export to its tracking server goes on.
         accounting: Gets what goes wrong.
+        has_server: Whether MLflow's own export to its tracking server goes on.
         ask: Returns an experiment's name; may wait, and may fail.
     """
 

@@ -477,6 +477,19 @@ def test_media_that_are_not_kept_any_more_leave_as_references_and_are_counted(ca
     assert json.loads(given["mlflow.spanInputs"]) == references
 
 
+def test_a_medium_that_stands_in_two_places_counts_once_and_one_past_all_bounds_is_counted():
+    accounting = Accounting()
+    kept = Attachments(max_bytes=10, accounting=accounting)
+    large, small = (f"mlflow-attachment://{uuid.uuid4()}?size=1" for _ in "12")
+    kept.put(large, Medium("a/b", b"12345678901"))
+    assert kept.put_back({"mlflow.spanInputs": large}) == {"mlflow.spanInputs": large}
+    assert accounting.snapshot() == {"attachments.not_kept": 1}
+    for _ in range(3):
+        kept.put(small, Medium("a/b", b"12345678"))
+    left = kept.put_back({"mlflow.spanOutputs": small})
+    assert left == {"mlflow.spanOutputs": "data:a/b;base64,MTIzNDU2Nzg="}
+
+
 @pytest.mark.parametrize("why", ["sampled out", "no room", "exported"])
 def test_a_trace_that_was_passed_on_keeps_no_span_in_memory(why):
     accounting = Accounting()
